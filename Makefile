@@ -1,0 +1,115 @@
+# Everything a checkout needs, with Python 3.11 or newer and make alone.
+#
+#   make run     start the demo city
+#   make test    every check
+#
+# The first call sets up .venv; later ones start at once. Another Python: make PYTHON=python3.12 …
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.PHONY: help venv run test lint types contracts unit bench bench-quick build clean system
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHON ?=
+ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+# The lines that install a Debian package $(1), which the step $(2) needs; without the right to do it, they say how.
+define apt_install
+	if [ "$$(id -u)" = 0 ]; then as_root=; \
+	elif sudo -n true 2>/dev/null; then as_root=sudo; \
+	else as_root=none; fi; \
+	if [ "$$as_root" != none ] && command -v apt-get >/dev/null; then \
+	  echo "== installing $(1), needed $(2)"; \
+	  { $$as_root apt-get -qq update && \
+	    $$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $(1); } \
+	    >/dev/null </dev/null || { \
+	    echo "$(1) could not be installed; try by hand: sudo apt-get install -y $(1)" >&2; exit 1; }; \
+	else \
+	  echo "$(1) is missing, needed $(2). Type this, then call make again:" >&2; \
+	  echo "    sudo apt-get install -y $(1)" >&2; \
+	  exit 1; \
+	fi
+endef
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## Set up .venv with everything installed (once)
+
+# Names of interpreters are tried by running them: a name in PATH may lead nowhere.
+$(STAMP): pyproject.toml
+	@python="$(PYTHON)"; \
+	for name in $$python python3.13 python3.12 python3.11 python3; do \
+	  if "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	    found="$$name"; break; fi; \
+	  if [ -n "$$python" ]; then break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "Python 3.11 or newer is needed$${python:+, and PYTHON=$$python is not it}. On Debian 12:" >&2; \
+	  echo "    sudo apt-get install -y python3 python3-venv" >&2; exit 1; fi; \
+	if ! "$$found" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
+	  package="$$("$$found" -c 'import sys; print("python3.%d-venv" % sys.version_info[1])')"; \
+	  $(call apt_install,$$package,to create .venv); \
+	fi; \
+	if ! [ -x $(BIN)/python ] || ! $(BIN)/python -c 'import pip' >/dev/null 2>&1; then \
+	  echo "== creating $(VENV) with $$found"; \
+	  rm -rf $(VENV) && "$$found" -m venv $(VENV) || exit 1; \
+	fi
+	@echo "== installing pilotage and its tools into $(VENV) (a minute or two, once)"
+	@$(BIN)/python -m pip install -qq --editable '.[demo,dev]'
+	@touch $@
+
+system:
+	@if ! { PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v mosquitto; } >/dev/null; then \
+	  $(call apt_install,mosquitto,by the tests that talk to a real broker); \
+	fi
+
+run: $(STAMP) ## Start the demo city (ARGS="--speed 60" for a night in minutes)
+	@$(BIN)/pilotage demo $(ARGS)
+
+test: $(STAMP) system ## Run every check: ruff, mypy, import contracts, pytest
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory contracts
+	@echo "== pytest"
+	@$(BIN)/python -m pytest -q $(ARGS)
+	@echo "== all checks passed"
+
+lint: $(STAMP) ## Check style and formatting
+	@echo "== ruff check"
+	@$(BIN)/ruff check --quiet .
+	@echo "== ruff format --check"
+	@$(BIN)/ruff format --check --quiet . || { \
+	  $(BIN)/ruff format --check --output-format concise . | tail -n 20; \
+	  echo "mend: $(BIN)/ruff format ." >&2; exit 1; }
+
+types: $(STAMP) ## Check types (mypy --strict)
+	@echo "== mypy"
+	@$(BIN)/mypy --no-error-summary
+
+contracts: $(STAMP) ## Check who may import whom
+	@echo "== lint-imports"
+	@$(BIN)/lint-imports --no-logo >.import-contracts.log 2>&1 || { cat .import-contracts.log; exit 1; }
+	@rm -f .import-contracts.log
+
+unit: $(STAMP) ## Run the tests that need no broker
+	@$(BIN)/python -m pytest -q --ignore=tests/system --ignore=tests/faults $(ARGS)
+
+bench: $(STAMP) ## Measure the speed (minutes; an idle machine gives better figures)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(STAMP) ## Measure the speed roughly (under a minute)
+	@$(BIN)/python -m benchmarks --quick $(ARGS)
+
+build: $(STAMP) ## Build the wheel and the source archive into dist/
+	@rm -rf dist && $(BIN)/python -m build --no-isolation --outdir dist . >/dev/null && ls -1 dist
+
+clean: ## Remove everything that was made, .venv included
+	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+	  .coverage .import-contracts.log htmlcov
+	@find engine adapters plugins web_ui tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

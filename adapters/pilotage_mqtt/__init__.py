@@ -1,0 +1,1 @@
+"""MQTT equipment: topics and payloads to points, and orders back."""

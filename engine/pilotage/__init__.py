@@ -1,0 +1,1 @@
+"""The engine of a city: rules in, readings in, commands out."""

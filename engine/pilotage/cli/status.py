@@ -1,0 +1,132 @@
+"""`pilotage status`: what the running engine does, how its connections are, what is wrong, and values of points."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+
+from pilotage.cli import add_command
+from pilotage.cli.asking import add_engine_options, ask_engine, clock_text, span_text
+from pilotage.cli.console import FAILED, OK, console, print_json, print_table, table
+
+if TYPE_CHECKING:
+    from pilotage.api import Client, EngineStatus, HealthReport, PointList
+
+_EXAMPLES = """\
+  pilotage status
+  pilotage status --points 'seg-*.lights.level'
+  pilotage status --json
+"""
+_STYLES = {
+    "up": "good",
+    "down": "bad",
+    "degraded": "warn",
+    "connecting": "warn",
+    "stopped": "quiet",
+}
+
+
+def register(subparsers: Any) -> None:
+    """Add the sub-command."""
+    parser = add_command(
+        subparsers,
+        "status",
+        "show how the running engine is; exit 1 when something is wrong",
+        _EXAMPLES,
+    )
+    add_engine_options(parser)
+    parser.add_argument(
+        "--points", metavar="PATTERN", help="show the values of these points instead"
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask and show."""
+    if arguments.points is not None:
+        return ask_engine(arguments, lambda client: _points(client, arguments))
+    return ask_engine(arguments, lambda client: _status(client, arguments))
+
+
+def _status(client: Client, arguments: argparse.Namespace) -> int:
+    from msgspec import to_builtins
+
+    from pilotage.api import GetHealth, GetStatus
+
+    status, health = client.ask(GetStatus()), client.ask(GetHealth())
+    if arguments.json:
+        print_json({"status": to_builtins(status), "health": to_builtins(health)})
+    else:
+        _show_status(status)
+        _show_health(health)
+    return OK if health.sound else FAILED
+
+
+def _show_status(status: EngineStatus) -> None:
+    out = console()
+    speed = f", {status.speed:g} times as fast as real time" if status.speed != 1.0 else ""
+    out.print(
+        f"[bold]{escape(status.site)}[/bold]: pilotage {status.version}, process {status.pid},"
+        f" in service for {span_text(status.now - status.started)} ({status.loop}{speed})"
+    )
+    out.print(
+        f"{status.rules:,} rules, {status.entities:,} entities, {status.points:,} points,"
+        f" {status.decisions:,} decisions"
+    )
+    if not status.connections:
+        out.print("no connections")
+        return
+    made = table("CONNECTION", "ADAPTER", "STATE", "SINCE", "POINTS", "DETAIL")
+    for link in status.connections:
+        style = _STYLES.get(link.state, "quiet")
+        detail = link.detail
+        if link.next_try is not None:
+            detail += f" (next try {clock_text(link.next_try)})"
+        made.add_row(
+            link.name,
+            link.adapter,
+            f"[{style}]{link.state}[/{style}]",
+            clock_text(link.since),
+            f"{link.points:,}",
+            escape(detail),
+        )
+    print_table(made)
+
+
+def _show_health(health: HealthReport) -> None:
+    out = console()
+    if not health.findings:
+        out.print("[good]nothing is wrong[/good]")
+    for finding in health.findings:
+        style = "bad" if finding.severity == "error" else "warn"
+        out.print(
+            f"[{style}]{finding.code}[/{style}] since {clock_text(finding.since)}: {escape(finding.text)}"
+        )
+        if finding.mend:
+            out.print(f"  mend: {escape(finding.mend)}")
+
+
+def _points(client: Client, arguments: argparse.Namespace) -> int:
+    from msgspec import to_builtins
+
+    from pilotage.api import ListPoints
+
+    after, rows = "", []
+    while True:
+        page: PointList = client.ask(ListPoints(match=arguments.points, after=after))
+        rows.extend(page.points)
+        after = page.next
+        if not after:
+            break
+    if arguments.json:
+        print_json(to_builtins(rows))
+        return OK
+    made = table("POINT", "VALUE", "QUALITY", "AGE")
+    for point in rows:
+        age = "" if point.age_s is None else span_text(point.age_s)
+        made.add_row(point.id, escape(point.text), point.quality, age)
+    print_table(made)
+    return OK if rows else FAILED

@@ -1,0 +1,244 @@
+"""Alarms: raised, acknowledged, returned, latched, shelved, suppressed, out of service.
+
+The states and their names follow ANSI/ISA-18.2; the engine's own alarms (a command that failed, a conflict) live the same life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from pilotage.core.evaluator import Desk
+from pilotage.core.graph import Watch
+from pilotage.core.instances import Instances, label
+from pilotage.core.store import Entity
+from pilotage.core.timers import Timer
+from pilotage.language.program import AlarmProgram
+from pilotage.model.messages import AlarmChanged, AlarmOrder
+
+SHELVE_AT_MOST_S: Final = 8 * 3600.0
+OUT_OF_SERVICE_AT_MOST_S: Final = 30 * 86_400.0
+
+
+class Alarm:
+    """One alarm of one thing, and its life.
+
+    `state` is normal, unacknowledged, acknowledged, returned (gone, not yet acknowledged), latched (gone, to be
+    reset by a person), shelved, suppressed or out_of_service.
+    """
+
+    def __init__(self, desk: Desk, name: str, instance: str, severity: str, text: Callable[[], str], *, latched: bool = False) -> None:
+        self._desk = desk
+        self.name = name
+        self.instance = instance
+        self.id = f"{name}[{instance}]" if instance else name
+        self.severity = severity
+        self.latched = latched
+        self.text = ""
+        self.raised_at: float | None = None
+        self.since = desk.now
+        self.shelve_at_most_s = SHELVE_AT_MOST_S
+        self.out_at_most_s = OUT_OF_SERVICE_AT_MOST_S
+        self.out_by: tuple[str, ...] = ()
+        self.until: float | None = None
+        self.state = "normal"
+        self._text = text
+        self._active = False
+        self._acknowledged = True
+        self._held = False
+        self._suspended = ""
+        self._suppressed = False
+        self._timer: Timer | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """True while the cause lasts."""
+        return self._active
+
+    def activate(self) -> None:
+        """The cause has come."""
+        if self._active:
+            return
+        self._active, self._acknowledged, self._held = True, False, self.latched
+        self.text = self._text()
+        self.raised_at = self._desk.now
+        self._settle("")
+
+    def deactivate(self) -> None:
+        """The cause has gone."""
+        if self._active:
+            self._active = False
+            self._settle("")
+
+    def suppress(self, suppressed: bool) -> None:
+        """Hide it because of its cause, or show it again."""
+        self._suppressed = suppressed
+        self._settle("")
+
+    def order(self, order: AlarmOrder) -> str:
+        """Carry out a person's order; return why not, or nothing."""
+        match order.action:
+            case "acknowledge":
+                if self._acknowledged:
+                    return "there is nothing to acknowledge"
+                self._acknowledged = True
+            case "reset":
+                if self._active:
+                    return "its cause still lasts"
+                self._held, self._acknowledged = False, True
+            case "shelve" | "out_of_service":
+                why = self._suspend(order)
+                if why:
+                    return why
+            case "unshelve" | "return_to_service":
+                self._resume()
+            case _:
+                return f'there is no action "{order.action}"'
+        self._settle(order.person)
+        return ""
+
+    def _suspend(self, order: AlarmOrder) -> str:
+        shelve = order.action == "shelve"
+        most = self.shelve_at_most_s if shelve else self.out_at_most_s
+        if order.until is None or order.until <= self._desk.now:
+            return "an end is needed"
+        if order.until > self._desk.now + most:
+            return f"at most {most / 3600:g} h are allowed"
+        if not shelve and self.out_by and order.role not in self.out_by:
+            return f"only {', '.join(self.out_by)} may do that"
+        if not order.reason:
+            return "a reason is needed"
+        self._resume()
+        self._suspended = "shelved" if shelve else "out_of_service"
+        self.until = order.until
+        self._timer = self._desk.graph.timers.at(order.until, self._suspension_ends)
+        return ""
+
+    def _suspension_ends(self) -> None:
+        self._resume()
+        self._settle("")
+
+    def _resume(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._suspended, self.until = None, "", None
+
+    def _settle(self, person: str) -> None:
+        before, self.state = self.state, self._state()
+        if before != self.state:
+            self.since = self._desk.now
+            self._desk.emit(AlarmChanged(self.id, self.severity, before, self.state, self.text, person))
+
+    def _state(self) -> str:
+        if self._suspended:
+            return self._suspended
+        if self._suppressed:
+            return "suppressed"
+        if self._active:
+            return "acknowledged" if self._acknowledged else "unacknowledged"
+        if self._held:
+            return "latched"
+        return "normal" if self._acknowledged else "returned"
+
+
+class _AlarmInstance:
+    """A declared alarm of one entity: follows its condition, with delays on and off."""
+
+    def __init__(self, desk: Desk, program: AlarmProgram, env: dict[str, Entity], alarm: Alarm) -> None:
+        self._desk = desk
+        self._decl = program.decl
+        self.alarm = alarm
+        self._timer: Timer | None = None
+        self._watches = [Watch(desk.graph, program.raise_while, env, self._judge)]
+        if program.suppress_while is not None:
+            self._watches.append(Watch(desk.graph, program.suppress_while, env, lambda truth: alarm.suppress(truth is True)))
+        for watch in self._watches:
+            desk.graph.ask(watch)
+
+    def _judge(self, truth: bool | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if truth is None:  # neither raised nor cleared by a doubt, unless the alarm asks for it
+            asked = self._decl.if_unknown.text if self._decl.if_unknown is not None else "hold"
+            if asked == "hold":
+                return
+            truth = asked == "act"
+        delay = self._decl.on_delay if truth else self._decl.off_delay
+        action = self.alarm.activate if truth else self.alarm.deactivate
+        if delay is None or truth is self.alarm.is_active:
+            action()
+        else:
+            self._timer = self._desk.graph.timers.at(self._desk.now + delay.seconds, action)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for watch in self._watches:
+            watch.close()
+        self.alarm.deactivate()
+
+
+class Alarms:
+    """All alarms."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._programs: dict[str, Instances] = {}
+        self.all: dict[str, Alarm] = {}
+
+    def start(self, program: AlarmProgram) -> None:
+        """Make the alarm's instances."""
+        desk = self._desk
+        self._programs[program.name] = Instances(
+            desk.graph, program.for_each, desk.nearby, lambda env: _AlarmInstance(desk, program, env, self._declared(program, env))
+        )
+
+    def stop(self, name: str) -> None:
+        """Follow an alarm's condition no longer."""
+        self._programs.pop(name).close()
+
+    def _declared(self, program: AlarmProgram, env: dict[str, Entity]) -> Alarm:
+        decl = program.decl
+        alarm = self._get(
+            program.name,
+            label(env),
+            program.severity,
+            lambda: self._desk.interpreter.text(program.text, env),
+            latched=decl.latched,
+        )
+        if decl.shelve_at_most is not None:
+            alarm.shelve_at_most_s = decl.shelve_at_most.seconds
+        if decl.out_of_service_at_most is not None:
+            alarm.out_at_most_s = decl.out_of_service_at_most.seconds
+        alarm.out_by = tuple(w.text for w in decl.out_of_service_by)
+        return alarm
+
+    def _get(self, name: str, instance: str, severity: str, text: Callable[[], str], *, latched: bool = False) -> Alarm:
+        id_ = f"{name}[{instance}]" if instance else name
+        alarm = self.all.get(id_)
+        if alarm is None:
+            alarm = self.all[id_] = Alarm(self._desk, name, instance, severity, text, latched=latched)
+        return alarm
+
+    def raise_own(self, name: str, instance: str, severity: str, text: str) -> None:
+        """Raise an alarm that no file declares: the engine's own, or a story's."""
+        alarm = self._get(name, instance, severity, lambda: text)
+        alarm._text = lambda: text
+        alarm.activate()
+
+    def clear_own(self, name: str, instance: str) -> None:
+        """The cause of one of the engine's own alarms has gone."""
+        alarm = self.all.get(f"{name}[{instance}]")
+        if alarm is not None:
+            alarm.deactivate()
+
+    def order(self, order: AlarmOrder) -> str:
+        """Carry out a person's order; return why not, or nothing."""
+        alarm = self.all.get(order.alarm)
+        if alarm is None:
+            return f'there is no alarm "{order.alarm}"'
+        return alarm.order(order)
+
+
+Emit = Callable[[Any], None]

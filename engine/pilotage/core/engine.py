@@ -1,0 +1,490 @@
+"""The engine: the rooms of the core, called in order.
+
+A function of state, inputs and `now`: no clock, no I/O, no await. The same inputs in the same order give the same decisions,
+in any process.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from pilotage.core.alarms import Alarms
+from pilotage.core.arbiter import Arbiter, Demand, PriorityArray
+from pilotage.core.evaluator import Evaluator
+from pilotage.core.explain import Explainer
+from pilotage.core.geography import Geography
+from pilotage.core.graph import Env, Formula, Graph
+from pilotage.core.groups import Groups
+from pilotage.core.interpreter import Interpreter
+from pilotage.core.invariants import Invariants
+from pilotage.core.orders import Orders
+from pilotage.core.patterns import OlderNode, PatternNode
+from pilotage.core.plans import Plans
+from pilotage.core.reconciler import Reconciler
+from pilotage.core.schedule import Schedule, SiteTime
+from pilotage.core.sets import SetNode
+from pilotage.core.store import Cell, Entity, EntitySet, to_value
+from pilotage.core.stories import Stories
+from pilotage.core.timers import Timers
+from pilotage.core.windows import WindowNode
+from pilotage.language import typed
+from pilotage.language.program import DeriveProgram, Program, RuleProgram, StepProgram
+from pilotage.language.resolver import status_point
+from pilotage.language.typed import Typed
+from pilotage.model.entities import Access, EntitySpec, PointSpec
+from pilotage.model.messages import Decision, Demanded, Faulted, Reading, Relinquished, TargetChanged
+from pilotage.model.priorities import Priority
+from pilotage.model.quality import Quality
+from pilotage.model.values import as_plain, set_of
+
+MOST_SETTLINGS: Final = 100
+"""Rounds of demands and targets in one tick before the engine says that rules drive each other in a circle."""
+NEVER: Final = float("inf")
+
+
+class Engine:
+    """A city's rules at work.
+
+    Attributes:
+        cells: Every point by id, relations among them.
+        entities: Every entity by id, plans and incidents among them.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        inventory: Sequence[EntitySpec],
+        now: float,
+        site: SiteTime | None = None,
+        *,
+        past: Mapping[str, tuple[Any, float]] | None = None,
+        keeps_fresh: bool = False,
+    ) -> None:
+        """Build the city and start its rules.
+
+        Args:
+            program: A rule set without errors.
+            inventory: The entities, with first values.
+            now: Seconds since 1970.
+            site: Where and when the city is.
+            past: Values that have lasted: point id to (value, since).
+            keeps_fresh: Values never grow stale by age; for tests, in which devices repeat themselves unseen.
+        """
+        self.program = program
+        self._events: list[Any] = []
+        self._number = 0
+        self._count = 0
+        self._faults: dict[str, float] = {}
+        self._keeps_fresh = keeps_fresh
+        self._off: set[str] = set()
+        self.timers = Timers()
+        self.graph = Graph(program.kinds, self.timers, self._guarded)
+        self.graph.clock.now = now
+        self.schedule = Schedule(self.graph, site or SiteTime())
+        self.interpreter = Interpreter(self.graph, self._guarded)
+        self.arbiter = Arbiter(self.timers, lambda: self.now, self.emit)
+        self.reconciler = Reconciler(self.graph, self.emit, self._next_id)
+        self.groups = Groups(self.graph, self.arbiter)
+        self.nearby = Geography(self.graph).nearby
+        self.evaluator = Evaluator(self)
+        self.shadow = Evaluator(_ShadowDesk(self))
+        self.stories = Stories(self, self.schedule, self._next_id)
+        self.alarms = Alarms(self)
+        self.plans = Plans(self, self.enable, self._alarm)
+        self.invariants = Invariants(self, lambda name, instance, text: self._alarm(name, instance, "high", text))
+        self.orders = Orders(self)
+        self.explainer = Explainer(self)
+        self._join_rooms()
+        self.cells: dict[str, Cell] = {}
+        self._build_city(inventory, past or {})
+        self._start(program)
+
+    # ── the tick ─────────────────────────────────────────────────────────────────────────────
+
+    def tick(self, now: float, inputs: Sequence[Any] = ()) -> Decision | None:
+        """Take inputs at a time, and return what was decided, or None when nothing was.
+
+        Args:
+            now: Seconds since 1970; never earlier than at the last tick.
+            inputs: Readings, results and orders in order of arrival.
+        """
+        graph = self.graph
+        graph.clock.now = now = max(now, graph.clock.now)
+        graph.rounds = 0
+        while (action := self.timers.pop_due(now)) is not None:
+            action()
+            graph.flush()
+        for item in inputs:
+            if type(item) is Reading:
+                self._store(item, now)
+            else:
+                self.orders.take(item)
+                graph.flush()
+        self._settle()
+        if not self._events:
+            return None
+        events, self._events = tuple(self._events), []
+        self._number += 1
+        self._count = 0
+        return Decision(self._number, now, events)
+
+    def _store(self, reading: Reading, now: float) -> None:
+        """Store a reading and ask whoever reads the point; the fast path of the engine, so it is flat."""
+        cell, value, quality, time = reading
+        assert isinstance(cell, Cell)
+        if cell.stale_due is None:
+            self._watch_age(cell, time)
+        if not cell.put(value, quality, time, now):
+            if cell.nodes:
+                self._refresh(cell)
+            return
+        graph = self.graph
+        if cell.nodes:
+            graph.touch(cell)
+            graph.flush()
+            return
+        readers = cell.readers
+        if readers is None:
+            readers = cell.readers = tuple(cell.watches)
+        for watch in readers:
+            if watch.dynamic:
+                watch.check()
+                continue
+            truth = watch.evaluate()
+            if truth is not watch.value:
+                watch.changed(truth)
+        if not graph.is_calm:
+            graph.flush()
+
+    def _refresh(self, cell: Cell) -> None:
+        """A reading that says the same again still makes the point younger."""
+        for node in cell.nodes:
+            if isinstance(node, OlderNode):
+                self.graph.mark(node)
+        self.graph.flush()
+
+    def _settle(self) -> None:
+        """Run changes, demands and targets through until nothing moves."""
+        for _ in range(MOST_SETTLINGS):
+            self.graph.flush()
+            if not self.arbiter.settle() and self.graph.is_calm:
+                return
+        self._alarm("loop", "rules", "critical", "rules drive each other in a circle; the last decision stands")
+
+    def next_due(self) -> float | None:
+        """Return when the engine wants the next tick at the latest, or None when it only waits for inputs."""
+        return self.timers.next_due()
+
+    # ── what the rooms ask of each other ─────────────────────────────────────────────────────
+
+    @property
+    def now(self) -> float:
+        """The time of the tick."""
+        return self.graph.clock.now
+
+    @property
+    def entities(self) -> Mapping[str, Entity]:
+        """Every entity by id."""
+        return self.graph.entities
+
+    def emit(self, event: Any) -> None:
+        """Add an event to the decision."""
+        self._events.append(event)
+
+    def run_steps(self, owner: str, by: str, steps: tuple[StepProgram, ...], env: Env) -> None:
+        """Start a story of these steps."""
+        self.stories.run_steps(owner, by, steps, env)
+
+    def _next_id(self) -> str:
+        """Return an id from the decision's number and the place in it."""
+        self._count += 1
+        return f"{self._number + 1}-{self._count}"
+
+    def _join_rooms(self) -> None:
+        graph, arbiter = self.graph, self.arbiter
+        graph.make_global = self.schedule.make
+        graph.hoisters = {
+            typed.Window: lambda node, env, cell: WindowNode(graph, node, env, cell),
+            typed.AllOf: lambda node, env, cell: SetNode(graph, node, env, cell),
+            typed.Aggregate: lambda node, env, cell: SetNode(graph, node, env, cell),
+            typed.Pattern: lambda node, env, cell: PatternNode(graph, node, env, cell, self.schedule),
+            typed.Older: lambda node, env, cell: OlderNode(graph, node, env, cell),
+        }
+        arbiter.on_target = self._on_target
+        arbiter.on_conflict = self._on_conflict
+        arbiter.limit = self.invariants.limit
+        self.reconciler.passed_on = self.groups.has_members
+        self.reconciler.on_failure = lambda cell, text: self._alarm("not-following", cell.id, "medium", text)
+        self.stories.set_plan = self._plan_step
+        self.stories.raise_alarm = lambda name, owner, severity, text: self.alarms.raise_own(
+            name, owner, severity, text
+        )
+
+    def _on_target(self, array: PriorityArray) -> None:
+        cell = array.cell
+        self.emit(TargetChanged(cell.id, as_plain(array.wanted), array.owner, array.level))
+        if cell.wanted is not None:
+            self.graph.put(cell.wanted, array.wanted)
+        self.groups.pass_on(array)
+        self.reconciler.pursue(array)
+
+    def _on_conflict(self, cell: Cell, demands: list[Demand]) -> None:
+        text = ""
+        if demands:
+            level = Priority(demands[0].level).word if demands[0].level else "invariant"
+            text = f"{' and '.join(d.by for d in demands)} want {cell.id} differently at level {level}"
+        self._alarm("conflict", cell.id, "medium", text)
+
+    def _alarm(self, name: str, instance: str, severity: str, text: str) -> None:
+        """Raise one of the engine's own alarms, or end it with an empty text."""
+        if text:
+            self.alarms.raise_own(name, instance, severity, text)
+        else:
+            self.alarms.clear_own(name, instance)
+
+    def _plan_step(self, plan: str, level: int, by: str, reason: str) -> None:
+        found = self.plans.all.get(plan)
+        why = f'there is no plan "{plan}"' if found is None else found.set_by_hand(level, reason, by)
+        if why:
+            self._alarm("plan-step", by, "medium", f"{by} could not set {plan} to level {level}: {why}")
+
+    def _guarded(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap a plugin's function: one that fails gives unknown, and is named."""
+
+        @functools.wraps(call)
+        def guarded(*arguments: Any) -> Any:
+            try:
+                return call(*arguments)
+            except Exception as error:
+                name = f"{call.__module__}.{call.__qualname__}"
+                if self.now - self._faults.get(name, -NEVER) >= 60.0:
+                    self._faults[name] = self.now
+                    self.emit(Faulted(name, f"{type(error).__name__}: {error}"))
+                return None
+
+        return guarded
+
+    # ── ages ─────────────────────────────────────────────────────────────────────────────────
+
+    def _watch_age(self, cell: Cell, time: float) -> None:
+        """Look when the point would be stale; put back when it has been heard since, so that a reading costs nothing."""
+        age = cell.spec.max_age_s
+        if age is None or self._keeps_fresh:
+            cell.stale_due = NEVER
+            return
+        cell.stale_due = time + age
+
+        def look() -> None:
+            cell.stale_due = None
+            if cell.time is None or cell.value is None:
+                return
+            if cell.time + age <= self.now:
+                cell.put(None, Quality.STALE, cell.time, self.now)
+                self.graph.touch(cell)
+            else:
+                self._watch_age(cell, cell.time)
+
+        self.timers.at(time + age, look)
+
+    # ── the city ─────────────────────────────────────────────────────────────────────────────
+
+    def _build_city(self, inventory: Sequence[EntitySpec], past: Mapping[str, tuple[Any, float]]) -> None:
+        for spec in inventory:
+            self._add_entity(spec)
+        for plan in self.program.plans:
+            self.plans.create(plan)
+        for spec in inventory:
+            self._fill(spec, past)
+        self.add_derived(self.program.derived)
+        for entity in list(self.entities.values()):
+            for cell in entity.cells.values():
+                self.groups.add(cell)
+                self.cells[cell.id] = cell
+
+    def _add_entity(self, spec: EntitySpec) -> None:
+        kind = self.program.kinds[spec.kind]
+        entity = Entity(spec.id, spec.kind, spec.name, spec.zone)
+        points = [*kind.points, *(s for p in kind.points if (s := status_point(p)) is not None)]
+        self.graph.add_entity(entity, points)
+        for relation, target in kind.relations.items():
+            relation_spec = PointSpec(relation, set_of(target))
+            cell = entity.relations[relation] = Cell(f"{spec.id}.{relation}", relation_spec, entity)
+            self.cells[cell.id] = cell
+
+    def _fill(self, spec: EntitySpec, past: Mapping[str, tuple[Any, float]]) -> None:
+        entity, now = self.entities[spec.id], self.now
+        for relation, cell in entity.relations.items():
+            members = [self.entities[i] for i in spec.relations.get(relation, ()) if i in self.entities]
+            cell.put(EntitySet(members), Quality.GOOD, now, now)
+        for point, raw in spec.values.items():
+            self._first_value(entity.cells.get(point), raw, now)
+        for point, cell in entity.cells.items():
+            lasted = past.get(f"{spec.id}.{point}")
+            if lasted is not None:
+                self._first_value(cell, lasted[0], lasted[1])
+
+    def _first_value(self, cell: Cell | None, raw: Any, since: float) -> None:
+        if cell is None:
+            return
+        value = raw if isinstance(raw, Entity) else to_value(cell.spec, raw, self.entities)
+        if value is not None:
+            cell.put(value, Quality.GOOD, since, since)
+            if cell.spec.access is not Access.FIXED:
+                self._watch_age(cell, since)
+
+    def add_derived(self, derived: Sequence[DeriveProgram]) -> None:
+        """Make the cells of derived values, then their formulas, what they need first."""
+        for program in derived:
+            spec = PointSpec(program.name, program.type)
+            for entity in self._derived_entities(program):
+                if entity is None:
+                    self.graph.globals.setdefault(program.name, Cell(f"={program.name}", spec))
+                else:
+                    entity.cells.setdefault(program.name, Cell(f"{entity.id}.{program.name}", spec, entity))
+        for program in _in_order_of_need(derived):
+            value: Typed = program.value
+            if program.where is not None:
+                unknown = typed.Const(value.at, value.type, None)
+                value = typed.Choice(value.at, value.type, value, program.where, unknown)
+            for entity in self._derived_entities(program):
+                cell = self.graph.globals[program.name] if entity is None else entity.cells[program.name]
+                if cell.source is not None:
+                    cell.source.close()
+                node = Formula(self.graph, cell, value, {} if entity is None else {program.variable: entity})
+                self.graph.mark(node)
+                self.cells[cell.id] = cell
+
+    def _derived_entities(self, program: DeriveProgram) -> list[Entity | None]:
+        return list(self.graph.entities_of(program.kind)) if program.kind else [None]
+
+    # ── rules ────────────────────────────────────────────────────────────────────────────────
+
+    def _start(self, program: Program) -> None:
+        self._off = {name for plan in program.plans for level in plan.levels for name in level.enable}
+        for invariant in program.invariants:
+            self.invariants.start(invariant)
+        for alarm in program.alarms:
+            self.alarms.start(alarm)
+        for rule in program.rules:
+            self.start_rule(rule)
+        for plan in program.plans:
+            self.plans.start(plan.name)
+
+    def start_rule(self, rule: RuleProgram) -> None:
+        """Start a rule, unless it is off."""
+        if not rule.decl.enabled or rule.name in self._off:
+            return
+        if rule.when is not None:
+            if not rule.decl.shadow:
+                self.stories.start(rule)
+        else:
+            (self.shadow if rule.decl.shadow else self.evaluator).start(rule)
+
+    def stop_rule(self, name: str) -> None:
+        """Stop a rule; what it holds is relinquished."""
+        for room in (self.evaluator, self.shadow, self.stories):
+            if name in room.running:
+                room.stop(name)
+
+    def enable(self, name: str, on: bool) -> None:
+        """Turn a rule on or off, as a plan asks."""
+        rule = next((r for r in self.program.rules if r.name == name), None)
+        self.stop_rule(name)
+        self._off.discard(name) if on else self._off.add(name)
+        if rule is not None and on:
+            self.start_rule(rule)
+
+    def adopt(self, program: Program, now: float) -> None:
+        """Exchange the rule set in one step; what means the same as before keeps its state.
+
+        The kinds and the inventory stay as they are: a new inventory needs a new engine.
+        """
+        self.graph.clock.now = max(now, self.now)
+        before, self.program = self.program, program
+        same_values = {d.name: (d.kind, d.type) for d in before.derived} == {
+            d.name: (d.kind, d.type) for d in program.derived
+        }
+        self.add_derived([d for d in program.derived if d not in before.derived])
+        _exchange(before.invariants, program.invariants, False, self.invariants.stop, self.invariants.start)
+        _exchange(before.alarms, program.alarms, same_values, self.alarms.stop, self.alarms.start)
+        _exchange(before.rules, program.rules, same_values, self.stop_rule, self.start_rule)
+        _exchange(before.plans, program.plans, same_values, self.plans.stop, self._start_plan)
+        self.graph.flush()
+
+    def _start_plan(self, plan: Any) -> None:
+        self.plans.create(plan)
+        self.plans.start(plan.name)
+
+
+class _ShadowDesk:
+    """The desk of rules in shadow: their demands are recorded, never placed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.graph = engine.graph
+        self.interpreter = engine.interpreter
+        self.nearby = engine.nearby
+        self.arbiter: Any = self
+
+    @property
+    def now(self) -> float:
+        return self._engine.now
+
+    def emit(self, event: Any) -> None:
+        self._engine.emit(event)
+
+    def run_steps(self, owner: str, by: str, steps: tuple[StepProgram, ...], env: Env) -> None:
+        """A shadow tells no story."""
+
+    def place(self, cell: Cell, demand: Demand) -> None:
+        self.emit(Demanded(cell.id, f"shadow:{demand.owner}", demand.level, as_plain(demand.value), demand.reason))
+
+    def relinquish(self, cell: Cell, owner: str, why: str = "") -> None:
+        self.emit(Relinquished(cell.id, f"shadow:{owner}", why))
+
+
+def _exchange(
+    before: Sequence[Any],
+    after: Sequence[Any],
+    keep_same: bool,
+    stop: Callable[[str], None],
+    start: Callable[[Any], None],
+) -> None:
+    old = {p.name: getattr(p, "identity", None) for p in before}
+    new = {p.name: getattr(p, "identity", None) for p in after}
+    kept = {name for name, identity in old.items() if keep_same and identity and new.get(name) == identity}
+    for name in old:
+        if name not in kept:
+            stop(name)
+    for program in after:
+        if program.name not in kept:
+            start(program)
+
+
+def _in_order_of_need(derived: Sequence[DeriveProgram]) -> list[DeriveProgram]:
+    """Return the derived values with those first that others read; the checker has refused circles."""
+    by_key = {(d.kind, d.name): d for d in derived}
+    ordered: dict[tuple[str, str], DeriveProgram] = {}
+
+    def visit(program: DeriveProgram) -> None:
+        key = (program.kind, program.name)
+        if key in ordered:
+            return
+        for node in typed.walk(program.value):
+            need = None
+            if isinstance(node, typed.Read):
+                need = by_key.get((node.base.type.kind, node.point))
+            elif isinstance(node, typed.Global):
+                need = by_key.get(("", node.key))
+            if need is not None:
+                visit(need)
+        ordered[key] = program
+
+    for program in derived:
+        visit(program)
+    return list(ordered.values())
+
+
+

@@ -1,0 +1,361 @@
+"""Holds: rules of the form `while` … `hold`, one small state machine per instance.
+
+The condition is asked only when something it reads has changed; only a transition does anything. A demand stands as long
+as the machine holds, and leaves by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from pilotage.core.arbiter import Arbiter, Demand
+from pilotage.core.graph import Env, Graph, Watch
+from pilotage.core.instances import Instances, label
+from pilotage.core.interpreter import Interpreter
+from pilotage.core.sets import Nearby
+from pilotage.core.store import Cell, Entity
+from pilotage.core.timers import Timer
+from pilotage.language.compiler import is_static
+from pilotage.language.program import HoldProgram, RuleProgram, StepProgram, TextProgram
+from pilotage.language.typed import Const, Typed
+from pilotage.model.messages import RuleChanged
+
+HOLD_AT_MOST_S: Final = 3600.0
+"""`if_unknown: hold` lasts this long unless the rule says otherwise."""
+
+
+class Desk(Protocol):
+    """What a room of the core may ask of the others; the engine provides it."""
+
+    graph: Graph
+    arbiter: Arbiter
+    interpreter: Interpreter
+    nearby: Nearby
+
+    def emit(self, event: Any) -> None:
+        """Add an event to the decision."""
+        ...
+
+    def run_steps(self, owner: str, by: str, steps: tuple[StepProgram, ...], env: Env) -> None:
+        """Start a story of these steps."""
+        ...
+
+    @property
+    def now(self) -> float:
+        """The time of the tick."""
+        ...
+
+
+class Placement:
+    """One `hold` item at work: its demands stand, follow their values, and leave when it is closed."""
+
+    def __init__(
+        self, desk: Desk, program: HoldProgram, env: dict[str, Entity], owner: str, by: str, reason: str
+    ) -> None:
+        self._desk = desk
+        self._program = program
+        self._owner = owner
+        self._by = by
+        self._reason = reason
+        self._instances = Instances(desk.graph, program.each, desk.nearby, self._stand, env)
+
+    def _stand(self, env: dict[str, Entity]) -> _Standing:
+        return _Standing(self._desk, self._program, env, self._owner, self._by, self._reason)
+
+    def close(self) -> None:
+        """Relinquish everything."""
+        self._instances.close()
+
+
+class _Standing:
+    """One demand of one item for one combination of entities."""
+
+    def __init__(self, desk: Desk, program: HoldProgram, env: Env, owner: str, by: str, reason: str) -> None:
+        self._desk = desk
+        self._program = program
+        self._env = env
+        self._owner = owner
+        self._by = by
+        self._reason = reason
+        self._since = desk.now
+        self._cell: Cell | None = None
+        self._watches: list[Watch] = []
+        for node in self._followed():
+            if isinstance(node, Const):
+                continue
+            watch = Watch(desk.graph, node, env, lambda value: self._place())
+            watch.value = watch.evaluate()
+            if watch.cells:
+                self._watches.append(watch)
+        self._place()
+
+    def _followed(self) -> list[Typed]:
+        program = self._program
+        values = [program.value, *(v for _, v in program.data)]
+        nodes: list[Typed] = [] if is_static(program.target.base) else [program.target.base]
+        for value in values:
+            if isinstance(value, TextProgram):
+                nodes.extend(p for p in (*value.parts, *(n for _, n in value.names)) if isinstance(p, Typed))
+            else:
+                nodes.append(value)
+        return nodes
+
+    def _place(self) -> None:
+        desk, program = self._desk, self._program
+        entity = desk.graph.base(program.target.base, self._env)
+        cell = None if entity is None else entity.cells[program.target.point]
+        if self._cell is not None and cell is not self._cell:
+            desk.arbiter.relinquish(self._cell, self._owner, "it is about another point now")
+            self._cell = None
+        value = desk.interpreter.value_or_text(program.value, self._env)
+        if cell is None or value is None:  # unknown: what stood before stays
+            return
+        self._cell = cell
+        desk.arbiter.place(
+            cell,
+            Demand(
+                self._owner,
+                self._by,
+                program.level,
+                value,
+                self._reason,
+                self._since,
+                ramp_up_s=program.ramp_up_s,
+                ramp_down_s=program.ramp_down_s,
+                expect=program.expect,
+                data={k: desk.interpreter.value_or_text(v, self._env) for k, v in program.data},
+                on_failure=self._failed if program.on_failure else None,
+            ),
+        )
+
+    def _failed(self, why: str) -> None:
+        self._desk.run_steps(f"{self._owner}!", self._by, self._program.on_failure, self._env)
+
+    def close(self) -> None:
+        for watch in self._watches:
+            watch.close()
+        if self._cell is not None:
+            self._desk.arbiter.relinquish(self._cell, self._owner, "")
+
+
+class HoldInstance:
+    """One instance of a hold rule.
+
+    `state` is idle, pending (`for`), holding, unknown, cooldown or spent (`at_most`, or left by `until`).
+    """
+
+    def __init__(self, desk: Desk, rule: RuleProgram, env: dict[str, Entity], rests: dict[tuple[str, ...], float]) -> None:
+        self._desk = desk
+        self.rule = rule
+        self.env = env
+        self.label = label(env)
+        self.owner = f"{rule.name}[{self.label}]" if self.label else rule.name
+        self.state = "idle"
+        self.since = desk.now
+        self.why = ""
+        self.is_holding = False
+        self._rests = rests
+        self._placements: list[Placement] = []
+        self._timer: Timer | None = None  # for, keep, the end of an unknown hold, the end of a rest
+        self._limit: Timer | None = None  # at_most
+        assert rule.enter is not None
+        self.watch = Watch(desk.graph, rule.enter, env, self._judge)
+        self._first = True
+        desk.graph.ask(self.watch)
+        if self.watch.evaluate() is None:  # a watch begins with None, and would not tell
+            self.state = "unknown"
+            self._first = False
+            if rule.if_unknown == "act":
+                self._judge_unknown()
+
+    # ── judging ──────────────────────────────────────────────────────────────────────────────
+
+    def _judge(self, truth: bool | None) -> None:
+        since = self._true_since() if self._first else self._desk.now
+        self._first = False
+        if self.is_holding:
+            self._judge_holding(truth)
+        elif truth is True:
+            self._may_hold(since)
+        elif truth is False:
+            self._forget_timer()
+            self._become("idle")
+        else:
+            self._judge_unknown()
+
+    def _true_since(self) -> float:
+        """When the condition's inputs took the values that make it true, from recorded history."""
+        return max((c.since for c in self.watch.cells if c.since is not None), default=self._desk.now)
+
+    def _may_hold(self, since: float) -> None:
+        if self.state == "spent":
+            return
+        self._forget_timer()
+        rest = self._rests.get(self._rest_key(), 0.0)
+        if rest > self._desk.now:
+            self._become("cooldown")
+            self._after(rest - self._desk.now, lambda: self._may_hold(self._desk.now))
+            return
+        waiting = self.rule.decl.for_
+        if waiting is not None and since + waiting.seconds > self._desk.now:
+            self._become("pending")
+            self._after(since + waiting.seconds - self._desk.now, lambda: self._hold(self._reason()))
+            return
+        self._hold(self._reason())
+
+    def _judge_unknown(self) -> None:
+        self._forget_timer()
+        delay = self.rule.decl.unknown_after
+        if self.state == "spent":
+            return
+        self._become("unknown")
+        if self.rule.if_unknown == "act":
+            if delay is not None:
+                self._after(delay.seconds, lambda: self._hold("its condition is unknown"))
+            else:
+                self._hold("its condition is unknown")
+
+    def _judge_holding(self, truth: bool | None) -> None:
+        was_unknown = self.state == "unknown"
+        self._forget_timer()
+        if truth is True:
+            self._become("holding")
+        elif truth is False:
+            keep = self.rule.decl.keep
+            if keep is not None and not was_unknown:
+                self._after(keep.seconds, lambda: self._release("idle", f"kept {keep.seconds:g} s"))
+            else:
+                self._release("spent" if self._left_by_until() else "idle", "its condition is false")
+        else:
+            delay = self.rule.decl.unknown_after
+            if delay is not None and not was_unknown:
+                self._after(delay.seconds, self._unknown_while_holding)
+            else:
+                self._unknown_while_holding()
+
+    def _unknown_while_holding(self) -> None:
+        if self.rule.if_unknown == "release":
+            self._release("unknown", "its condition is unknown")
+            return
+        self._become("unknown")
+        if self.rule.if_unknown == "hold":
+            most = self.rule.decl.hold_at_most
+            seconds = HOLD_AT_MOST_S if most is None else most.seconds
+            self._after(seconds, lambda: self._release("unknown", f"unknown for {seconds:g} s"))
+
+    def _left_by_until(self) -> bool:
+        """True when `until` ended the hold while `while` is still true: it must be false once first."""
+        return self.rule.stay is not None and self._desk.graph.bind(self.watch_enter, self.env)() is not False
+
+    @property
+    def watch_enter(self) -> Typed:
+        """The condition that begins a hold."""
+        assert self.rule.enter is not None
+        return self.rule.enter
+
+    # ── holding and releasing ────────────────────────────────────────────────────────────────
+
+    def _hold(self, reason: str) -> None:
+        self._timer = None
+        self.is_holding = True
+        truth = self.watch.value
+        self._become("holding" if truth is not None else "unknown")
+        if self.rule.stay is not None:
+            self.watch.turn_to(self.rule.stay)
+            self._desk.graph.ask(self.watch)
+        most = self.rule.decl.at_most
+        if most is not None:
+            self._limit = self._desk.graph.timers.at(self._desk.now + most.seconds, self._time_is_over)
+        self._placements = [
+            Placement(self._desk, hold, self.env, f"{self.owner}#{i}" if i else self.owner, self.rule.name, reason)
+            for i, hold in enumerate(self.rule.holds)
+        ]
+
+    def _time_is_over(self) -> None:
+        self._limit = None
+        self._release("spent", "held at most")
+
+    def _release(self, state: str, why: str) -> None:
+        self._forget_timer()
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+        self.is_holding = False
+        for placement in self._placements:
+            placement.close()
+        self._placements = []
+        cooldown = self.rule.decl.cooldown
+        if cooldown is not None:
+            self._rests[self._rest_key()] = self._desk.now + cooldown.after.seconds
+        self._become(state, why)
+        if self.rule.stay is not None and self.watch.alive:
+            self.watch.turn_to(self.watch_enter)
+            self.watch.value = not_a_truth
+            self._desk.graph.ask(self.watch)
+
+    def _rest_key(self) -> tuple[str, ...]:
+        cooldown = self.rule.decl.cooldown
+        return tuple(self.env[w.text].id for w in cooldown.per) if cooldown is not None else ()
+
+    def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        self._timer = self._desk.graph.timers.at(self._desk.now + seconds, action)
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _reason(self) -> str:
+        return self.rule.title
+
+    def _become(self, state: str, why: str = "") -> None:
+        before, self.state = self.state, state
+        if before != state:
+            self.since, self.why = self._desk.now, why
+            self._desk.emit(RuleChanged(self.rule.name, self.label, before, state, why))
+
+    def close(self) -> None:
+        """Leaving the set is a release."""
+        self._forget_timer()
+        if self.is_holding:
+            self._release("idle", "it left the rule's set")
+        self.watch.close()
+
+
+not_a_truth: Final = object()
+"""Stands in a watch that must tell its next value whatever it is."""
+
+
+class Evaluator:
+    """All hold rules."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._rules: dict[str, tuple[RuleProgram, Instances]] = {}
+        self._rests: dict[str, dict[tuple[str, ...], float]] = {}
+
+    def start(self, rule: RuleProgram) -> None:
+        """Make the rule's instances."""
+        rests = self._rests.setdefault(rule.name, {})
+        desk = self._desk
+        self._rules[rule.name] = (
+            rule,
+            Instances(desk.graph, rule.for_each, desk.nearby, lambda env: HoldInstance(desk, rule, env, rests)),
+        )
+
+    def stop(self, name: str) -> None:
+        """Release everything that the rule holds."""
+        _, instances = self._rules.pop(name)
+        instances.close()
+
+    def instances(self, name: str) -> list[HoldInstance]:
+        """Return the live instances of a rule."""
+        entry = self._rules.get(name)
+        found = entry[1].live.values() if entry is not None else ()
+        return [i for i in found if isinstance(i, HoldInstance)]
+
+    @property
+    def running(self) -> dict[str, RuleProgram]:
+        """The rules that are evaluated, by name."""
+        return {name: rule for name, (rule, _) in self._rules.items()}

@@ -1,0 +1,456 @@
+"""Who must be asked again when a value changes: watches on conditions, derived values in dependency order.
+
+A change first runs through the derived values, lowest rank first, so that nobody ever sees one half of a change; then the
+watches that read something new are asked, each once.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from pilotage.core.store import Cell, Entity, EntitySet
+from pilotage.core.timers import Timers
+from pilotage.language import typed
+from pilotage.language.compiler import HOISTED, Compiled, compile_expression, is_static
+from pilotage.language.typed import Read, Typed
+from pilotage.model.entities import Kind, PointSpec
+from pilotage.model.quality import Quality
+from pilotage.model.values import ANY
+
+Env = Mapping[str, Any]
+"""Values of variables: entities of `for_each`, results of `let`."""
+
+MOST_ROUNDS: Final = 100_000
+"""Watches asked in one tick before the engine says that rules drive each other in a circle."""
+
+
+class Clock:
+    """The time of the tick, for the few expressions that need it."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+
+class CityView:
+    """The city as a plugin's function sees it: read only."""
+
+    __slots__ = ("_graph",)
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    def entities(self, kind: str) -> Sequence[Entity]:
+        """Return all entities of a kind, in order of the inventory."""
+        return self._graph.entities_of(kind)
+
+
+class Watch:
+    """An expression whose value somebody follows.
+
+    `evaluate` may be exchanged while it lives; `fire` gets the new value, and None for unknown.
+    """
+
+    __slots__ = ("alive", "cells", "dynamic", "env", "evaluate", "fire", "graph", "node", "value")
+
+    def __init__(self, graph: Graph, node: Typed, env: Env, fire: Callable[[Any], None]) -> None:
+        self.graph = graph
+        self.node = node
+        self.env = env
+        self.fire = fire
+        self.value: Any = None
+        self.alive = True
+        self.evaluate = graph.bind(node, env)
+        self.cells: dict[Cell, None] = {}
+        self.dynamic = False
+        self._subscribe()
+
+    def turn_to(self, node: Typed) -> None:
+        """Follow another expression of the same variables from now on."""
+        if node is not self.node:
+            self.node = node
+            self.evaluate = self.graph.bind(node, self.env)
+            self._subscribe()
+
+    def check(self) -> None:
+        """Ask again; fire when the answer is another."""
+        if not self.alive:
+            return
+        value = self.evaluate()
+        if self.dynamic:
+            self._subscribe()
+        if value is not self.value:
+            self.changed(value)
+
+    def changed(self, value: Any) -> None:
+        """Take a new value; the fast path has compared by identity only."""
+        if not self.alive or (type(value) is type(self.value) and value == self.value):
+            return
+        self.value = value
+        self.fire(value)
+
+    def _subscribe(self) -> None:
+        cells, self.dynamic = self.graph.sources(self.node, self.env)
+        if cells == self.cells:
+            return
+        for cell in self.cells:
+            if cell not in cells:
+                del cell.watches[self]
+                cell.readers = None
+                self.graph.forget_if_unread(cell)
+        for cell in cells:
+            if cell not in self.cells:
+                cell.watches[self] = None
+                cell.readers = None
+        self.cells = cells
+
+    def close(self) -> None:
+        """Stop following."""
+        self.alive = False
+        for cell in self.cells:
+            cell.watches.pop(self, None)
+            cell.readers = None
+            self.graph.forget_if_unread(cell)
+        self.cells = {}
+
+
+class Node:
+    """A value that is worked out from others; its `update` is called when one of them changed."""
+
+    __slots__ = ("alive", "cell", "graph", "order", "queued", "rank", "sources")
+
+    def __init__(self, graph: Graph, cell: Cell) -> None:
+        self.graph = graph
+        self.cell = cell
+        self.rank = 1
+        self.order = graph.next_order()
+        self.queued = False
+        self.alive = True
+        self.sources: dict[Cell, None] = {}
+        cell.source = self
+
+    def update(self) -> bool:
+        """Work the value out again and return whether it changed."""
+        raise NotImplementedError
+
+    def follow(self, cells: Mapping[Cell, None]) -> None:
+        """Depend on exactly these cells."""
+        for cell in self.sources:
+            if cell not in cells:
+                cell.nodes.pop(self, None)
+                self.graph.forget_if_unread(cell)
+        for cell in cells:
+            cell.nodes[self] = None
+            if cell.source is not None and cell.source.rank >= self.rank:
+                self.rank = cell.source.rank + 1
+        self.sources = dict(cells)
+
+    def store(self, value: Any, quality: Quality = Quality.GOOD) -> bool:
+        """Put the value into the node's cell and return whether it changed."""
+        now = self.graph.clock.now
+        return self.cell.put(value, quality if value is not None else Quality.MISSING, now, now)
+
+    def close(self) -> None:
+        """Depend on nothing any more."""
+        self.alive = False
+        self.follow({})
+
+
+class Formula(Node):
+    """A derived value that is a plain expression."""
+
+    __slots__ = ("dynamic", "env", "evaluate", "node")
+
+    def __init__(self, graph: Graph, cell: Cell, node: Typed, env: Env) -> None:
+        super().__init__(graph, cell)
+        self.node = node
+        self.env = env
+        self.evaluate = graph.bind(node, env)
+        cells, self.dynamic = graph.sources(node, env)
+        self.follow(cells)
+
+    def update(self) -> bool:
+        """Evaluate the expression."""
+        value = self.evaluate()
+        if self.dynamic:
+            cells, self.dynamic = self.graph.sources(self.node, self.env)
+            self.follow(cells)
+        return self.store(value)
+
+
+class Graph:
+    """All cells, and everything that follows them.
+
+    Attributes:
+        entities: By id, in order of the inventory.
+        by_kind: The entities of each kind, in the same order.
+        globals: Values of the city by name.
+        hoisters: Makes the node of each expression with a state of its own; the engine fills it.
+    """
+
+    def __init__(self, kinds: Mapping[str, Kind], timers: Timers, guard: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        self.kinds = dict(kinds)
+        self.timers = timers
+        self.clock = Clock()
+        self.city = CityView(self)
+        self.entities: dict[str, Entity] = {}
+        self.by_kind: dict[str, list[Entity]] = {}
+        self.globals: dict[str, Cell] = {}
+        self.hoisters: dict[type[Typed], Callable[[Any, Env, Cell], Node]] = {}
+        self.on_new_entity: dict[str, list[Callable[[Entity], None]]] = {}
+        self.make_global: Callable[[str], Cell | None] = lambda key: None
+        self.rounds = 0
+        self._guard = guard
+        self._order = 0
+        self._compiled: dict[int, tuple[Typed, Compiled]] = {}
+        self._free: dict[int, tuple[Typed, tuple[str, ...]]] = {}
+        self._hoisted: dict[tuple[Any, ...], Cell] = {}
+        self._keys: dict[Cell, tuple[Any, ...]] = {}
+        self._heap: list[tuple[int, int, Node]] = []
+        self._pending: dict[Watch, None] = {}
+
+    # ── entities ─────────────────────────────────────────────────────────────────────────────
+
+    def entities_of(self, kind: str) -> Sequence[Entity]:
+        """Return the entities of a kind."""
+        return self.by_kind.get(kind, ())
+
+    def add_entity(self, entity: Entity, points: Sequence[PointSpec]) -> None:
+        """Take an entity in, with a cell for each point."""
+        self.entities[entity.id] = entity
+        self.by_kind.setdefault(entity.kind, []).append(entity)
+        for spec in points:
+            cell = entity.cells[spec.name] = Cell(f"{entity.id}.{spec.name}", spec, entity)
+            if spec.type.base.value == "position" and entity.position is None:
+                entity.position = cell
+        for listener in self.on_new_entity.get(entity.kind, ()):
+            listener(entity)
+
+    def next_order(self) -> int:
+        """Return a number that grows: what was made first comes first."""
+        self._order += 1
+        return self._order
+
+    # ── binding ──────────────────────────────────────────────────────────────────────────────
+
+    def bind(
+        self, node: Typed, env: Env, wanted: Callable[[Cell], Cell] | None = None
+    ) -> Callable[[], Any]:
+        """Return the function of an expression, bound to the entities in its variables.
+
+        Args:
+            node: The expression.
+            env: Its variables.
+            wanted: Gives the cell behind `wanted(point)`; an invariant judges a candidate that is not wanted yet.
+        """
+        entry = self._compiled.get(id(node))
+        if entry is None:
+            entry = self._compiled[id(node)] = (node, compile_expression(node, guard=self._guard))
+        compiled = entry[1]
+        if wanted is not None:
+            return compiled.make(
+                *(
+                    wanted(self.cell(s.what.read, env)) if s.how == "wanted" else self._slot(s.how, s.what, env)
+                    for s in compiled.slots
+                )
+            )
+        return compiled.make(*(self._slot(s.how, s.what, env) for s in compiled.slots))
+
+    def _slot(self, how: str, what: Any, env: Env) -> Any:
+        match how:
+            case "cell":
+                return self.cell(what, env)
+            case "hoisted":
+                return self.hoist(what, env)
+            case "wanted":
+                return self.cell(what.read, env).wanted_cell()
+            case "variable":
+                return env[what.name]
+            case "entity":
+                return self.entities[what.id]
+            case "clock":
+                return self.clock
+            case "city":
+                return self.city
+            case _:
+                return what
+
+    def base(self, node: Typed, env: Env) -> Entity | None:
+        """Return the entity that an expression leads to now, or None."""
+        if isinstance(node, typed.Var):
+            found = env[node.name]
+        elif isinstance(node, typed.EntityConst):
+            found = self.entities[node.id]
+        else:
+            found = self.bind(node, env)()
+        return found if isinstance(found, Entity) else None
+
+    def cell(self, read: Read, env: Env) -> Cell:
+        """Return the cell of a point whose entity is known.
+
+        Raises:
+            KeyError: The entity is unknown now, or has no such point.
+        """
+        entity = self.base(read.base, env)
+        if entity is None:
+            raise KeyError(read.point)
+        return entity.cells[read.point]
+
+    def sources(self, node: Typed, env: Env) -> tuple[dict[Cell, None], bool]:
+        """Return the cells that an expression reads now, and whether they may become others."""
+        cells: dict[Cell, None] = {}
+        return cells, self._collect(node, env, cells)
+
+    def _collect(self, node: Typed, env: Env, cells: dict[Cell, None]) -> bool:
+        if isinstance(node, HOISTED):
+            cells[self.hoist(node, env)] = None
+            return False
+        if isinstance(node, (Read, typed.Members)):
+            return self._collect_read(node, env, cells)
+        if isinstance(node, (typed.Wanted, typed.Age)):
+            dynamic = False if is_static(node.read.base) else self._collect(node.read.base, env, cells)
+            entity = self.base(node.read.base, env)
+            if entity is not None:
+                cell = entity.cells[node.read.point]
+                cells[cell.wanted_cell() if isinstance(node, typed.Wanted) else cell] = None
+            return dynamic or not is_static(node.read.base)
+        dynamic = False
+        if isinstance(node, typed.Apply):
+            dynamic = self._collect_function(node, cells)
+        if isinstance(node, typed.Builtin) and node.reads_position:
+            dynamic = self._collect_positions(node, env, cells)
+        for child in typed.children(node):
+            dynamic = self._collect(child, env, cells) or dynamic
+        return dynamic
+
+    def _collect_read(self, node: Read | typed.Members, env: Env, cells: dict[Cell, None]) -> bool:
+        dynamic = not is_static(node.base)
+        if dynamic:
+            self._collect(node.base, env, cells)
+        entity = self.base(node.base, env)
+        if entity is not None:
+            cells[entity.cells[node.point] if isinstance(node, Read) else entity.relations[node.relation]] = None
+        return dynamic
+
+    def _collect_function(self, node: typed.Apply, cells: dict[Cell, None]) -> bool:
+        for path in node.function.reads:
+            kind, _, point = path.partition(".")
+            for entity in self.entities_of(kind):
+                if point in entity.cells:
+                    cells[entity.cells[point]] = None
+        return False
+
+    def _collect_positions(self, node: typed.Builtin, env: Env, cells: dict[Cell, None]) -> bool:
+        dynamic = False
+        for argument in node.arguments:
+            if argument.type.base.value == "reference":
+                dynamic = dynamic or not is_static(argument)
+                entity = self.base(argument, env)
+                if entity is not None and entity.position is not None:
+                    cells[entity.position] = None
+        return dynamic
+
+    # ── values with a state of their own ─────────────────────────────────────────────────────
+
+    def hoist(self, node: Typed, env: Env) -> Cell:
+        """Return the cell of an expression that keeps a state of its own, made when first asked for."""
+        if isinstance(node, typed.Global):
+            return self.global_cell(node.key)
+        key = (id(node), *(id(env[name]) for name in self._free_variables(node)))
+        cell = self._hoisted.get(key)
+        if cell is None:
+            spec = PointSpec("", node.type if node.type is not None else ANY)
+            self._order += 1
+            cell = self._hoisted[key] = Cell(f"{type(node).__name__.lower()}#{self._order}", spec)
+            self._keys[cell] = key
+            self._free.setdefault(id(node), (node, ()))  # keeps the node alive as long as its id is a key
+            made = self.hoisters[type(node)](node, {n: env[n] for n in self._free_variables(node)}, cell)
+            made.update()
+        return cell
+
+    def global_cell(self, key: str) -> Cell:
+        """Return a value of the city.
+
+        Raises:
+            KeyError: There is none of that name.
+        """
+        cell = self.globals.get(key)
+        if cell is None:
+            cell = self.make_global(key)
+            if cell is None:
+                raise KeyError(key)
+            self.globals[key] = cell
+        return cell
+
+    def _free_variables(self, node: Typed) -> tuple[str, ...]:
+        entry = self._free.get(id(node))
+        if entry is None or not entry[1]:
+            bound = {n.variable for n in typed.walk(node) if isinstance(n, (typed.AllOf, typed.Aggregate, typed.Nearest))}
+            names = dict.fromkeys(n.name for n in typed.walk(node) if isinstance(n, typed.Var) and n.name not in bound)
+            entry = self._free[id(node)] = (node, tuple(names))
+        return entry[1]
+
+    def forget_if_unread(self, cell: Cell) -> None:
+        """Let go of a hoisted value that nobody reads any more."""
+        key = self._keys.get(cell)
+        if key is not None and not cell.watches and not cell.nodes:
+            del self._keys[cell], self._hoisted[key]
+            if cell.source is not None:
+                cell.source.close()
+
+    # ── spreading changes ────────────────────────────────────────────────────────────────────
+
+    def put(self, cell: Cell, value: Any, quality: Quality = Quality.GOOD) -> bool:
+        """Set a cell of the engine's own; what follows it is asked at the next flush."""
+        now = self.clock.now
+        changed = cell.put(value, quality, now, now)
+        if changed:
+            self.touch(cell)
+        return changed
+
+    def touch(self, cell: Cell) -> None:
+        """Remember everybody who reads a cell that changed."""
+        for node in cell.nodes:
+            self.mark(node)
+        if cell.watches:
+            self._pending.update(cell.watches)
+
+    def mark(self, node: Node) -> None:
+        """Have a derived value worked out again at the next flush."""
+        if not node.queued and node.alive:
+            node.queued = True
+            heapq.heappush(self._heap, (node.rank, node.order, node))
+
+    def ask(self, watch: Watch) -> None:
+        """Have a watch asked at the next flush."""
+        self._pending[watch] = None
+
+    def flush(self) -> None:
+        """Run all changes through: derived values in order of rank, then the watches that read them."""
+        heap = self._heap
+        while heap or self._pending:
+            while heap:
+                node = heapq.heappop(heap)[2]
+                node.queued = False
+                if node.alive and node.update():
+                    self.touch(node.cell)
+            pending, self._pending = list(self._pending), {}
+            self.rounds += len(pending)
+            if self.rounds > MOST_ROUNDS:
+                return
+            for index, watch in enumerate(pending, start=1):
+                watch.check()
+                if heap:  # it changed a value of the engine's own: those behind must not see half of that
+                    self._pending = dict.fromkeys(pending[index:]) | self._pending
+                    break
+
+    @property
+    def is_calm(self) -> bool:
+        """True when no change waits to be run through."""
+        return not self._heap and not self._pending
+
+
+__all__ = ["Clock", "EntitySet", "Env", "Formula", "Graph", "Node", "Watch"]

@@ -1,0 +1,117 @@
+"""Group points: one point that stands for the same point of many members.
+
+Its winning demand is passed on to the members at the same level, so that an override of one member still wins there;
+its reported value is combined from theirs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pilotage.core.arbiter import DEFAULT_LEVEL, Arbiter, Demand, PriorityArray
+from pilotage.core.graph import Graph, Node
+from pilotage.core.store import Cell
+from pilotage.model.entities import Group
+from pilotage.model.quality import Quality
+
+
+class GroupNode(Node):
+    """The reported value of a group point."""
+
+    __slots__ = ("_group", "_groups", "_relation")
+
+    def __init__(self, graph: Graph, cell: Cell, group: Group, groups: Groups) -> None:
+        super().__init__(graph, cell)
+        assert cell.entity is not None
+        self._group = group
+        self._groups = groups
+        self._relation = cell.entity.relations[group.relation]
+        self._follow_members()
+
+    def members(self) -> list[Cell]:
+        """Return the members' points, in order."""
+        return [e.cells[self._group.point] for e in self._relation.value or ()]
+
+    def _follow_members(self) -> None:
+        self.follow({self._relation: None, **dict.fromkeys(self.members())})
+
+    def update(self) -> bool:
+        """Combine the members' reports; with other members, pass the demand on again."""
+        members = self.members()
+        if {self._relation: None, **dict.fromkeys(members)} != self.sources:
+            self._follow_members()
+            self._groups.members_changed(self.cell)
+        if not members:
+            return False
+        known = [m.value for m in members if m.value is not None]
+        value = _combined(self._group.combine, known)
+        doubt = len(known) < len(members) or any(v != known[0] for v in known)
+        return self.store(value, Quality.UNCERTAIN if doubt else Quality.GOOD)
+
+
+def _combined(how: str, known: list[Any]) -> Any:
+    if not known:
+        return None
+    if how == "min":
+        return min(known)
+    if how == "max":
+        return max(known)
+    if isinstance(known[0], float) and not isinstance(known[0], bool):
+        same = all(v == known[0] for v in known)
+        return known[0] if same else sum(known) / len(known)
+    return max(dict.fromkeys(known), key=known.count)
+
+
+class Groups:
+    """All group points."""
+
+    def __init__(self, graph: Graph, arbiter: Arbiter) -> None:
+        self._graph = graph
+        self._arbiter = arbiter
+        self._nodes: dict[Cell, GroupNode] = {}
+        self._told: dict[Cell, list[Cell]] = {}
+
+    def add(self, cell: Cell) -> None:
+        """Make a point a group point, when its kind says that it is one."""
+        group = cell.spec.group
+        if group is not None and cell.entity is not None and group.relation in cell.entity.relations:
+            node = self._nodes[cell] = GroupNode(self._graph, cell, group, self)
+            self._graph.mark(node)
+
+    def has_members(self, cell: Cell) -> bool:
+        """True when others do what is wanted of this point."""
+        node = self._nodes.get(cell)
+        return node is not None and bool(node.members())
+
+    def members_changed(self, cell: Cell) -> None:
+        """Tell those who came and those who went."""
+        if cell.array is not None and cell.array.is_decided:
+            self.pass_on(cell.array)
+
+    def pass_on(self, array: PriorityArray) -> None:
+        """Give the members the group's winning demand, at its level, with its owner and its end."""
+        cell = array.cell
+        node = self._nodes.get(cell)
+        if node is None:
+            return
+        members = node.members()
+        owner = f"{cell.id}>"
+        for gone in [c for c in self._told.get(cell, []) if c not in members or array.level == DEFAULT_LEVEL]:
+            self._arbiter.relinquish(gone, owner, "the group gave it up")
+        self._told[cell] = [] if array.level == DEFAULT_LEVEL else members
+        winner = array.winner
+        for member in self._told[cell]:
+            self._arbiter.place(
+                member,
+                Demand(
+                    owner,
+                    winner.by if winner is not None else array.owner,
+                    array.level,
+                    array.wanted,
+                    winner.reason if winner is not None else array.owner,
+                    winner.since if winner is not None else self._graph.clock.now,
+                    winner.until if winner is not None else None,
+                    array.ramp_up_s,
+                    array.ramp_down_s,
+                ),
+            )

@@ -1,0 +1,141 @@
+"""What people and adapters tell the engine, besides readings: each order is carried out or refused, with a receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from pilotage.core.arbiter import Demand
+from pilotage.core.interpreter import format_duration
+from pilotage.core.store import to_value
+from pilotage.model.messages import (
+    AlarmOrder,
+    CallResult,
+    CommandResult,
+    IncidentChanged,
+    IncidentOrder,
+    Notice,
+    NoticeAcknowledged,
+    OrderRefused,
+    OrderTaken,
+    Override,
+    PlanAnswer,
+    PlanOrder,
+    Reconnected,
+    ReleaseOverride,
+)
+from pilotage.model.priorities import Priority
+from pilotage.model.values import format_value
+
+if TYPE_CHECKING:
+    from pilotage.core.engine import Engine
+
+ANNOUNCE_S: Final = 600.0
+"""The end of an override is announced this long before."""
+
+
+class Orders:
+    """Carries orders out; nothing here is kept."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._handlers: dict[type[Any], Callable[[Any], None]] = {
+            CommandResult: engine.reconciler.result,
+            Reconnected: lambda order: engine.reconciler.reconnected(order.points),
+            CallResult: engine.stories.call_result,
+            Override: self._override,
+            ReleaseOverride: self._release,
+            PlanOrder: lambda order: self._receipt("plan", order.person, order.plan, engine.plans.order(order)),
+            PlanAnswer: lambda order: self._receipt(order.question, order.person, order.plan, engine.plans.answer(order)),
+            AlarmOrder: lambda order: self._receipt(order.action, order.person, order.alarm, engine.alarms.order(order)),
+            NoticeAcknowledged: self._acknowledge,
+            IncidentOrder: self._incident,
+        }
+
+    def take(self, order: Any) -> None:
+        """Carry out one order.
+
+        Raises:
+            TypeError: It is no input.
+        """
+        handler = self._handlers.get(type(order))
+        if handler is None:
+            raise TypeError(f"{type(order).__name__} is no input")
+        handler(order)
+
+    def _receipt(self, order: str, person: str, detail: str, why_not: str) -> None:
+        if why_not:
+            self._engine.emit(OrderRefused(order, person, why_not))
+        else:
+            self._engine.emit(OrderTaken(order, person, detail))
+
+    def _override(self, order: Override) -> None:
+        why = self._override_problem(order)
+        if not why:
+            cell = self._engine.cells[order.point]
+            value = to_value(cell.spec, order.value, self._engine.entities)
+            owner = f"operator {order.person}"
+            demand = Demand(owner, owner, int(Priority.OPERATOR), value, order.reason, self._engine.now, order.until)
+            self._engine.arbiter.place(cell, demand)
+            self._announce_end(order, owner)
+        self._receipt("override", order.person, order.point, why)
+
+    def _override_problem(self, order: Override) -> str:
+        cell = self._engine.cells.get(order.point)
+        if cell is None:
+            return f'there is no point "{order.point}"'
+        if not cell.spec.access.is_commandable:
+            return f"{order.point} is {cell.spec.access.value} and cannot be set"
+        if not order.reason.strip():
+            return "a reason is needed"
+        most = cell.spec.override_max_s
+        if not self._engine.now < order.until <= self._engine.now + most:
+            return f"an end is needed, at most {format_duration(most)} from now"
+        if to_value(cell.spec, order.value, self._engine.entities) is None:
+            return f"{format_value(order.value)} is no value of {order.point} ({cell.spec.type})"
+        return ""
+
+    def _announce_end(self, order: Override, owner: str) -> None:
+        engine = self._engine
+        at = order.until - ANNOUNCE_S
+        if at <= engine.now:
+            return
+
+        def announce() -> None:
+            array = engine.cells[order.point].array
+            demand = array.demands.get(owner) if array is not None else None
+            if demand is not None and demand.until == order.until:
+                text = f"The override of {order.point} by {order.person} ends in {format_duration(ANNOUNCE_S)}"
+                engine.emit(Notice(engine._next_id(), ("operators",), text, order.point, owner))
+
+        engine.timers.at(at, announce)
+
+    def _release(self, order: ReleaseOverride) -> None:
+        cell = self._engine.cells.get(order.point)
+        array = cell.array if cell is not None else None
+        owners = [o for o, d in array.demands.items() if d.level == Priority.OPERATOR] if array is not None else []
+        if cell is None or not owners:
+            self._receipt("release", order.person, order.point, f"{order.point} is not overridden")
+            return
+        for owner in owners:
+            self._engine.arbiter.relinquish(cell, owner, f"released by {order.person}")
+        self._receipt("release", order.person, order.point, "")
+
+    def _acknowledge(self, order: NoticeAcknowledged) -> None:
+        known = self._engine.stories.acknowledge(order.notice)
+        why = "" if known else f'nobody waits for "{order.notice}"'
+        self._receipt("acknowledge", order.person, order.notice, why)
+
+    def _incident(self, order: IncidentOrder) -> None:
+        incident = self._engine.entities.get(order.incident)
+        if incident is None or incident.kind != "incident":
+            self._receipt(order.action, order.person, order.incident, f'there is no incident "{order.incident}"')
+            return
+        if order.action == "close":
+            self._engine.graph.put(incident.cells["closed"], True)
+        change = {"close": "closed", "note": "note"}.get(order.action)
+        if change is None:
+            self._receipt(order.action, order.person, order.incident, f'there is no action "{order.action}"')
+            return
+        self._engine.emit(IncidentChanged(incident.id, change, text=order.text, by=order.person))
+        self._receipt(order.action, order.person, order.incident, "")

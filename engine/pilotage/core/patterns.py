@@ -1,0 +1,253 @@
+"""Events and patterns of events: edges, moments, sequences, silence, repetition."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from pilotage.core.graph import Env, Graph, Node, Watch
+from pilotage.core.schedule import Schedule
+from pilotage.core.store import Cell
+from pilotage.core.timers import Timer
+from pilotage.language import typed
+from pilotage.language.typed import Typed
+
+Happened = Callable[[], None]
+
+
+class Listener:
+    """Somebody who wants to know when an event happens.
+
+    An edge counts from one known value to another: what becomes unknown and comes back as it was is no event. A value
+    that is already there when the listener starts is none either, one that arrives for the first time is.
+
+    Attributes:
+        unknown: Called with True when the event's own condition becomes unknown, with False when it is known again.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        schedule: Schedule,
+        event: Typed,
+        env: Env,
+        happened: Happened,
+        unknown: Callable[[bool], None] | None = None,
+    ) -> None:
+        self._graph = graph
+        self._schedule = schedule
+        self._env = env
+        self._happened = happened
+        self._unknown = unknown
+        self._closers: list[Callable[[], None]] = []
+        self._timer: Timer | None = None
+        self._listen(event)
+
+    def _listen(self, event: Typed) -> None:
+        match event:
+            case typed.AnyEvent(events=events):
+                for part in events:
+                    self._listen(part)
+            case typed.Event(how=how, operand=operand):
+                self._listen_to_edge(how, operand)
+            case typed.Periodic(seconds=seconds):
+                self._each(lambda now: (now // seconds + 1.0) * seconds)
+            case typed.Daily(time=time):
+                self._listen_to_clock(time)
+            case _:
+                pass  # a pair's event: the rule tells it itself
+
+    def _listen_to_edge(self, how: str, operand: Typed) -> None:
+        watch = Watch(self._graph, operand, self._env, lambda value: None)
+        watch.value = watch.evaluate()
+        known = [watch.value]
+
+        def fire(value: Any) -> None:
+            if self._unknown is not None:
+                self._unknown(value is None)
+            if value is None:
+                return
+            before, known[0] = known[0], value
+            if (how == "becomes" and value is True and before is not True) or (
+                how == "changes" and before is not None and before != value
+            ):
+                self._happened()
+
+        watch.fire = fire
+        self._closers.append(watch.close)
+        if watch.value is None and self._unknown is not None:
+            self._unknown(True)
+
+    def _listen_to_clock(self, time: Typed) -> None:
+        evaluate = self._graph.bind(time, self._env)
+
+        def next_moment(now: float) -> float:
+            minutes = evaluate()
+            return self._schedule.next_daily(0.0 if minutes is None else minutes, now)
+
+        self._each(next_moment)
+
+    def _each(self, next_moment: Callable[[float], float]) -> None:
+        def due() -> None:
+            plan_next()
+            self._happened()
+
+        def plan_next() -> None:
+            self._timer = self._graph.timers.at(next_moment(self._graph.clock.now), due)
+
+        plan_next()
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for close in self._closers:
+            close()
+
+
+class PatternNode(Node):
+    """A pattern as a value: true from the moment it is complete until its time is over."""
+
+    __slots__ = ("_listeners", "_node", "_schedule", "_seen", "_timer", "_watch")
+
+    def __init__(self, graph: Graph, node: typed.Pattern, env: Env, cell: Cell, schedule: Schedule) -> None:
+        super().__init__(graph, cell)
+        self._node = node
+        self._schedule = schedule
+        self._seen: deque[float] = deque()
+        self._timer: Timer | None = None
+        self._watch: Watch | None = None
+        self._listeners: list[Listener] = []
+        graph.put(cell, False)
+        if node.how == "silence":
+            self._begin_silence(node, env)
+            return
+        self._listeners.append(Listener(graph, schedule, node.first, env, self._first))
+        if node.second is not None:
+            self._listeners.append(Listener(graph, schedule, node.second, env, self._second))
+
+    def update(self) -> bool:
+        """Patterns move by events, not by being asked."""
+        return False
+
+    @property
+    def _now(self) -> float:
+        return self.graph.clock.now
+
+    def _say(self, truth: bool) -> None:
+        self.graph.put(self.cell, truth)
+
+    def _after(self, seconds: float, action: Happened) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.graph.timers.at(self._now + seconds, action)
+
+    def _first(self) -> None:
+        match self._node.how:
+            case "then":
+                self._seen.clear()
+                self._seen.append(self._now)
+            case "without":
+                self._say(False)
+                self._after(self._node.seconds, lambda: self._say(True))
+            case _:
+                self._repeated()
+
+    def _second(self) -> None:
+        if self._node.how == "without":
+            if self._timer is not None:
+                self._timer.cancel()
+            self._say(False)
+            return
+        if self._seen and self._now - self._seen[0] <= self._node.seconds:
+            self._seen.clear()
+            self._say(False)  # complete once more is an edge once more
+            self.graph.flush()
+            self._say(True)
+            self._after(self._node.seconds, lambda: self._say(False))
+
+    def _repeated(self) -> None:
+        self._seen.append(self._now)
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        seen, horizon = self._seen, self._now - self._node.seconds
+        while seen and seen[0] <= horizon:
+            seen.popleft()
+        self._say(len(seen) >= self._node.count)
+        if seen:
+            self._after(seen[0] + self._node.seconds - self._now, self._forget_old)
+
+    # ── silence ──────────────────────────────────────────────────────────────────────────────
+
+    def _begin_silence(self, node: typed.Pattern, env: Env) -> None:
+        event = node.first
+        since = self._now
+        if isinstance(event, typed.Event) and event.how == "becomes":
+            self._watch = Watch(self.graph, event.operand, env, self._state)
+            cells, _ = self.graph.sources(event.operand, env)
+            since = max((c.since for c in cells if c.since is not None), default=self._now)
+            self._watch.value = self._watch.evaluate()
+            if self._watch.value is not False:
+                return
+        else:
+            self._listeners.append(Listener(self.graph, self._schedule, event, env, self._broken))
+            if isinstance(event, typed.Event):
+                cells, _ = self.graph.sources(event.operand, env)
+                since = max((c.since for c in cells if c.since is not None), default=self._now)
+        self._after(max(0.0, since + node.seconds - self._now), lambda: self._say(True))
+
+    def _state(self, value: bool | None) -> None:
+        if value is False:
+            self._after(self._node.seconds, lambda: self._say(True))
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._say(False)
+
+    def _broken(self) -> None:
+        self._say(False)
+        self._after(self._node.seconds, lambda: self._say(True))
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watch is not None:
+            self._watch.close()
+        for listener in self._listeners:
+            listener.close()
+        super().close()
+
+
+class OlderNode(Node):
+    """`age(point) > seconds` as a value: false at each reading, true when the time is over."""
+
+    __slots__ = ("_read", "_seconds", "_timer")
+
+    def __init__(self, graph: Graph, node: typed.Older, env: Env, cell: Cell) -> None:
+        super().__init__(graph, cell)
+        self._read = graph.cell(node.read, env)
+        self._seconds = node.seconds
+        self._timer: Timer | None = None
+        self.follow({self._read: None})
+
+    def update(self) -> bool:
+        """Compare the age now, and look again when it would be too old."""
+        now, time = self.graph.clock.now, self._read.time
+        is_older = time is None or now - time > self._seconds
+        if not is_older and self._timer is None and time is not None:
+            self._timer = self.graph.timers.at(time + self._seconds + 0.001, self._look)
+        return self.store(is_older)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self.alive:
+            self.graph.mark(self)
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        super().close()

@@ -1,0 +1,471 @@
+"""Plans: levels that conditions, people, the calendar or a story raise and lower; what they hold stands with them.
+
+A higher level includes the lower ones. A plan climbs at once (after its `for`), and steps down one level at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from pilotage.core.evaluator import Desk, Placement
+from pilotage.core.graph import Watch
+from pilotage.core.interpreter import shown
+from pilotage.core.sets import SetNode
+from pilotage.core.store import Entity, EntitySet, to_value
+from pilotage.core.timers import Timer
+from pilotage.language import typed
+from pilotage.language.program import LevelProgram, PlanProgram, SetProgram
+from pilotage.language.typed import Typed
+from pilotage.language.wording import wording
+from pilotage.model.diagnostics import NOWHERE
+from pilotage.model.messages import PlanAnswer, PlanAsks, PlanChanged, PlanOrder
+from pilotage.model.values import Base, set_of
+
+MANUAL_EXPIRES_S: Final = 12 * 3600.0
+CONFIRM_WITHIN_S: Final = 15 * 60.0
+
+
+class Plan:
+    """One plan at work.
+
+    Attributes:
+        level: What stands now.
+        automatic: What its conditions ask for.
+        manual: Level that a person set, or None.
+        manual_until: When that ends.
+        proposed: Level that waits for a person's yes, or None.
+    """
+
+    def __init__(self, room: Plans, desk: Desk, program: PlanProgram) -> None:
+        self._room = room
+        self._desk = desk
+        self.program = program
+        self.entity = Entity(program.entity, program.kind.name, program.name)
+        desk.graph.add_entity(self.entity, program.kind.points)
+        self.level = 0
+        self.automatic = 0
+        self.manual: int | None = None
+        self.manual_until: float | None = None
+        self.proposed: int | None = None
+        self.since: float | None = None
+        self.checklist: dict[tuple[int, int], float] = {}
+        self._declined = 0
+        self._armed: dict[int, bool] = {}
+        self._timers: dict[str, Timer] = {}
+        self._placements: dict[int, list[Placement]] = {}
+        self._watches: list[Watch] = []
+        self._defaults: dict[str, SetNode] = {}
+        self._show("", duration=0.0)
+
+    @property
+    def env(self) -> dict[str, Entity]:
+        """The variable `plan` of its expressions."""
+        return {"plan": self.entity}
+
+    def start(self) -> None:
+        """Set the parameters to their defaults and follow the conditions."""
+        for parameter in self.program.parameters:
+            self._set_default(parameter.name, parameter.default)
+        for level in self.program.levels:
+            if level.enter is not None:
+                self._follow(level.level, level.enter)
+        if self.program.calendar is not None:
+            self._follow(1, self.program.calendar)
+
+    def _follow(self, level: int, condition: Typed) -> None:
+        watch = Watch(self._desk.graph, condition, self.env, lambda truth: self._judge(level, condition, truth))
+        self._watches.append(watch)
+        self._desk.graph.ask(watch)
+
+    def _set_default(self, name: str, default: Typed | SetProgram) -> None:
+        graph = self._desk.graph
+        cell = self.entity.cells[name]
+        if isinstance(default, SetProgram) and default.source is None:
+            everyone = typed.AllOf(NOWHERE, set_of(default.kind), default.kind, default.variable, default.where)
+            node = SetNode(graph, everyone, {}, cell)
+            self._defaults[name] = node
+            graph.mark(node)
+            return
+        graph.put(cell, self._desk.interpreter.evaluate(default.source if isinstance(default, SetProgram) else default, self.env))  # type: ignore[arg-type]
+
+    # ── conditions ───────────────────────────────────────────────────────────────────────────
+
+    def _judge(self, level: int, condition: Typed, truth: bool | None) -> None:
+        activation = self.program.decl.activation
+        if truth is None:
+            asked = activation.if_unknown.text if activation is not None and activation.if_unknown else "release"
+            if asked == "hold":
+                return
+            truth = asked == "act"
+        self._forget(f"arm{level}")
+        if not truth:
+            self._armed[level] = False
+            self._aim("")
+            return
+        wait = activation.for_.seconds if activation is not None and activation.for_ is not None else 0.0
+
+        def arm() -> None:
+            self._armed[level] = True
+            self._aim(self._why(condition))
+
+        self._later(f"arm{level}", wait, arm)
+
+    def _why(self, condition: Typed) -> str:
+        """Return the clause that is true, with its value: what `plan.reason` shows."""
+        show = self._desk.interpreter
+        clauses = condition.operands if isinstance(condition, typed.Logic) and condition.op == "or" else (condition,)
+        for clause in clauses:
+            if show.evaluate(clause, self.env) is True:
+                if isinstance(clause, typed.Comparison) and clause.left.type.base is Base.NUMBER:
+                    value = shown(show.evaluate(clause.left, self.env), clause.left.type)
+                    return f"{wording(clause)} ({value})"
+                return wording(clause)
+        return wording(condition)
+
+    def _aim(self, reason: str) -> None:
+        """Move the automatic level towards what the conditions ask for."""
+        target = max((level for level, armed in self._armed.items() if armed), default=0)
+        if target > self.automatic:
+            self._forget("down")
+            self._climb(target, reason)
+        elif target < self.automatic:
+            activation = self.program.decl.activation
+            wait = activation.step_down_after.seconds if activation is not None and activation.step_down_after else 0.0
+            if "down" not in self._timers:
+                self._later("down", wait, self._step_down)
+        else:
+            self._forget("down")
+            self._forget_proposal(target)
+
+    def _climb(self, target: int, reason: str) -> None:
+        activation = self.program.decl.activation
+        confirm = activation.confirm if activation is not None else None
+        if confirm is not None and target >= confirm.from_level and self._declined < target:
+            self._propose(target, reason)
+            target = min(target, max(self.automatic, confirm.from_level - 1))
+        elif confirm is not None and target >= confirm.from_level:
+            target = min(target, max(self.automatic, confirm.from_level - 1))
+        if target > self.automatic:
+            self._set_automatic(target, reason)
+
+    def _step_down(self) -> None:
+        self._timers.pop("down", None)
+        self._set_automatic(self.automatic - 1, "its conditions have ended")
+        self._declined = 0
+        self._aim("")
+
+    def _set_automatic(self, level: int, reason: str) -> None:
+        blocker = self._room.blocker(self) if level > 0 else None
+        if blocker is not None:
+            self._room.alarm("plan-blocked", self.program.name, "high", f"{self.program.name} waits for {blocker} to end")
+            return
+        self._room.alarm("plan-blocked", self.program.name, "", "")
+        self.automatic = level
+        if self.manual is None:
+            self._set_level(level, reason, self.program.name)
+
+    # ── proposals ────────────────────────────────────────────────────────────────────────────
+
+    def _propose(self, level: int, reason: str) -> None:
+        if self.proposed is not None and self.proposed >= level:
+            return
+        activation = self.program.decl.activation
+        confirm = activation.confirm if activation is not None else None
+        within = confirm.within.seconds if confirm is not None else CONFIRM_WITHIN_S
+        self.proposed = level
+        by = self._desk.now + within
+        to = tuple(w.text for w in confirm.by) if confirm is not None else ()
+        self._desk.emit(PlanAsks(self.program.name, "confirm", f"level {level} is proposed: {reason}", to, by))
+        self._later("confirm", within, self._unanswered)
+
+    def _unanswered(self) -> None:
+        activation = self.program.decl.activation
+        confirm = activation.confirm if activation is not None else None
+        otherwise = confirm.otherwise.text if confirm is not None else "escalate"
+        level = self.proposed or 0
+        if otherwise == "activate":
+            self._accept("nobody answered in time")
+        elif otherwise == "escalate":
+            self._room.alarm("plan-proposal", self.program.name, "high", f"level {level} of {self.program.name} was not answered")
+        else:
+            self._declined, self.proposed = level, None
+
+    def _accept(self, reason: str) -> None:
+        level, self.proposed = self.proposed or 0, None
+        self._forget("confirm")
+        self._room.alarm("plan-proposal", self.program.name, "", "")
+        self._set_automatic(level, reason)
+
+    def _forget_proposal(self, target: int) -> None:
+        if self.proposed is not None and self.proposed > target:
+            self.proposed = None
+            self._forget("confirm")
+            self._room.alarm("plan-proposal", self.program.name, "", "")
+
+    def answer(self, answer: PlanAnswer) -> str:
+        """Take a person's answer; return why not, or nothing."""
+        if answer.question == "confirm":
+            if self.proposed is None:
+                return "nothing is proposed"
+            activation = self.program.decl.activation
+            allowed = activation.confirm.by if activation is not None and activation.confirm is not None else ()
+            if allowed and answer.role and answer.role not in [w.text for w in allowed]:
+                return f"only {', '.join(w.text for w in allowed)} may answer"
+            if answer.yes:
+                self._accept(f"confirmed by {answer.person}")
+            else:
+                self._declined, self.proposed = self.proposed, None
+                self._forget("confirm")
+                self._room.alarm("plan-proposal", self.program.name, "", "")
+            return ""
+        if answer.question == "review":
+            self._room.alarm("plan-review", self.program.name, "", "")
+            self._plan_review()
+            return ""
+        _, level, index = (*answer.question.split(":"), "", "")[:3]
+        if level.isdigit() and index.isdigit() and (int(level), int(index)) in self.checklist:
+            self._tick_off(int(level), int(index))
+            return ""
+        return f'nobody asked "{answer.question}"'
+
+    # ── orders ───────────────────────────────────────────────────────────────────────────────
+
+    def order(self, order: PlanOrder) -> str:
+        """Carry out a person's order; return why not, or nothing."""
+        activation = self.program.decl.activation
+        operators = [w.text for w in activation.operators] if activation is not None else []
+        if operators and order.role and order.role not in operators:
+            return f"only {', '.join(operators)} may change {self.program.name}"
+        highest = max((level.level for level in self.program.levels), default=0)
+        if order.level is not None and not 0 <= order.level <= highest:
+            return f"levels go from 0 to {highest}"
+        if order.level is not None and not order.reason:
+            return "a reason is needed"
+        for name, value in (order.parameters or {}).items():
+            why = self._set_parameter(name, value)
+            if why:
+                return why
+        if order.level is None and not order.parameters:
+            self._end_manual("given back to its conditions", order.person)
+        elif order.level is not None:
+            return self.set_by_hand(order.level, order.reason, order.person)
+        return ""
+
+    def set_by_hand(self, level: int, reason: str, person: str) -> str:
+        """Set a level until it expires; return why not, or nothing."""
+        blocker = self._room.blocker(self) if level > 0 else None
+        if blocker is not None:
+            return f"{blocker} is active, and at most one plan of the group may be: end it first"
+        activation = self.program.decl.activation
+        expires = activation.manual_expires.seconds if activation is not None and activation.manual_expires else MANUAL_EXPIRES_S
+        self.manual = level
+        self.manual_until = self._desk.now + expires
+        self._later("manual", expires, lambda: self._end_manual("the manual level has expired", "the engine"))
+        self._set_level(level, reason, person)
+        return ""
+
+    def _end_manual(self, reason: str, by: str) -> None:
+        if self.manual is None:
+            return
+        self.manual = self.manual_until = None
+        self._forget("manual")
+        self._set_level(self.automatic, reason, by)
+
+    def _set_parameter(self, name: str, raw: Any) -> str:
+        parameter = next((p for p in self.program.parameters if p.name == name), None)
+        if parameter is None:
+            return f'{self.program.name} has no parameter "{name}"'
+        cell = self.entity.cells[name]
+        value = to_value(cell.spec, raw, self._desk.graph.entities)
+        if value is None:
+            return f"{raw!r} is no {parameter.type}"
+        if isinstance(value, float):
+            low, high = parameter.low, parameter.high
+            if (low is not None and value < low) or (high is not None and value > high):
+                return f"{name} goes from {low:g} to {high:g}" if low is not None and high is not None else f"{name} is out of range"
+        if isinstance(value, EntitySet) and len(value) != len(raw):
+            return "some of these entities do not exist"
+        node = self._defaults.pop(name, None)
+        if node is not None:
+            node.close()
+        self._desk.graph.put(cell, value)
+        return ""
+
+    # ── levels ───────────────────────────────────────────────────────────────────────────────
+
+    def _set_level(self, level: int, reason: str, by: str) -> None:
+        before = self.level
+        if level == before:
+            self._show(reason)
+            return
+        if before == 0:
+            self.since = self._desk.now
+        self.level = level
+        self._show(reason)
+        self._desk.emit(PlanChanged(self.program.name, before, level, reason, by))
+        for program in self.program.levels:
+            if before < program.level <= level:
+                self._enter(program)
+        for program in reversed(self.program.levels):
+            if level < program.level <= before:
+                self._leave(program)
+        if level and not before:
+            self._plan_review()
+            self._minute()
+        if not level:
+            self._forget("review")
+            self._forget("minute")
+            self.since = None
+
+    def _enter(self, program: LevelProgram) -> None:
+        reason = f"{self.program.name} level {program.level} ({program.name})"
+        owner = f"plan:{self.program.name}"
+        self._placements[program.level] = [
+            Placement(self._desk, hold, self.env, f"{owner}/{program.level}.{i}", self.program.name, reason)
+            for i, hold in enumerate(program.holds)
+        ]
+        for name in program.enable:
+            self._room.enable(name, True)
+        for index, (text, by, within) in enumerate(program.checklist):
+            due = self._desk.now + within
+            self.checklist[(program.level, index)] = due
+            question = f"checklist:{program.level}:{index}"
+            shown_text = self._desk.interpreter.text(text, self.env)
+            self._desk.emit(PlanAsks(self.program.name, question, shown_text, (by,), due))
+            self._later(question, within, self._overdue(question, f"{shown_text} ({by})"))
+        if program.on_enter:
+            self._desk.run_steps(owner, self.program.name, program.on_enter, self.env)
+
+    def _overdue(self, question: str, text: str) -> Callable[[], None]:
+        return lambda: self._room.alarm("checklist", f"{self.program.name}:{question}", "high", f"overdue: {text}")
+
+    def _tick_off(self, level: int, index: int) -> None:
+        del self.checklist[(level, index)]
+        question = f"checklist:{level}:{index}"
+        self._forget(question)
+        self._room.alarm("checklist", f"{self.program.name}:{question}", "", "")
+
+    def _leave(self, program: LevelProgram) -> None:
+        for placement in self._placements.pop(program.level, []):
+            placement.close()
+        for name in program.enable:
+            self._room.enable(name, False)
+        for level, index in [k for k in self.checklist if k[0] == program.level]:
+            self._tick_off(level, index)
+        if program.on_leave:
+            self._desk.run_steps(f"plan:{self.program.name}", self.program.name, program.on_leave, self.env)
+
+    def _plan_review(self) -> None:
+        activation = self.program.decl.activation
+        if activation is None or activation.review_every is None:
+            return
+        every = activation.review_every.seconds
+
+        def ask() -> None:
+            to = tuple(w.text for w in activation.operators)
+            text = f"{self.program.name} has been at level {self.level} for a while: is that still right?"
+            self._desk.emit(PlanAsks(self.program.name, "review", text, to, self._desk.now + every))
+            self._room.alarm("plan-review", self.program.name, "medium", text)
+            self._plan_review()
+
+        self._later("review", every, ask)
+
+    def _minute(self) -> None:
+        self._show(None)
+        self._later("minute", 60.0, self._minute)
+
+    def _show(self, reason: str | None, duration: float | None = None) -> None:
+        """Write the plan's points."""
+        graph, cells = self._desk.graph, self.entity.cells
+        name = next((p.name for p in self.program.levels if p.level == self.level), "off")
+        values: dict[str, Any] = {
+            "level": float(self.level), "level_name": name, "active": self.level > 0, "manual": self.manual is not None,
+        }  # fmt: skip
+        if reason is not None:
+            values["reason"] = reason
+        if self.since is not None:
+            values["duration"] = self._desk.now - self.since
+        elif duration is not None:
+            values["duration"] = duration
+        for point, value in values.items():
+            graph.put(cells[point], value)
+
+    # ── timers ───────────────────────────────────────────────────────────────────────────────
+
+    def _later(self, key: str, seconds: float, action: Callable[[], None]) -> None:
+        self._forget(key)
+        if seconds <= 0:
+            action()
+            return
+        self._timers[key] = self._desk.graph.timers.at(self._desk.now + seconds, action)
+
+    def _forget(self, key: str) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+    def close(self) -> None:
+        """End the plan without its farewell."""
+        for watch in self._watches:
+            watch.close()
+        for placements in self._placements.values():
+            for placement in placements:
+                placement.close()
+        for key in list(self._timers):
+            self._forget(key)
+        for node in self._defaults.values():
+            node.close()
+        self._desk.graph.entities.pop(self.entity.id, None)
+        self._desk.graph.by_kind.pop(self.entity.kind, None)
+
+
+class Plans:
+    """All plans.
+
+    Attributes:
+        enable: Turns a rule on or off.
+        alarm: Raises one of the engine's alarms (name, instance, severity, text), or ends it (empty text).
+    """
+
+    def __init__(self, desk: Desk, enable: Callable[[str, bool], None], alarm: Callable[[str, str, str, str], None]) -> None:
+        self._desk = desk
+        self.enable = enable
+        self.alarm = alarm
+        self.all: dict[str, Plan] = {}
+
+    def create(self, program: PlanProgram) -> None:
+        """Make a plan's entity, so that expressions can speak of it."""
+        self.all[program.name] = Plan(self, self._desk, program)
+
+    def start(self, name: str) -> None:
+        """Follow a plan's conditions."""
+        self.all[name].start()
+
+    def stop(self, name: str) -> None:
+        """End a plan."""
+        self.all.pop(name).close()
+
+    def blocker(self, plan: Plan) -> str | None:
+        """Return the active plan of the same exclusive group, or None."""
+        group = plan.program.decl.exclusive_group
+        for other in self.all.values():
+            same = group is not None and other.program.decl.exclusive_group is not None
+            if other is not plan and same and other.level > 0:
+                if group is not None and other.program.decl.exclusive_group is not None:
+                    if other.program.decl.exclusive_group.text == group.text:
+                        return other.program.name
+        return None
+
+    def order(self, order: PlanOrder) -> str:
+        """Carry out a person's order; return why not, or nothing."""
+        plan = self.all.get(order.plan)
+        return f'there is no plan "{order.plan}"' if plan is None else plan.order(order)
+
+    def answer(self, answer: PlanAnswer) -> str:
+        """Take a person's answer; return why not, or nothing."""
+        plan = self.all.get(answer.plan)
+        return f'there is no plan "{answer.plan}"' if plan is None else plan.answer(answer)
+
+
+

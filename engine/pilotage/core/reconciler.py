@@ -1,0 +1,328 @@
+"""From wanted to reported: send, verify by reading back, retry, and say so when equipment does not follow.
+
+A change made at the device itself is shown as a local override and never fought. What comes back after silence with
+another value is no such change: it is told again what is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pilotage.core.arbiter import PriorityArray
+from pilotage.core.graph import Graph, Watch
+from pilotage.core.store import Cell, Entity
+from pilotage.core.timers import Timer
+from pilotage.language import typed
+from pilotage.language.program import ExpectProgram
+from pilotage.model.diagnostics import NOWHERE
+from pilotage.model.messages import Command, CommandResult, Followed, Outcome, Request
+from pilotage.model.values import Base, as_plain, format_value, reference
+
+ANSWER_S: Final = 5.0
+"""Time for a device to follow, besides its travel time and the ramp."""
+RETRIES: Final = 2
+PATIENCE_S: Final = 300.0
+"""After giving up, the wanted value is sent again this often, silently."""
+DEADLINE_S: Final = 5.0
+"""A command is never sent later than this after its decision."""
+REFUSALS: Final = frozenset({"rejected", "timeout", "cooldown", "stale", "refused", "failed"})
+
+
+class Pursuit:
+    """One commandable point on its way from wanted to reported.
+
+    `state` is `idle`, `sent`, `done`, `failed`, `local` (changed at the device) or `unheard` (its report was lost).
+    """
+
+    __slots__ = (
+        "array", "attempt", "cell", "command", "data", "echo", "sent_at", "state", "status", "timer", "to",
+    )  # fmt: skip
+
+    def __init__(self, array: PriorityArray, status: Cell | None) -> None:
+        self.array = array
+        self.cell = array.cell
+        self.status = status
+        self.state = "idle"
+        self.to: Any = None
+        self.data: Mapping[str, Any] = {}
+        self.command = ""
+        self.attempt = 0
+        self.sent_at = 0.0
+        self.timer: Timer | None = None
+        self.echo: Watch | None = None
+
+    @property
+    def expect(self) -> ExpectProgram:
+        """How the winner wants it verified."""
+        winner = self.array.winner
+        return winner.expect if winner is not None else ExpectProgram()
+
+
+class Reconciler:
+    """Pursues every target.
+
+    Attributes:
+        on_failure: Told of a point that does not follow (with a text), and of the end of it (an empty text).
+        groups: Points whose members are told instead of them.
+    """
+
+    def __init__(self, graph: Graph, emit: Callable[[Any], None], next_id: Callable[[], str]) -> None:
+        self._graph = graph
+        self._emit = emit
+        self._next_id = next_id
+        self._pursuits: dict[Cell, Pursuit] = {}
+        self._by_command: dict[str, Pursuit] = {}
+        self._readings: dict[tuple[str, str], typed.Read] = {}
+        self.on_failure: Callable[[Cell, str], None] = lambda cell, text: None
+        self.passed_on: Callable[[Cell], bool] = lambda cell: False
+
+    def pursuit(self, cell: Cell) -> Pursuit | None:
+        """Return how far a point is, or None when it was never wanted."""
+        return self._pursuits.get(cell)
+
+    def pursue(self, array: PriorityArray) -> None:
+        """Take a new target."""
+        cell = array.cell
+        pursuit = self._pursuits.get(cell)
+        if pursuit is None:
+            pursuit = self._pursuits[cell] = self._begin(array)
+        if self.passed_on(cell):
+            return
+        if cell.spec.is_request:
+            self._pursue_request(pursuit)
+            return
+        if pursuit.attempt and array.wanted == pursuit.to and pursuit.state in ("sent", "done"):
+            return
+        pursuit.to = array.wanted
+        if self._has_arrived(pursuit) and pursuit.state != "sent":
+            pursuit.state = "done"
+            return
+        pursuit.attempt = 0
+        self._send(pursuit)
+
+    def _begin(self, array: PriorityArray) -> Pursuit:
+        cell = array.cell
+        status = cell.entity.cells.get(f"{cell.spec.name}.status") if cell.spec.is_request and cell.entity else None
+        pursuit = Pursuit(array, status)
+        heard = status or (cell if cell.spec.access.is_reported else None)
+        if heard is not None and heard.entity is not None:
+            pursuit.echo = Watch(self._graph, self._reading_of(heard), {"x": heard.entity}, lambda value: self._heard(pursuit))
+            pursuit.echo.value = heard.value
+        return pursuit
+
+    def _reading_of(self, cell: Cell) -> typed.Read:
+        """Return the expression that reads this point of an entity called `x`; one per kind, compiled once."""
+        kind = cell.entity.kind if cell.entity is not None else ""
+        read = self._readings.get((kind, cell.spec.name))
+        if read is None:
+            entity = typed.Var(NOWHERE, reference(kind), "x")
+            read = typed.Read(NOWHERE, cell.spec.type, entity, cell.spec.name, cell.spec)
+            self._readings[(kind, cell.spec.name)] = read
+        return read
+
+    # ── values ───────────────────────────────────────────────────────────────────────────────
+
+    def _send(self, pursuit: Pursuit) -> None:
+        array, cell, now = pursuit.array, pursuit.cell, self._graph.clock.now
+        ramp = self._ramp(array, cell.value)
+        pursuit.attempt += 1
+        pursuit.state = "sent"
+        self._issue(
+            pursuit,
+            Command(
+                self._next_id(),
+                cell.id,
+                as_plain(pursuit.to),
+                now + DEADLINE_S,
+                array.owner,
+                ramp_s=ramp,
+                attempt=pursuit.attempt,
+            ),
+        )
+        within = pursuit.expect.within_s
+        wait = (ANSWER_S if within is None else within) + cell.spec.travel_s + ramp
+        self._wait(pursuit, wait)
+
+    def _issue(self, pursuit: Pursuit, order: Command | Request) -> None:
+        self._by_command.pop(pursuit.command, None)
+        pursuit.command = order.id
+        pursuit.sent_at = self._graph.clock.now
+        self._by_command[order.id] = pursuit
+        self._emit(order)
+
+    @staticmethod
+    def _ramp(array: PriorityArray, reported: Any) -> float:
+        if array.cell.spec.type.base is not Base.NUMBER or array.wanted is None:
+            return 0.0
+        rising = reported is None or array.wanted > reported
+        return array.ramp_up_s if rising else array.ramp_down_s
+
+    def _wait(self, pursuit: Pursuit, seconds: float) -> None:
+        if pursuit.timer is not None:
+            pursuit.timer.cancel()
+        pursuit.timer = self._graph.timers.at(self._graph.clock.now + seconds, lambda: self._time_is_over(pursuit))
+
+    def _has_arrived(self, pursuit: Pursuit) -> bool:
+        cell, to = pursuit.cell, pursuit.to
+        if cell.spec.is_request:
+            return self._is_answered(pursuit)
+        if cell.value is None or to is None:
+            return False
+        if isinstance(to, float) and not isinstance(to, bool):
+            return abs(cell.value - to) <= max(cell.spec.tolerance, 1e-9)
+        return bool(cell.value == to)
+
+    def _heard(self, pursuit: Pursuit) -> None:
+        """Compare what the device reports with what is wanted of it."""
+        if self._has_arrived(pursuit):
+            self._arrived(pursuit)
+        elif pursuit.cell.spec.is_request:
+            status = pursuit.status.value if pursuit.status is not None else None
+            if pursuit.state == "sent" and status in REFUSALS and pursuit.status is not None:
+                if pursuit.status.time is not None and pursuit.status.time >= pursuit.sent_at:
+                    self._time_is_over(pursuit)
+        elif pursuit.cell.value is None:
+            if pursuit.state in ("done", "local"):
+                pursuit.state = "unheard"
+        elif pursuit.state == "unheard":
+            pursuit.attempt = 0
+            self._send(pursuit)
+        elif pursuit.state == "done" and not self.passed_on(pursuit.cell):
+            pursuit.state = "local"
+            shown = format_value(pursuit.cell.value, pursuit.cell.spec.type)
+            self._emit(Followed(pursuit.cell.id, pursuit.command, "local", f"the device itself says {shown}"))
+
+    def _arrived(self, pursuit: Pursuit) -> None:
+        if pursuit.state == "done":
+            return
+        if pursuit.timer is not None:
+            pursuit.timer.cancel()
+        was, pursuit.state = pursuit.state, "done"
+        if was == "failed":
+            self.on_failure(pursuit.cell, "")
+        if pursuit.command:
+            self._emit(Followed(pursuit.cell.id, pursuit.command, "done"))
+            self._by_command.pop(pursuit.command, None)
+
+    def _time_is_over(self, pursuit: Pursuit) -> None:
+        if self._has_arrived(pursuit):
+            self._arrived(pursuit)
+            return
+        if pursuit.state == "failed":  # patience: tell it once more, silently
+            pursuit.attempt = 0
+            self._again(pursuit)
+            pursuit.state = "failed"
+            self._wait(pursuit, PATIENCE_S)
+            return
+        retry = pursuit.expect.retry
+        if pursuit.attempt <= (RETRIES if retry is None else retry):
+            self._again(pursuit)
+            return
+        self._give_up(pursuit)
+
+    def _again(self, pursuit: Pursuit) -> None:
+        if pursuit.cell.spec.is_request:
+            if pursuit.to is not None:
+                self._send_request(pursuit, "request")
+        else:
+            self._send(pursuit)
+
+    def _give_up(self, pursuit: Pursuit) -> None:
+        cell = pursuit.cell
+        pursuit.state = "failed"
+        shown = format_value(pursuit.to, cell.spec.type)
+        reported = pursuit.status.value if pursuit.status is not None else cell.value
+        text = f"{cell.id} was told {shown} {pursuit.attempt} times and says {format_value(reported, cell.spec.type)}"
+        self._emit(Followed(cell.id, pursuit.command, "failed", text))
+        self.on_failure(cell, text)
+        winner = pursuit.array.winner
+        if winner is not None and winner.on_failure is not None:
+            winner.on_failure(text)
+        self._wait(pursuit, PATIENCE_S)
+
+    # ── held requests ────────────────────────────────────────────────────────────────────────
+
+    def _pursue_request(self, pursuit: Pursuit) -> None:
+        array = pursuit.array
+        wanted = array.wanted
+        data = dict(array.winner.data) if array.winner is not None and wanted is not None else {}
+        if wanted is pursuit.to:
+            if wanted is not None and _differs(pursuit.data, data, pursuit.cell.spec.deadband):
+                pursuit.data = data
+                self._emit_request(pursuit, "update")
+            return
+        if pursuit.to is not None:
+            self._emit_request(pursuit, "cancel")
+            if pursuit.timer is not None:
+                pursuit.timer.cancel()
+            if pursuit.state == "failed":
+                self.on_failure(pursuit.cell, "")
+        pursuit.to, pursuit.data, pursuit.attempt, pursuit.state = wanted, data, 0, "idle"
+        if wanted is not None:
+            self._send_request(pursuit, "request")
+
+    def _send_request(self, pursuit: Pursuit, action: str) -> None:
+        pursuit.attempt += 1
+        pursuit.state = "sent"
+        self._emit_request(pursuit, action)
+        within = pursuit.expect.within_s
+        self._wait(pursuit, ANSWER_S if within is None else within)
+
+    def _emit_request(self, pursuit: Pursuit, action: str) -> None:
+        entity = pursuit.to.id if isinstance(pursuit.to, Entity) else str(pursuit.to)
+        now = self._graph.clock.now
+        order = Request(
+            self._next_id(),
+            pursuit.cell.id,
+            action,
+            entity,
+            {k: as_plain(v) for k, v in pursuit.data.items()},
+            now + DEADLINE_S,
+            pursuit.array.owner,
+            attempt=max(pursuit.attempt, 1),
+        )
+        if action == "request":
+            self._issue(pursuit, order)
+        else:
+            self._emit(order)
+
+    def _is_answered(self, pursuit: Pursuit) -> bool:
+        status = pursuit.status
+        if status is None or status.value is None or status.time is None or status.time < pursuit.sent_at:
+            return False
+        accepted = pursuit.expect.status
+        return status.value in accepted if accepted else status.value not in REFUSALS
+
+    # ── what adapters know ───────────────────────────────────────────────────────────────────
+
+    def result(self, result: CommandResult) -> None:
+        """Take what an adapter knows of a command."""
+        pursuit = self._by_command.get(result.command)
+        if pursuit is None or pursuit.state not in ("sent", "failed"):
+            return
+        if pursuit.echo is None and result.outcome is Outcome.ACKNOWLEDGED:
+            self._arrived(pursuit)
+
+    def reconnected(self, points: tuple[str, ...]) -> None:
+        """Tell these points again what is wanted, unless they already do it."""
+        cells = {p.cell.id: p for p in self._pursuits.values()}
+        for point in points:
+            pursuit = cells.get(point)
+            if pursuit is None or pursuit.to is None or self.passed_on(pursuit.cell):
+                continue
+            if not self._has_arrived(pursuit) and pursuit.state != "local":
+                pursuit.attempt = 0
+                self._again(pursuit)
+
+
+def _differs(before: Mapping[str, Any], after: Mapping[str, Any], deadband: Mapping[str, float]) -> bool:
+    if before.keys() != after.keys():
+        return True
+    for key, value in after.items():
+        old = before[key]
+        if isinstance(value, float) and isinstance(old, float) and abs(value - old) <= deadband.get(key, 0.0):
+            continue
+        if value != old:
+            return True
+    return False

@@ -1,0 +1,226 @@
+"""The live state of every point: readings in, values with quality and age out.
+
+Knows nothing of rules or devices, and never reads a clock: `now` is passed in. Unknown is `value is None`, with the
+reason kept beside it in `quality`, so that a condition needs no check on its way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from pilotage.language.functions import offset_m
+from pilotage.model.entities import Access, PointSpec
+from pilotage.model.messages import Reading
+from pilotage.model.quality import Quality
+from pilotage.model.values import Base, Position
+
+if TYPE_CHECKING:
+    from pilotage.core.arbiter import PriorityArray
+    from pilotage.core.graph import Node, Watch
+
+FUTURE_S: Final = 5.0
+"""A source time further ahead than this is refused: the device's clock is wrong."""
+LONGEST_TEXT: Final = 2_000
+JITTER_M: Final = 3.0
+"""A position nearer than this to the last one is no movement."""
+
+
+class EntitySet(tuple["Entity", ...]):
+    """Some entities in order, with a quick `in`."""
+
+    def __new__(cls, items: Iterable[Entity] = ()) -> EntitySet:
+        """Return the set of these entities, in this order."""
+        self = super().__new__(cls, items)
+        self._ids = frozenset(map(id, self))
+        return self
+
+    _ids: frozenset[int]
+
+    def __contains__(self, item: object) -> bool:
+        """Return whether an entity is one of them."""
+        return id(item) in self._ids
+
+
+class Entity:
+    """One thing of a kind, alive: its cells by point, its relations."""
+
+    __slots__ = ("cells", "id", "kind", "name", "position", "relations", "zone")
+
+    def __init__(self, id_: str, kind: str, name: str = "", zone: str = "") -> None:
+        self.id = id_
+        self.kind = kind
+        self.name = name or id_
+        self.zone = zone
+        self.cells: dict[str, Cell] = {}
+        self.relations: dict[str, Cell] = {}
+        self.position: Cell | None = None
+
+    def read(self, point: str) -> Any:
+        """Return a point's value now, or None when it is unknown."""
+        cell = self.cells.get(point)
+        return None if cell is None else cell.value
+
+    @property
+    def place(self) -> Position | None:
+        """Where it is, or None when that is unknown."""
+        return None if self.position is None else self.position.value
+
+    @property
+    def motion(self) -> tuple[float, float, float] | None:
+        """Metres per second to the east and to the north while it last moved, and its speed now."""
+        return None if self.position is None else self.position.motion
+
+    def __repr__(self) -> str:
+        """Return the id, for people who debug."""
+        return f"<{self.kind} {self.id}>"
+
+
+class Cell:
+    """The live value of one point, and who reads it.
+
+    Attributes:
+        value: None while it is unknown.
+        last: The last known value, for pages.
+        time: Source time of the value, seconds since 1970.
+        readers: Watches to ask when it changes; None asks for a new tuple from `watches`.
+        nodes: Derived values that depend on it.
+        motion: For a position: east, north (m/s) and speed.
+    """
+
+    __slots__ = (
+        "array", "entity", "id", "last", "motion", "nodes", "quality", "readers", "since", "source",
+        "spec", "stale_due", "time", "value", "wanted", "watches",
+    )  # fmt: skip
+
+    def __init__(self, id_: str, spec: PointSpec, entity: Entity | None = None) -> None:
+        self.id = id_
+        self.spec = spec
+        self.entity = entity
+        self.value: Any = None
+        self.quality = Quality.MISSING
+        self.time: float | None = None
+        self.since: float | None = None
+        self.last: Any = None
+        self.readers: tuple[Watch, ...] | None = ()
+        self.watches: dict[Watch, None] = {}
+        self.nodes: dict[Node, None] = {}
+        self.array: PriorityArray | None = None
+        self.wanted: Cell | None = None
+        self.motion: tuple[float, float, float] | None = None
+        self.stale_due: float | None = None
+        self.source: Node | None = None
+
+    def wanted_cell(self) -> Cell:
+        """Return the cell that mirrors what is wanted of this point, made when somebody first asks."""
+        if self.wanted is None:
+            self.wanted = Cell(f"wanted({self.id})", self.spec, self.entity)
+            array = self.array
+            self.wanted.value = array.wanted if array is not None and array.is_decided else self.spec.default
+            self.wanted.quality = Quality.GOOD
+        return self.wanted
+
+    def put(self, value: Any, quality: Quality, time: float, now: float) -> bool:
+        """Store a value and return whether anything changed that a condition could see."""
+        old = self.value
+        if not quality.is_usable:
+            value = None
+        if self.spec.type.base is Base.POSITION and value is not None:
+            self._track(value, time)
+        self.time = time
+        changed = (value is None) is not (old is None) or value != old
+        if value is not None:
+            self.last = value
+        self.quality = quality
+        if changed:
+            self.value = value
+            self.since = now
+        return changed
+
+    def _track(self, here: Position, time: float) -> None:
+        """Keep the direction of the last movement: a bus that stands still is still on its way."""
+        before = self.last
+        if before is None or self.time is None:
+            return
+        east, north = offset_m(before, here)
+        length, elapsed = math.hypot(east, north), max(time - self.time, 0.001)
+        if length >= JITTER_M:
+            self.motion = (east / elapsed, north / elapsed, length / elapsed)
+        elif self.motion is not None and length < JITTER_M and elapsed >= 1.0:
+            self.motion = (self.motion[0], self.motion[1], length / elapsed)
+
+
+def admit(
+    cell: Cell,
+    raw: Any,
+    quality: Quality,
+    source_time: float | None,
+    now: float,
+    entities: Mapping[str, Entity],
+) -> Reading | str:
+    """Return a reading that the core may store, or why it is refused.
+
+    A value that is out of range, not finite or of the wrong type comes in as bad (the point is unknown then); what has no
+    place in time (from the future, older than what is known) does not come in.
+    """
+    time = now if source_time is None else source_time
+    if not isinstance(time, (int, float)) or not math.isfinite(time):
+        return f"source time {str(time)[:40]!r} is no time"
+    if time > now + FUTURE_S:
+        return f"source time is {time - now:.0f} s in the future"
+    if cell.time is not None and time < cell.time:
+        return f"source time is {cell.time - time:.0f} s older than the last reading"
+    if cell.spec.access in (Access.FIXED, Access.COMMANDABLE):
+        return f"the point is {cell.spec.access.value}, devices do not report it"
+    if not quality.is_usable or raw is None:
+        return Reading(cell, None, quality if not quality.is_usable else Quality.MISSING, time)
+    value = to_value(cell.spec, raw, entities)
+    return Reading(cell, value, quality if value is not None else Quality.BAD, time)
+
+
+def to_value(spec: PointSpec, raw: Any, entities: Mapping[str, Entity]) -> Any:
+    """Return a raw value as the point's type, or None when it is none or out of range."""
+    match spec.type.base:
+        case Base.NUMBER | Base.TIME:
+            return _number(spec, raw)
+        case Base.BOOLEAN:
+            return raw if isinstance(raw, bool) else None
+        case Base.ENUM:
+            return raw if isinstance(raw, str) and raw in spec.type.members else None
+        case Base.TEXT:
+            return raw[:LONGEST_TEXT] if isinstance(raw, str) else None
+        case Base.POSITION:
+            return _position(raw)
+        case Base.ENTITY:
+            entity = entities.get(raw) if isinstance(raw, str) else None
+            return entity if entity is not None and spec.type.kind in ("", entity.kind) else None
+        case Base.SET:
+            found = [entities[i] for i in raw if i in entities] if isinstance(raw, (list, tuple)) else None
+            return None if found is None else EntitySet(found)
+        case _:
+            return None
+
+
+def _number(spec: PointSpec, raw: Any) -> float | None:
+    if isinstance(raw, bool) or not isinstance(raw, (int, float)):
+        return None
+    try:
+        value = float(raw)
+    except OverflowError:
+        return None
+    if not math.isfinite(value):
+        return None
+    low, high = spec.low, spec.high
+    return None if (low is not None and value < low) or (high is not None and value > high) else value
+
+
+def _position(raw: Any) -> Position | None:
+    if isinstance(raw, Mapping):
+        raw = (raw.get("lat", raw.get("latitude")), raw.get("lon", raw.get("longitude")))
+    if not isinstance(raw, (tuple, list)) or len(raw) != 2:
+        return None
+    if any(isinstance(x, bool) or not isinstance(x, (int, float)) or not math.isfinite(x) for x in raw):
+        return None
+    latitude, longitude = float(raw[0]), float(raw[1])
+    return Position(latitude, longitude) if abs(latitude) <= 90 and abs(longitude) <= 180 else None

@@ -1,0 +1,148 @@
+"""An MQTT broker in a process of its own, on the loopback only; for demonstrations, never for a city.
+
+It speaks MQTT 3.1.1 and keeps nothing. `python -m pilotage.demo.broker --port 18830` writes `ready PORT` when it listens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Final
+
+HOST: Final = "127.0.0.1"
+START_S: Final = 20.0
+STOP_S: Final = 5.0
+
+
+class BrokerProcess:
+    """The broker as a child process; a context manager. It ends with its parent, however that ends."""
+
+    def __init__(self, port: int = 0) -> None:
+        """Choose the port; 0 takes a free one."""
+        self.port = port or free_port()
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> BrokerProcess:
+        """Start the broker and wait until it listens.
+
+        Raises:
+            RuntimeError: It did not start; the text says why.
+        """
+        command = [sys.executable, "-m", "pilotage.demo.broker", "--port", str(self.port)]
+        self._process = start_child(command)
+        assert self._process.stdout is not None
+        if not self._process.stdout.readline().startswith("ready"):
+            why = self._process.stderr.read() if self._process.stderr else ""
+            self.stop()
+            last = why.strip().splitlines()[-1:] or ["it said nothing"]
+            raise RuntimeError(f"the demo's broker does not start on port {self.port}: {last[0]}")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the broker."""
+        self.stop()
+
+    @property
+    def is_running(self) -> bool:
+        """True until the process has ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> None:
+        """Stop the broker, by force when it does not listen."""
+        if self._process is not None:
+            stop_child(self._process)
+            self._process = None
+
+
+def start_child(command: Sequence[str]) -> subprocess.Popen[str]:
+    """Start a part of the demo; it ends by itself when its standard input closes, as it does when we are killed."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for the parent, which stops its children in order
+    )
+
+
+def stop_child(process: subprocess.Popen[str]) -> None:
+    """Ask a part of the demo to end, and end it."""
+    process.terminate()
+    try:
+        process.communicate(timeout=STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody uses now."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+async def until_told(loop: asyncio.AbstractEventLoop) -> None:
+    """Wait for SIGTERM, SIGINT, or the end of the parent (end of file on standard input)."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    watched = not sys.stdin.isatty() and _is_pipe(sys.stdin.fileno())
+    if watched:
+        loop.add_reader(sys.stdin.fileno(), told.set)
+    try:
+        await told.wait()
+    finally:
+        if watched:
+            loop.remove_reader(sys.stdin.fileno())
+
+
+def _is_pipe(descriptor: int) -> bool:
+    import stat
+
+    return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+
+
+async def serve(port: int) -> None:
+    """Run a broker until told to end."""
+    from amqtt.broker import Broker
+
+    logging.disable(logging.CRITICAL)  # it logs every client and every lost one
+    config: dict[str, Any] = {
+        "listeners": {"default": {"type": "tcp", "bind": f"{HOST}:{port}", "max_connections": 100}},
+        "timeout_disconnect_delay": 2,
+        "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+    }
+    broker = Broker(config)
+    await broker.start()
+    print(f"ready {port}", flush=True)
+    await until_told(asyncio.get_running_loop())
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(broker.shutdown(), 2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the broker from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m pilotage.demo.broker", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    asyncio.run(serve(parser.parse_args(arguments).port))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""The simulated city's equipment, in a process of its own: each group is one ordinary MQTT client.
+
+`python -m pilotage.demo.equipment --port 18830 --speed 60 --seed 1`
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from queue import SimpleQueue
+from subprocess import Popen
+from types import TracebackType
+from typing import Any, Final
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from pilotage.demo.broker import HOST, start_child, stop_child, until_told
+from pilotage.demo.device import ZONE, Group, Message
+from pilotage.demo.safety import Cameras, Panels, Roadside
+from pilotage.demo.street import Detectors, Lamps
+from pilotage.demo.transport import Ambulance, Avenue
+from pilotage.demo.winter import Fleet, Weather
+
+START: Final = datetime(2026, 1, 15, 21, 30, tzinfo=ZONE).timestamp()
+"""A Thursday evening in winter: streets grow quiet, buses still run, a cold front comes."""
+
+GROUPS: Final[tuple[type[Group], ...]] = (
+    *(Lamps, Detectors, Avenue, Ambulance, Panels, Cameras, Roadside, Weather, Fleet),
+)
+LONGEST_NAP_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class DemoClock:
+    """The city's time in every process of the demo: `start` at the moment `zero` of the system's steady clock.
+
+    An engine in another process gets `speed` and `start=clock.now()` at the moment when it starts its own clock.
+    """
+
+    speed: float
+    start: float = START
+    zero: float = 0.0
+
+    @classmethod
+    def begin(cls, speed: float, start: float = START) -> DemoClock:
+        """Return a clock that begins now."""
+        return cls(speed, start, time.monotonic())
+
+    def now(self) -> float:
+        """Return the city's time now, in seconds since 1970."""
+        return self.start + (time.monotonic() - self.zero) * self.speed
+
+    def delay(self, seconds: float) -> float:
+        """Return the real seconds that so much of the city's time takes."""
+        return seconds / self.speed
+
+
+class Player:
+    """One group at its MQTT client: what it hears and says crosses between paho's thread and ours here."""
+
+    def __init__(self, group: Group, clock: DemoClock, port: int, wake: Callable[[], Any]) -> None:
+        self.group = group
+        self._clock = clock
+        self._port = port
+        self._wake = wake
+        self._unsaid: dict[str, Message] = {}
+        self._heard: SimpleQueue[tuple[str, bytes]] = SimpleQueue()
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            f"demo-{group.name}",
+            protocol=MQTTProtocolVersion.MQTTv311,
+        )
+        self._client.on_connect = self._on_connect
+        self._client.on_message = self._on_message
+        self._client.reconnect_delay_set(1, 2)
+
+    def start(self) -> None:
+        """Connect; a broker that goes away is waited for."""
+        self._client.connect_async(HOST, self._port, keepalive=10)
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Disconnect."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def play(self) -> float:
+        """Hear, act and speak; return the city's time when there is something to do again."""
+        now = self._clock.now()
+        while not self._heard.empty():
+            self.group.hear(*self._heard.get(), now)
+        said = self.group.step(now)
+        if not self._client.is_connected():
+            # A device that is back at its broker says how it is, not all that happened meanwhile.
+            self._unsaid.update((message.topic, message) for message in said if message.keep)
+            return self.group.next_due
+        for message in (*self._unsaid.values(), *said):
+            self._client.publish(message.topic, message.payload, qos=0, retain=message.keep)
+        self._unsaid.clear()
+        return self.group.next_due
+
+    def _on_connect(self, *_: Any) -> None:
+        if self.group.listens:
+            self._client.subscribe([(topic, 1) for topic in self.group.listens])
+        self._wake()
+
+    def _on_message(self, _client: Any, _userdata: Any, message: mqtt.MQTTMessage) -> None:
+        self._heard.put((message.topic, bytes(message.payload)))
+        self._wake()
+
+
+class EquipmentProcess:
+    """The equipment as a child process; a context manager. It ends with its parent, however that ends."""
+
+    def __init__(self, port: int, clock: DemoClock, seed: int = 1) -> None:
+        self.port = port
+        self.clock = clock
+        self.seed = seed
+        self._process: Popen[str] | None = None
+
+    def __enter__(self) -> EquipmentProcess:
+        """Start the equipment."""
+        clock = self.clock
+        command = [sys.executable, "-m", "pilotage.demo.equipment", "--port", str(self.port)]
+        command += ["--speed", repr(clock.speed), "--seed", str(self.seed)]
+        command += ["--start", repr(clock.start), "--zero", repr(clock.zero)]
+        self._process = start_child(command)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the equipment."""
+        self.stop()
+
+    @property
+    def is_running(self) -> bool:
+        """True until the process has ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> None:
+        """Stop the equipment, by force when it does not listen."""
+        if self._process is not None:
+            stop_child(self._process)
+            self._process = None
+
+
+async def live(port: int, clock: DemoClock, seed: int) -> None:
+    """Let the city live until told to end."""
+    loop, woken = asyncio.get_running_loop(), asyncio.Event()
+    wake = partial(loop.call_soon_threadsafe, woken.set)
+    players = [Player(make(seed, clock.now()), clock, port, wake) for make in GROUPS]
+    for player in players:
+        player.start()
+    told = asyncio.ensure_future(until_told(loop))
+    try:
+        while not told.done():
+            woken.clear()
+            due = min(player.play() for player in players)
+            nap = min(LONGEST_NAP_S, max(0.001, clock.delay(due - clock.now())))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(woken.wait(), nap)
+    finally:
+        for player in players:
+            player.stop()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the equipment from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m pilotage.demo.equipment", description=__doc__)
+    parser.add_argument("--port", type=int, required=True, help="the broker's port on 127.0.0.1")
+    parser.add_argument("--speed", type=float, default=1.0, help="city seconds per real second")
+    parser.add_argument("--seed", type=int, default=1, help="another number is another night")
+    parser.add_argument("--start", type=float, default=START, help="city time at the beginning")
+    parser.add_argument("--zero", type=float, help="steady time at which that was; now by default")
+    given = parser.parse_args(arguments)
+    if not given.speed > 0:
+        parser.error(f"--speed is above zero, not {given.speed}")
+    zero = time.monotonic() if given.zero is None else given.zero
+    asyncio.run(live(given.port, DemoClock(given.speed, given.start, zero), given.seed))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

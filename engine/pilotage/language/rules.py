@@ -1,0 +1,87 @@
+"""From the texts of rule files to a checked program: one call for running, checking and testing alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from pilotage.language.checker import check
+from pilotage.language.program import Program
+from pilotage.language.reader import read_rules
+from pilotage.language.syntax import RuleFile
+from pilotage.model.diagnostics import Finding, RuleError
+from pilotage.model.entities import CallSpec, Function, Kind
+
+
+def load_rules(
+    texts: Mapping[str, str],
+    kinds: Mapping[str, Kind],
+    functions: Mapping[str, Function] | None = None,
+    calls: Mapping[str, CallSpec] | None = None,
+) -> tuple[Program, list[Finding]]:
+    """Return the rule set of some files, and everything that is wrong or doubtful about them, in order.
+
+    Args:
+        texts: Text by file name; names are shown in findings.
+        kinds: Kinds that the plugins declare, by name.
+        functions: Functions that they add, by name.
+        calls: Calls that they serve, by name.
+    """
+    files: list[RuleFile] = []
+    findings: list[Finding] = []
+    broken = False
+    for name, text in texts.items():
+        file, problems = read_rules(text, name)
+        findings.extend(problems)
+        broken = broken or any(p.is_error for p in problems)
+        if file is not None:
+            files.append(replace(file, source=text))
+    program, more = check(files, kinds, functions, calls)
+    if broken:  # what could not be read is missing here: do not report its absence too
+        more = [f for f in more if f.code not in _FOLLOW_UPS]
+    order = {name: index for index, name in enumerate(texts)}
+    found = sorted([*findings, *more], key=lambda f: (order.get(f.at.file, 0), f.at.line, f.at.column, f.code))
+    return replace(program, sources=dict(texts)), found
+
+
+_FOLLOW_UPS = frozenset({"E202", "E204", "E214", "E417", "W510", "W520"})
+
+
+def load_or_refuse(
+    texts: Mapping[str, str],
+    kinds: Mapping[str, Kind],
+    functions: Mapping[str, Function] | None = None,
+    calls: Mapping[str, CallSpec] | None = None,
+) -> Program:
+    """Return the rule set of some files.
+
+    Raises:
+        RuleError: A file has a mistake; the error holds all findings.
+    """
+    program, findings = load_rules(texts, kinds, functions, calls)
+    if any(f.is_error for f in findings):
+        raise RuleError(findings, texts)
+    return program
+
+
+def only(program: Program, names: Sequence[str]) -> Program:
+    """Return the program with only these rules, plans, alarms and invariants; derived values stay."""
+    wanted = set(names)
+    return replace(
+        program,
+        rules=tuple(r for r in program.rules if r.name in wanted),
+        plans=tuple(p for p in program.plans if p.name in wanted or _is_read(program, p.name, wanted)),
+        alarms=tuple(a for a in program.alarms if a.name in wanted),
+        invariants=tuple(i for i in program.invariants if i.name in wanted),
+    )
+
+
+def _is_read(program: Program, plan: str, wanted: set[str]) -> bool:
+    """True when something under test speaks of a plan: it must exist then, switched off."""
+    needle = f"'plan:{plan}'"
+    return any(
+        needle in repr(p)
+        for group in (program.rules, program.alarms, program.invariants)
+        for p in group
+        if p.name in wanted
+    )

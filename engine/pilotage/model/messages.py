@@ -1,0 +1,427 @@
+"""The records that travel: what comes in (inputs), what was decided (events), what goes out (commands).
+
+Everything that may happen to the engine is an input; everything it decides is an event of a `Decision`, in
+order. References are ids here, so that a record can be written, read and compared anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+from pilotage.model.entities import PointSpec
+from pilotage.model.quality import Quality
+from pilotage.model.values import Value, as_plain
+
+
+class PointHandle(Protocol):
+    """A point of the running city, found once and kept: `seg-12.lights.level`."""
+
+    @property
+    def id(self) -> str:
+        """`ENTITY.POINT`."""
+        ...
+
+    @property
+    def spec(self) -> PointSpec:
+        """What the kind says of the point."""
+        ...
+
+
+# ── inputs ───────────────────────────────────────────────────────────────────────────────────
+
+
+class Reading(NamedTuple):
+    """What a device reported, admitted at the door: right type, in the point's unit, within its range.
+
+    A named tuple and no dataclass: it is made for every message of every device, and this is the fastest frozen record.
+    """
+
+    point: PointHandle
+    value: Any
+    quality: Quality
+    source_time: float
+
+
+class Outcome(Enum):
+    """What became of a command, as far as its adapter knows; the street itself is known by reading it back."""
+
+    ACKNOWLEDGED = "acknowledged"
+    NOT_SENT = "not_sent"
+    UNKNOWN = "unknown"  # it may have been carried out; read back, never repeat blindly
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What an adapter knows of a command after sending it."""
+
+    command: str
+    outcome: Outcome
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """A connection is back: its points are told again what is wanted of them."""
+
+    points: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """What a service answered to a call."""
+
+    call: str
+    status: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A person takes a point at level 8 until a time (seconds since 1970), for a reason."""
+
+    point: str
+    value: Value
+    person: str
+    reason: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseOverride:
+    """A person gives an override back."""
+
+    point: str
+    person: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOrder:
+    """A person or an interface sets a plan's level by hand (0 ends it, None gives it back to its conditions)."""
+
+    plan: str
+    level: int | None
+    person: str
+    reason: str
+    role: str = ""
+    parameters: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanAnswer:
+    """A person answers a proposal of a plan, a review question or a checklist item.
+
+    `question` is `confirm`, `review` or `checklist:LEVEL:INDEX`.
+    """
+
+    plan: str
+    question: str
+    yes: bool
+    person: str
+    role: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmOrder:
+    """A person acts on an alarm.
+
+    `action` is acknowledge, reset, shelve, unshelve, out_of_service or return_to_service; the two that suspend
+    need `until` (seconds since 1970).
+    """
+
+    alarm: str
+    action: str
+    person: str
+    until: float | None = None
+    reason: str = ""
+    role: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeAcknowledged:
+    """Somebody has seen a notification."""
+
+    notice: str
+    person: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentOrder:
+    """A person closes an incident, or writes a note on it."""
+
+    incident: str
+    action: str  # "close" or "note"
+    person: str
+    text: str = ""
+
+
+Input = (
+    Reading
+    | CommandResult
+    | Reconnected
+    | CallResult
+    | Override
+    | ReleaseOverride
+    | PlanOrder
+    | PlanAnswer
+    | AlarmOrder
+    | NoticeAcknowledged
+    | IncidentOrder
+)
+
+# ── what leaves ──────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An absolute order to a device, verified by a later reading.
+
+    Attributes:
+        id: From the decision's number and the place in it.
+        value: In the point's unit; None gives the point back to the device (a point without default).
+        ramp_s: The change may take this long, in seconds.
+        deadline: Never sent after this, seconds since 1970.
+        because: The owner of the demand that won.
+        attempt: 1 for the first sending.
+    """
+
+    id: str
+    point: str
+    value: Any
+    deadline: float
+    because: str
+    ramp_s: float = 0.0
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A held request to a device: made, updated when its `data` changes, cancelled at release.
+
+    Attributes:
+        action: `request`, `update` or `cancel`.
+        entity: Id of the entity that the request is for.
+    """
+
+    id: str
+    point: str
+    action: str
+    entity: str
+    data: Mapping[str, Any]
+    deadline: float
+    because: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CallOut:
+    """A service is asked for something."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+    deadline: float
+    because: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message to people."""
+
+    id: str
+    to: tuple[str, ...]
+    text: str
+    link: str
+    because: str
+    acknowledge_by: float | None = None
+
+
+Outgoing = Command | Request | CallOut | Notice
+
+# ── events of a decision ─────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class RuleChanged:
+    """An instance of a rule went from one state to another; `why` names the clauses that decided, with values."""
+
+    rule: str
+    instance: str
+    before: str
+    after: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Demanded:
+    """A demand was placed in (or changed within) a point's priority array."""
+
+    point: str
+    owner: str
+    level: int
+    value: Any
+    reason: str
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Relinquished:
+    """A demand left a point's priority array."""
+
+    point: str
+    owner: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetChanged:
+    """What is wanted of a point now, and by whom; level 17 is the relinquish default, 0 an invariant."""
+
+    point: str
+    value: Any
+    owner: str
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A command came to its end: `done`, `failed`, `superseded` or `local` (changed at the device itself)."""
+
+    point: str
+    command: str
+    outcome: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmChanged:
+    """An alarm went from one ISA-18.2 state to another."""
+
+    alarm: str
+    severity: str
+    before: str
+    after: str
+    text: str
+    person: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanChanged:
+    """A plan changed its level."""
+
+    plan: str
+    before: int
+    after: int
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanAsks:
+    """A plan asks people something: to confirm a level, to review, to tick a checklist item."""
+
+    plan: str
+    question: str
+    text: str
+    to: tuple[str, ...]
+    by: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunChanged:
+    """A story started, ended, failed, or stands at a step."""
+
+    run: str
+    rule: str
+    instance: str
+    state: str
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentChanged:
+    """An incident was opened, joined, noted on or closed."""
+
+    incident: str
+    action: str
+    type: str = ""
+    severity: str = ""
+    text: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A story wrote into the journal."""
+
+    owner: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Faulted:
+    """A function of a plugin failed inside a rule; the rule's value is unknown."""
+
+    owner: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTaken:
+    """An order of a person was carried out; its place in the decision is its receipt."""
+
+    order: str
+    person: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRefused:
+    """An order of a person was refused, and why."""
+
+    order: str
+    person: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one tick decided, in order; ticks that decide nothing leave none.
+
+    Attributes:
+        number: Counts up by one.
+        now: Time of the tick, seconds since 1970.
+        events: Everything that changed and everything that leaves.
+    """
+
+    number: int
+    now: float
+    events: tuple[Any, ...]
+
+    @property
+    def outgoing(self) -> tuple[Outgoing, ...]:
+        """The commands, requests, calls and notices among the events."""
+        return tuple(e for e in self.events if isinstance(e, (Command, Request, CallOut, Notice)))
+
+
+def to_record(event: Any) -> dict[str, Any]:
+    """Return an event as plain JSON types, with its type under `event`."""
+    record: dict[str, Any] = {"event": type(event).__name__}
+    for field in fields(event):
+        value = getattr(event, field.name)
+        record[field.name] = value.value if isinstance(value, Enum) else as_plain(value)
+    return record
+
+
+def encode_decision(decision: Decision) -> bytes:
+    """Return a decision as canonical JSON: the same decision gives the same bytes in any process."""
+    record = {
+        "number": decision.number,
+        "now": round(decision.now, 6),
+        "events": [to_record(e) if is_dataclass(e) else e for e in decision.events],
+    }
+    return json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()

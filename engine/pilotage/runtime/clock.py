@@ -1,0 +1,104 @@
+"""The clocks of the engine: the system's, and one that runs faster for demonstrations.
+
+A clock never goes back. When the system's time jumps (an NTP correction, a wrong hand), the jump is told, and:
+forward, the engine follows at once, and what fell due in between happens once; back, the engine goes on counting from
+where it was, so that nothing happens twice and no duration is wrong. It stays ahead of the system's time until a restart.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+JUMP_S: Final = 2.0
+
+Jump = Callable[[float], None]
+Read = Callable[[], float]
+
+
+def _nobody(_seconds: float) -> None:
+    """Hear of a jump and do nothing."""
+
+
+class SystemClock:
+    """The system's time, watched for jumps."""
+
+    def __init__(
+        self, on_jump: Jump = _nobody, wall: Read = time.time, steady: Read = time.monotonic
+    ) -> None:
+        """Start the comparison.
+
+        Args:
+            on_jump: Called with the seconds of a jump of more than 2 s; negative when the time went back.
+            wall: Reads the wall time.
+            steady: Reads the time that never jumps.
+        """
+        self.on_jump = on_jump
+        self._wall = wall
+        self._steady = steady
+        self._ahead = 0.0  # how far we are ahead of the system's time since it went back
+        self._last = wall()
+        self._last_steady = steady()
+
+    @property
+    def ahead_s(self) -> float:
+        """How many seconds the engine is ahead of the system's time."""
+        return self._ahead
+
+    def now(self) -> float:
+        """Return the wall time; never less than the last time."""
+        wall, steady = self._wall() + self._ahead, self._steady()
+        jump = wall - self._last - (steady - self._last_steady)
+        if jump < -JUMP_S:
+            self._ahead -= jump
+            wall -= jump
+        # Below the limit, a step back is waited out: the time stands still for at most two seconds.
+        self._last, self._last_steady = max(wall, self._last), steady
+        if abs(jump) > JUMP_S:
+            self.on_jump(jump)
+        return self._last
+
+    def monotonic(self) -> float:
+        """Return seconds that no jump changes."""
+        return self._steady()
+
+    def delay(self, seconds: float) -> float:
+        """Return the same seconds."""
+        return max(0.0, seconds)
+
+
+class ScaledClock:
+    """A time that starts where one likes and runs `speed` times as fast."""
+
+    def __init__(
+        self, speed: float, start: float | None = None, steady: Read = time.monotonic
+    ) -> None:
+        """Start the clock.
+
+        Args:
+            speed: Seconds of this clock in one real second, above zero.
+            start: Its first wall time; None is the system's time now.
+            steady: Reads the time that never jumps.
+
+        Raises:
+            ValueError: The speed is not above zero.
+        """
+        if not speed > 0:
+            raise ValueError(f"a clock's speed is above zero, not {speed}")
+        self.speed = speed
+        self._start = time.time() if start is None else start
+        self._steady = steady
+        self._zero = steady()
+
+    def now(self) -> float:
+        """Return the wall time of this clock."""
+        return self._start + self.monotonic()
+
+    def monotonic(self) -> float:
+        """Return the seconds of this clock since its start."""
+        return (self._steady() - self._zero) * self.speed
+
+    def delay(self, seconds: float) -> float:
+        """Return the real seconds that this clock takes for `seconds`."""
+        return max(0.0, seconds) / self.speed

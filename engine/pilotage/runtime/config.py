@@ -1,0 +1,653 @@
+"""`config.yaml` to frozen settings, with every mistake at its place; `SETTINGS` is the whole schema.
+
+Knows nothing of plugins until `check_connections` and `check_names` are given what they bring.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from pilotage.adapter import AdapterFactory, ConnectionSettings
+from pilotage.adapter import Site as SiteView
+from pilotage.language import findings as say
+from pilotage.language.loader import ListNode, MapNode, Node, ScalarNode, Source, load
+from pilotage.model.diagnostics import Finding, RuleError, Span
+from pilotage.model.values import Position
+from pilotage.runtime import findings as site
+from pilotage.runtime.forms import (
+    Report,
+    as_list,
+    as_map,
+    as_scalar,
+    as_text,
+    as_texts,
+    check_keys,
+    parse_duration,
+    shape,
+)
+from pilotage.runtime.point_values import misplaced
+
+# ── the schema ───────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key of `config.yaml`.
+
+    Attributes:
+        key: Dotted; `NAME` and `*` stand for what the site chooses.
+        type: What is written there, as the manual says it.
+        default: As it would be written; empty when there is none.
+        doc: One sentence.
+        variable: Of the environment, which goes before the file; empty when there is none.
+    """
+
+    key: str
+    type: str
+    default: str
+    doc: str
+    variable: str = ""
+
+
+SETTINGS: Final[tuple[Setting, ...]] = (
+    Setting("site.name", "text", "city", "What people call the site; stands on pages and in notifications."),
+    Setting("site.time_zone", "time zone", "UTC", "The city's time, by its name in the IANA database: schedules follow it."),
+    Setting("site.position", "position", "", "[latitude, longitude] in degrees, for the sun; without it is_night is unknown."),
+    Setting("site.country", "country", "", "Two letters by ISO 3166-1, for public holidays."),
+    Setting("site.subdivision", "text", "", "The part of the country, where it has holidays of its own."),
+    Setting("site.language", "language", "en", "Two letters: the language of titles and texts for people."),
+    Setting("plugins.disable", "list of names", "[]", "Plugins that are installed and shall not be loaded."),
+    Setting("connections.NAME.adapter", "name", "", "The adapter that speaks to these devices: mqtt, …"),
+    Setting("connections.NAME.*", "as the adapter says", "", "Everything else; a secret is written {secret: NAME}."),
+    Setting("inventory", "list of entries", "[]", "Where the entities are: files, folders, mapped files, or entities themselves."),
+    Setting("rules", "list of paths", "[rules]", "Rule files and folders, relative to this file; folders with all below them."),
+    Setting("packs", "list of names, or all", "[]", "Rule packs of the domain plugins to load beside the site's own rules."),
+    Setting("storage.path", "path", "var", "Folder of journal, history and snapshots.", "PILOTAGE_STORAGE_PATH"),
+    Setting("storage.journal.sync", "full or normal", "full", "full: what was confirmed survives a power failure; normal: the last moments may be lost."),
+    Setting("storage.journal.keep", "duration", "30 d", "How long decisions are kept for explain."),
+    Setting("control.socket", "path", "var/control.sock", "The local socket of the command line.", "PILOTAGE_CONTROL_SOCKET"),
+    Setting("control.mode", "file mode", "0600", "Who may use the socket: 0600 the service's user, 0660 its group too."),
+    Setting("engine.uvloop", "true or false", "false", "Use uvloop in place of the standard event loop.", "PILOTAGE_ENGINE_UVLOOP"),
+    Setting("log.level", "debug, info, warning or error", "info", "The least important line that is logged.", "PILOTAGE_LOG_LEVEL"),
+    Setting("log.format", "text or json", "text", "One line a message for people, or one JSON object a line.", "PILOTAGE_LOG_FORMAT"),
+    Setting("secrets", "path", "secrets", "Folder with one file per secret, each readable by the service alone (mode 0600)."),
+)  # fmt: skip
+"""Every key that `config.yaml` may have, in the order of the manual."""
+
+SECRET_VARIABLE: Final = "PILOTAGE_SECRET_"
+"""What the environment variable of a secret begins with: `mqtt-password` is `PILOTAGE_SECRET_MQTT_PASSWORD`."""
+
+ALL_PACKS: Final = "all"
+
+_SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_CONNECTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_SECRET_KEYS: Final = frozenset({"password", "passphrase", "token", "api_key", "secret_key"})
+_SECRET_EXAMPLE: Final = "{secret: NAME}"
+
+
+# ── what comes out ───────────────────────────────────────────────────────────────────────────
+
+
+class Secret(str):
+    """A text that shows itself as `***` wherever it is printed, logged or put into another text.
+
+    It is a `str`, so that libraries take it as it is; `reveal` returns an ordinary one.
+    """
+
+    __slots__ = ()
+
+    def reveal(self) -> str:
+        """Return the secret itself."""
+        return str.__str__(self)
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __format__(self, _format: str) -> str:
+        return "***"
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSettings:
+    """Who and where the city is."""
+
+    name: str
+    time_zone: str
+    position: Position | None
+    country: str
+    subdivision: str
+    language: str
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone itself."""
+        return ZoneInfo(self.time_zone)
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """Where the engine keeps what must survive it, and for how long."""
+
+    path: Path
+    journal_sync: str
+    journal_keep_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """The local socket of the command line."""
+
+    socket: Path
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How the engine runs."""
+
+    uvloop: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What is logged, and how."""
+
+    level: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that `config.yaml` says; paths are absolute.
+
+    Attributes:
+        file: The file itself.
+        disabled: Plugins that are not loaded, each with its place.
+        inventory: The entries as they stand, for `pilotage.runtime.inventory`.
+        packs: Rule packs to load, each with its place; `all` is one of them when it was written.
+        places: Where a connection's adapter is named, by the connection's name.
+    """
+
+    file: Path
+    site: SiteSettings
+    disabled: Mapping[str, Span]
+    connections: tuple[ConnectionSettings, ...]
+    inventory: ListNode | None = field(repr=False)
+    rules: tuple[Path, ...]
+    packs: Mapping[str, Span]
+    storage: StorageSettings
+    control: ControlSettings
+    engine: EngineSettings
+    log: LogSettings
+    places: Mapping[str, Span] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the file: relative paths begin there."""
+        return self.file.parent
+
+    def pack_names(self, known: Iterable[str]) -> tuple[str, ...]:
+        """Return the rule packs to load out of the known ones, in order of name for `all`."""
+        return tuple(sorted(known)) if ALL_PACKS in self.packs else tuple(self.packs)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsRead:
+    """What reading a configuration gave: settings when there is no error, and all findings with the texts they show."""
+
+    settings: Settings | None
+    findings: list[Finding]
+    sources: dict[str, str]
+
+
+def read_settings(
+    file: Path, environ: Mapping[str, str] | None = None, *, secrets: bool = True
+) -> SettingsRead:
+    """Return what a configuration file says, and everything that is wrong with it.
+
+    Args:
+        file: `config.yaml`.
+        environ: Goes before the file where a setting has a variable; the process's own by default.
+        secrets: False reads no secret and puts an empty one in its place: for checks where there are none.
+    """
+    reader = _Reader(file, os.environ if environ is None else environ, secrets)
+    settings = reader.read()
+    found = sorted(reader.report.findings, key=lambda finding: finding.at)
+    if any(finding.is_error for finding in found):
+        settings = None
+    return SettingsRead(settings, found, reader.report.sources)
+
+
+def load_settings(file: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """Return what a configuration file says.
+
+    Raises:
+        RuleError: Something is wrong with it; the error shows everything.
+    """
+    read = read_settings(file, environ)
+    if read.settings is None:
+        raise RuleError(read.findings, read.sources)
+    return read.settings
+
+
+def check_connections(
+    settings: Settings, adapters: Mapping[str, AdapterFactory], view: SiteView
+) -> list[Finding]:
+    """Return what is wrong with the connections: no such adapter, or what the adapter itself finds."""
+    found: list[Finding] = []
+    for connection in settings.connections:
+        at = settings.places[connection.name]
+        factory = adapters.get(connection.adapter)
+        if factory is None:
+            found.append(site.unknown_adapter(at, connection.adapter, adapters))
+            continue
+        try:
+            found.extend(factory.check(connection, view))
+        except Exception as error:  # a plugin may raise anything
+            why = f"{type(error).__name__}: {error}"
+            found.append(site.adapter_failed(at, connection.adapter, why))
+    return found
+
+
+def check_names(settings: Settings, plugins: Iterable[str], packs: Iterable[str]) -> list[Finding]:
+    """Return what is wrong with the plugins to disable and the rule packs to load."""
+    known_plugins, known_packs = set(plugins), set(packs)
+    return [
+        *(
+            site.unknown_plugin(at, name, known_plugins)
+            for name, at in settings.disabled.items()
+            if name not in known_plugins
+        ),
+        *(
+            site.unknown_pack(at, name, known_packs)
+            for name, at in settings.packs.items()
+            if name != ALL_PACKS and name not in known_packs
+        ),
+    ]
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────
+
+
+class _Reader:
+    """Reads one file; `SETTINGS` says which keys there are."""
+
+    def __init__(self, file: Path, environ: Mapping[str, str], secrets: bool) -> None:
+        self.file = file.absolute()
+        self.environ = environ
+        self.report = Report()
+        self._with_secrets = secrets
+        self._secrets = self.file.parent / "secrets"
+        self._name = str(file)
+
+    def read(self) -> Settings | None:
+        """Return the settings; they hold defaults where something was wrong."""
+        text = self.report.read_bytes(Path(self._name))
+        if text is None:
+            return None
+        root = self._root(text)
+        if root is None:
+            return None
+        values = self._values(root)
+        self._secrets = values["secrets"]
+        connections, places = self._connections(root.get("connections"))
+        return Settings(
+            file=self.file,
+            site=self._site(root, values),
+            disabled=values["plugins.disable"],
+            connections=connections,
+            inventory=as_list(root.get("inventory"), "inventory", self.report, "- inventory"),
+            rules=values["rules"],
+            packs=values["packs"],
+            storage=StorageSettings(
+                values["storage.path"],
+                values["storage.journal.sync"],
+                values["storage.journal.keep"],
+            ),
+            control=ControlSettings(values["control.socket"], values["control.mode"]),
+            engine=EngineSettings(values["engine.uvloop"]),
+            log=LogSettings(values["log.level"], values["log.format"]),
+            places=places,
+        )
+
+    def _root(self, text: bytes) -> MapNode | None:
+        node, found = load(text, self._name)
+        self.report.findings.extend(found)
+        self.report.sources[self._name] = text.decode("utf-8", "replace")
+        if node is None or (isinstance(node, ScalarNode) and node.is_null):
+            if not found:
+                self.report.add(site.empty_file(Span(self._name, 1, 1)))
+            return None
+        return as_map(node, Path(self._name).name, self.report, "site: {name: ...}")
+
+    def _values(self, root: MapNode) -> dict[str, Any]:
+        """Return the value of every plain setting: from the environment, else the file, else the default."""
+        _check_tree(root, "", self.report)
+        values: dict[str, Any] = {}
+        for setting in SETTINGS:
+            read = _READERS.get(setting.type)
+            if read is None:
+                continue
+            node = self._from_environment(setting) or _find(root, setting.key)
+            values[setting.key] = None if node is None else read(self, setting.key, node)
+            if values[setting.key] is None and setting.default:
+                values[setting.key] = read(self, setting.key, _default(setting))
+        return values
+
+    def _from_environment(self, setting: Setting) -> Node | None:
+        text = self.environ.get(setting.variable, "") if setting.variable else ""
+        if not text:
+            return None
+        name = f"environment {setting.variable}"
+        self.report.sources[name] = text
+        return ScalarNode(Source(name, text), 1, 1, 0, len(text), text, "")
+
+    def _site(self, root: MapNode, values: Mapping[str, Any]) -> SiteSettings:
+        position, country = values["site.position"], values["site.country"] or ""
+        node = _find(root, "site.subdivision")
+        subdivision = values["site.subdivision"] or ""
+        if subdivision and node is not None:
+            if not country and _find(root, "site.country") is None:
+                self.report.add(site.subdivision_without_country(node.at))
+            elif country:
+                self._check_subdivision(node.at, subdivision, country)
+        written = _find(root, "site")
+        if written is not None and _find(root, "site.position") is None:
+            self.report.add(site.no_position(written.at))
+        return SiteSettings(
+            values["site.name"],
+            values["site.time_zone"],
+            position,
+            country,
+            subdivision,
+            values["site.language"],
+        )
+
+    def _check_subdivision(self, at: Span, written: str, country: str) -> None:
+        known = _countries().get(country, ())
+        if written not in known:
+            self.report.add(site.bad_subdivision(at, written, country, known))
+
+    # connections and their secrets
+
+    def _connections(
+        self, node: Node | None
+    ) -> tuple[tuple[ConnectionSettings, ...], dict[str, Span]]:
+        found: list[ConnectionSettings] = []
+        places: dict[str, Span] = {}
+        table = as_map(node, "connections", self.report, "NAME: {adapter: mqtt, ...}")
+        for key, value in table.entries if table is not None else ():
+            if not _CONNECTION_NAME.fullmatch(key.text):
+                self.report.add(site.bad_connection_name(key.at, key.text))
+            entry = as_map(value, key.text, self.report, "{adapter: mqtt, ...}")
+            if entry is None:
+                if isinstance(value, ScalarNode) and value.is_null:
+                    self.report.add(say.missing_key(key.at, "adapter", key.text, "adapter: mqtt"))
+                continue
+            adapter = entry.get("adapter")
+            if adapter is None:
+                what = f'the connection "{key.text}"'
+                self.report.add(say.missing_key(key.at, "adapter", what, "adapter: mqtt"))
+                continue
+            options = {
+                name.text: self._option(name.text, option)
+                for name, option in entry.entries
+                if name.text != "adapter"
+            }
+            word = as_text(adapter, "adapter", self.report) or ""
+            found.append(ConnectionSettings(key.text, word, options, str(key.at)))
+            places[key.text] = adapter.at
+        return tuple(found), places
+
+    def _option(self, key: str, node: Node) -> Any:
+        """Return an option as plain YAML types, with its secrets resolved."""
+        if isinstance(node, ListNode):
+            return [self._option(key, item) for item in node.items]
+        if isinstance(node, MapNode):
+            if [name.text for name, _ in node.entries] == ["secret"]:
+                return self._secret(node.entries[0][1])
+            return {name.text: self._option(name.text, item) for name, item in node.entries}
+        if key in _SECRET_KEYS and not node.is_null:
+            self.report.add(site.secret_in_clear(node.at, key))
+            self._mask(node)
+            return Secret(node.text)
+        return node.value
+
+    def _mask(self, node: ScalarNode) -> None:
+        """Hide a secret in the text that findings quote."""
+        text = self.report.sources[self._name]
+        stars = "*" * (node.end - node.start)
+        self.report.sources[self._name] = text[: node.start] + stars + text[node.end :]
+
+    def _secret(self, node: Node) -> Secret:
+        scalar = as_scalar(node, "secret", "the name of a secret", self.report)
+        if scalar is None:
+            return Secret()
+        name = scalar.text
+        if not _SECRET_NAME.fullmatch(name):
+            self.report.add(site.bad_secret_name(scalar.at, name))
+            return Secret()
+        if not self._with_secrets:
+            return Secret()
+        variable = SECRET_VARIABLE + re.sub(r"[-.]", "_", name).upper()
+        given = self.environ.get(variable)
+        return Secret(given) if given else self._secret_file(name, variable, scalar.at)
+
+    def _secret_file(self, name: str, variable: str, at: Span) -> Secret:
+        file = self._secrets / name
+        shown = str(Path(self._name).parent / os.path.relpath(file, self.file.parent))
+        try:
+            mode = stat.S_IMODE(file.stat().st_mode)
+            if mode & 0o077:
+                self.report.add(site.secret_is_open(at, name, shown, mode))
+                return Secret()
+            text = file.read_bytes().decode("utf-8").strip("\r\n")
+        except FileNotFoundError:
+            self.report.add(site.secret_missing(at, name, shown, variable))
+            return Secret()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            self.report.add(site.secret_unreadable(at, name, shown, str(why)))
+            return Secret()
+        if not text:
+            self.report.add(site.secret_unreadable(at, name, shown, "it is empty"))
+        return Secret(text)
+
+    # one reader per type of setting; None when something was wrong
+
+    def text(self, key: str, node: Node) -> str | None:
+        """Read a text."""
+        return as_text(node, key, self.report)
+
+    def path(self, key: str, node: Node) -> Path | None:
+        """Read a path, relative to the file."""
+        text = as_text(node, key, self.report)
+        return None if text is None else self.file.parent / text
+
+    def paths(self, key: str, node: Node) -> tuple[Path, ...] | None:
+        """Read paths that must be there."""
+        found: list[Path] = []
+        for scalar in as_texts(node, key, self.report):
+            path = self.file.parent / scalar.text
+            if path.exists():
+                found.append(path)
+            elif scalar.source.file != _DEFAULT:
+                beside = (
+                    [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+                )
+                self.report.add(site.path_missing(scalar.at, scalar.text, beside))
+        return tuple(found)
+
+    def names(self, key: str, node: Node) -> dict[str, Span]:
+        """Read a list of names with their places."""
+        return {scalar.text: scalar.at for scalar in as_texts(node, key, self.report)}
+
+    def boolean(self, key: str, node: Node) -> bool | None:
+        """Read `true` or `false`."""
+        scalar = as_scalar(node, key, "true or false", self.report)
+        if scalar is None:
+            return None
+        if not isinstance(scalar.value, bool):
+            self.report.add(say.bad_boolean(scalar.at, key, scalar.text))
+            return None
+        return scalar.value
+
+    def duration(self, key: str, node: Node) -> float | None:
+        """Read a duration, in seconds."""
+        scalar = as_scalar(node, key, "a duration", self.report)
+        if scalar is None:
+            return None
+        try:
+            return parse_duration(scalar.text)
+        except ValueError:
+            self.report.add(say.bad_duration(scalar.at, scalar.text))
+            return None
+
+    def time_zone(self, key: str, node: Node) -> str | None:
+        """Read the name of a time zone that exists."""
+        text = as_text(node, key, self.report)
+        if text is None:
+            return None
+        try:
+            datetime(2026, 1, 1, tzinfo=ZoneInfo(text))
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            self.report.add(site.bad_time_zone(node.at, text, sorted(available_timezones())))
+            return None
+        return text
+
+    def position(self, key: str, node: Node) -> Position | None:
+        """Read [latitude, longitude]."""
+        if not isinstance(node, ListNode):
+            self.report.add(say.wrong_shape(node.at, key, "a list", shape(node), "[47.322, 5.041]"))
+            return None
+        numbers = [item.value if isinstance(item, ScalarNode) else None for item in node.items]
+        shown = "[" + ", ".join(str(number) for number in numbers) + "]"
+        if len(numbers) != 2 or not all(type(number) in (int, float) for number in numbers):
+            self.report.add(site.bad_position(node.at, shown, "two numbers are expected"))
+            return None
+        latitude, longitude = (float(number) for number in numbers if number is not None)
+        why = misplaced(latitude, longitude)
+        if why:
+            self.report.add(site.bad_position(node.at, shown, why))
+            return None
+        return Position(latitude, longitude)
+
+    def country(self, key: str, node: Node) -> str | None:
+        """Read a country whose holidays are known."""
+        text = as_text(node, key, self.report)
+        if text is None:
+            return None
+        if text not in _countries():
+            self.report.add(site.bad_country(node.at, text, _countries()))
+            return None
+        return text
+
+    def language(self, key: str, node: Node) -> str | None:
+        """Read the two letters of a language."""
+        text = as_text(node, key, self.report)
+        if text is not None and not re.fullmatch("[a-z]{2}", text):
+            self.report.add(site.bad_language(node.at, text))
+            return None
+        return text
+
+    def mode(self, key: str, node: Node) -> int | None:
+        """Read a file mode in octal that keeps others out."""
+        text = as_text(node, key, self.report)
+        if text is None:
+            return None
+        mode = int(text, 8) if re.fullmatch("(0o)?[0-7]{3,4}", text) else -1
+        if mode < 0 or mode & 0o117 or mode & 0o600 != 0o600:
+            self.report.add(site.bad_mode(node.at, text))
+            return None
+        return mode
+
+
+# ── the schema at work ───────────────────────────────────────────────────────────────────────
+
+_DEFAULT: Final = "<default>"
+
+
+def _choice(*words: str) -> Callable[[_Reader, str, Node], str | None]:
+    def read(reader: _Reader, key: str, node: Node) -> str | None:
+        text = as_text(node, key, reader.report)
+        if text is not None and text not in words:
+            reader.report.add(say.bad_choice(node.at, key, text, words))
+            return None
+        return text
+
+    return read
+
+
+_READERS: Final[dict[str, Callable[[_Reader, str, Node], Any]]] = {
+    "text": _Reader.text,
+    "path": _Reader.path,
+    "list of paths": _Reader.paths,
+    "list of names": _Reader.names,
+    "list of names, or all": _Reader.names,
+    "true or false": _Reader.boolean,
+    "duration": _Reader.duration,
+    "time zone": _Reader.time_zone,
+    "position": _Reader.position,
+    "country": _Reader.country,
+    "language": _Reader.language,
+    "file mode": _Reader.mode,
+    "full or normal": _choice("full", "normal"),
+    "debug, info, warning or error": _choice("debug", "info", "warning", "error"),
+    "text or json": _choice("text", "json"),
+}
+"""How each type of setting is read; what is not here has a reader of its own."""
+
+
+def _default(setting: Setting) -> Node:
+    """Return a default as if it had been written: the manual's text is the value that counts."""
+    text = setting.default
+    source = Source(_DEFAULT, text)
+    if text.startswith("["):
+        words = [word.strip() for word in text[1:-1].split(",") if word.strip()]
+        items: list[Node] = [ScalarNode(source, 1, 1, 0, len(word), word, "") for word in words]
+        return ListNode(source, 1, 1, 0, len(text), items)
+    return ScalarNode(source, 1, 1, 0, len(text), text, "")
+
+
+def _find(root: MapNode, key: str) -> Node | None:
+    """Return what stands under a dotted key; None when it is not there, or empty."""
+    node: Node | None = root
+    for word in key.split("."):
+        node = node.get(word) if isinstance(node, MapNode) else None
+    return None if isinstance(node, ScalarNode) and node.is_null else node
+
+
+def _check_tree(node: MapNode, path: str, report: Report) -> None:
+    """Report the keys that `SETTINGS` does not have, at every depth."""
+    start = f"{path}." if path else ""
+    below = [s.key.removeprefix(start) for s in SETTINGS if s.key.startswith(start)]
+    words = list(dict.fromkeys(key.partition(".")[0] for key in below))
+    check_keys(node, f'"{path}"' if path else "config.yaml", words, report)
+    groups = {key.partition(".")[0] for key in below if "." in key} - {"connections"}
+    for key, value in node.entries:
+        if key.text not in groups or (isinstance(value, ScalarNode) and value.is_null):
+            continue
+        branch = as_map(value, key.text, report)
+        if branch is not None:
+            _check_tree(branch, start + key.text, report)
+
+
+@cache
+def _countries() -> Mapping[str, tuple[str, ...]]:
+    """Return the countries whose holidays are known, each with its subdivisions."""
+    # The package is large; only a site that names a country waits for it.
+    from holidays.utils import list_supported_countries
+
+    return {country: tuple(parts) for country, parts in list_supported_countries().items()}

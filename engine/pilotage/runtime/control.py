@@ -1,0 +1,569 @@
+"""The control socket: answers the questions of `pilotage.api` and takes people's orders.
+
+Everything runs in the engine's event loop between two ticks, so that an answer never shows half a tick. A caller that
+sends too much, too slowly or nonsense loses its connection and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import fnmatch
+import itertools
+import logging
+import os
+import re
+import socket
+import stat
+import struct
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+
+from pilotage import api
+from pilotage.api import ApiError
+from pilotage.core.store import Cell, to_value
+from pilotage.model.entities import PointSpec
+from pilotage.model.messages import (
+    AlarmOrder,
+    Decision,
+    IncidentOrder,
+    NoticeAcknowledged,
+    Override,
+    PlanAnswer,
+    PlanOrder,
+    ReleaseOverride,
+    encode_decision,
+)
+from pilotage.model.values import as_plain, format_value
+from pilotage.ports import Clock, DecisionRecord
+from pilotage.runtime.inbox import Inbox, InboxFullError, Order
+from pilotage.runtime.point_values import MisfitError, converter
+
+LINE_S: Final = 5.0
+ANSWER_S: Final = 60.0
+RECEIPT_S: Final = 10.0
+MOST_CONNECTIONS: Final = 64
+MOST_ROWS: Final = 10_000
+SUBSCRIBER_BACKLOG: Final = 2_000
+
+log = logging.getLogger("pilotage.control")
+
+T = TypeVar("T")
+
+
+class RunningService(Protocol):
+    """The service as the control socket sees it."""
+
+    @property
+    def engine(self) -> Any:
+        """The core (`pilotage.core.engine.Engine`): its cells and entities by id, and its views."""
+        ...
+
+    @property
+    def inbox(self) -> Inbox:
+        """Where orders go."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The engine's time."""
+        ...
+
+    def status(self) -> api.EngineStatus:
+        """Return what runs."""
+        ...
+
+    def health_report(self) -> api.HealthReport:
+        """Return what is wrong."""
+        ...
+
+    def decisions(
+        self, since: float | None, until: float | None, after: int
+    ) -> Iterable[DecisionRecord]:
+        """Return decisions of the journal; called in another thread."""
+        ...
+
+    def subscribe(self, listener: Callable[[Decision], None]) -> Callable[[], None]:
+        """Have every committed decision given to a listener; returns what ends it."""
+        ...
+
+    async def reload(self) -> api.Reloaded:
+        """Read configuration and rules anew."""
+        ...
+
+    def stop_soon(self) -> None:
+        """End the service after this answer."""
+        ...
+
+
+class ControlSocket:
+    """Serves `pilotage.api` on a socket file."""
+
+    def __init__(self, path: Path, service: RunningService, mode: int = 0o600) -> None:
+        """Prepare a socket.
+
+        Args:
+            path: Its file, in a folder of its own that only the engine's user can enter.
+            service: What is asked about.
+            mode: Of the file: 0600 for the engine's user alone, 0660 for its group too.
+        """
+        self._path = path
+        self._service = service
+        self._mode = mode
+        self._server: asyncio.Server | None = None
+        self._callers: set[asyncio.Task[None]] = set()
+        self._answers: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
+            api.GetStatus: self._status,
+            api.GetHealth: self._health,
+            api.ListPoints: self._points,
+            api.GetPoint: self._point,
+            api.ListRules: self._rules,
+            api.GetRule: self._rule,
+            api.ListPlans: self._plans,
+            api.ListAlarms: self._alarms,
+            api.ListDecisions: self._decisions,
+            api.ExplainPoint: self._explain_point,
+            api.ExplainRule: self._explain_rule,
+            api.SetOverride: self._override,
+            api.ReleaseOverride: self._release,
+            api.SetPlan: self._set_plan,
+            api.AnswerPlan: self._answer_plan,
+            api.ActOnAlarm: self._act_on_alarm,
+            api.AcknowledgeNotice: self._acknowledge_notice,
+            api.ActOnIncident: self._act_on_incident,
+            api.Reload: self._reload,
+            api.Stop: self._stop,
+        }
+
+    async def open(self) -> None:
+        """Begin to answer; the caller owns the partition, so a socket that lies there is a dead engine's.
+
+        Raises:
+            OSError: The socket cannot be made there.
+        """
+        self._make_folder()
+        self._path.unlink(missing_ok=True)
+        before = os.umask(0o177)  # no moment in which others could open it
+        try:
+            self._server = await asyncio.start_unix_server(
+                self._serve, self._path, limit=api.MAX_QUESTION_BYTES
+            )
+        finally:
+            os.umask(before)
+        self._path.chmod(self._mode)
+
+    def _make_folder(self) -> None:
+        folder = self._path.parent
+        allowed = 0o750 if self._mode & 0o060 else 0o700
+        if not folder.exists():
+            folder.mkdir(parents=True, mode=allowed)
+        elif stat.S_IMODE(folder.stat().st_mode) & 0o022:
+            log.warning("others can write into %s (mend: chmod %o %s)", folder, allowed, folder)
+
+    async def close(self) -> None:
+        """Answer nobody any more."""
+        if self._server is None:
+            return
+        self._server.close()
+        for caller in list(self._callers):
+            caller.cancel()
+        await asyncio.gather(*self._callers, return_exceptions=True)
+        self._path.unlink(missing_ok=True)
+
+    # ── a caller ─────────────────────────────────────────────────────────────────────────────
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._callers.add(task)
+        try:
+            if not self._mode & 0o060 and not _is_own_user(writer):
+                return
+            if len(self._callers) > MOST_CONNECTIONS:
+                error = ApiError("busy", f"{MOST_CONNECTIONS} callers are connected already")
+                writer.write(api.encode_error(error))
+                return
+            while await self._exchange(reader, writer):
+                pass
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            pass  # the caller is gone or too slow, or the engine stops
+        finally:
+            self._callers.discard(task)
+            writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one question; False when the caller should go."""
+        try:
+            line = await _read_line(reader)
+        except ApiError as error:
+            writer.write(api.encode_error(error))
+            return False
+        if not line:
+            return False
+        try:
+            question = api.decode_question(line)
+            if isinstance(question, api.Subscribe):
+                await self._stream(reader, writer)
+                return False
+            async with asyncio.timeout(ANSWER_S):
+                answer = await self._answers[type(question)](question)
+            data = api.encode_answer(answer)
+        except ApiError as error:
+            data = api.encode_error(error)
+        except TimeoutError:
+            data = api.encode_error(ApiError("too-long", f"no answer within {ANSWER_S:g} s"))
+        except Exception as error:
+            log.exception("a question could not be answered: %.500r", line)
+            data = api.encode_error(
+                ApiError(
+                    "failed",
+                    f"the engine failed to answer: {type(error).__name__}: {error}",
+                    "see the engine's log",
+                )
+            )
+        writer.write(data)
+        async with asyncio.timeout(ANSWER_S):
+            await writer.drain()
+        return True
+
+    async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Send decisions until the caller goes or cannot keep up."""
+        lines: asyncio.Queue[bytes] = asyncio.Queue(SUBSCRIBER_BACKLOG)
+        slow = False
+
+        def take(decision: Decision) -> None:
+            nonlocal slow
+            try:
+                lines.put_nowait(b'{"ok":' + encode_decision(decision) + b"}\n")
+            except asyncio.QueueFull:
+                slow = True
+
+        def leave(_: object) -> None:
+            if serving is not None:
+                serving.cancel()
+
+        end = self._service.subscribe(take)
+        serving = asyncio.current_task()
+        gone = asyncio.ensure_future(
+            reader.read(1)
+        )  # a subscriber says nothing more, it only leaves
+        gone.add_done_callback(leave)
+        try:
+            writer.write(api.encode_answer(api.Done("every decision from now on")))
+            while not slow:
+                writer.write(await lines.get())
+                await writer.drain()
+            writer.write(
+                api.encode_error(
+                    ApiError(
+                        "too-slow",
+                        f"{SUBSCRIBER_BACKLOG} decisions were not fetched",
+                        "read faster, or ask for decisions since the last one that you have",
+                    )
+                )
+            )
+        finally:
+            end()
+            gone.remove_done_callback(leave)
+            gone.cancel()
+
+    # ── questions ────────────────────────────────────────────────────────────────────────────
+
+    async def _status(self, _: api.GetStatus) -> api.EngineStatus:
+        return self._service.status()
+
+    async def _health(self, _: api.GetHealth) -> api.HealthReport:
+        return self._service.health_report()
+
+    async def _points(self, ask: api.ListPoints) -> api.PointList:
+        matches = re.compile(fnmatch.translate(ask.match)).match
+        limit = max(1, min(ask.limit, MOST_ROWS))
+        cells = self._service.engine.cells
+        ids = sorted(id_ for id_ in cells if id_ > ask.after and matches(id_))
+        now = self._service.clock.now()
+        fitting = (
+            cells[id_]
+            for id_ in ids
+            if (not ask.kind or _kind(cells[id_]) == ask.kind)
+            and (not ask.quality or cells[id_].quality.value == ask.quality)
+        )
+        page = list(itertools.islice(fitting, limit + 1))
+        points = [_point(cell, now) for cell in page[:limit]]
+        return api.PointList(points, points[-1].id if len(page) > limit else "")
+
+    async def _point(self, ask: api.GetPoint) -> api.PointDetail:
+        cell = self._cell(ask.point)
+        detail = self._view("point", ask.point)
+        return _converted(
+            {
+                **_plain(detail),
+                "point": msgspec.to_builtins(_point(cell, self._service.clock.now())),
+            },
+            api.PointDetail,
+        )
+
+    async def _rules(self, _: api.ListRules) -> list[api.Rule]:
+        return _converted(_plain(self._view("rules")), list[api.Rule])
+
+    async def _rule(self, ask: api.GetRule) -> api.RuleDetail:
+        return _converted(_plain(self._view("rule", ask.rule)), api.RuleDetail)
+
+    async def _plans(self, _: api.ListPlans) -> list[api.Plan]:
+        return _converted(_plain(self._view("plans")), list[api.Plan])
+
+    async def _alarms(self, ask: api.ListAlarms) -> list[api.Alarm]:
+        alarms = _converted(_plain(self._view("alarms")), list[api.Alarm])
+        return [alarm for alarm in alarms if ask.all or alarm.state not in ("", "normal")]
+
+    async def _decisions(self, ask: api.ListDecisions) -> api.DecisionList:
+        limit = max(1, min(ask.limit, MOST_ROWS))
+
+        def read() -> list[DecisionRecord]:
+            found = self._service.decisions(ask.since, ask.until, ask.after)
+            return list(itertools.islice(found, limit + 1))
+
+        found = await asyncio.to_thread(read)
+        page = [msgspec.json.decode(record.record) for record in found[:limit]]
+        return api.DecisionList(page, found[limit - 1].number if len(found) > limit else 0)
+
+    async def _explain_point(self, ask: api.ExplainPoint) -> api.Explanation:
+        self._cell(ask.point)
+        return _explanation(self._view("explain_point", ask.point))
+
+    async def _explain_rule(self, ask: api.ExplainRule) -> api.Explanation:
+        return _explanation(self._view("explain_rule", ask.rule, ask.instance))
+
+    # ── orders ───────────────────────────────────────────────────────────────────────────────
+
+    async def _override(self, ask: api.SetOverride) -> api.Receipt:
+        _need(person=ask.person, reason=ask.reason)
+        if not 0 < ask.for_s < float("inf"):
+            raise ApiError("bad-order", f"an override lasts longer than nothing, not {ask.for_s} s")
+        value = self._admitted(ask.point, ask.value)
+        until = self._service.clock.now() + ask.for_s
+        return await self._order(Override(ask.point, value, ask.person, ask.reason, until))
+
+    async def _release(self, ask: api.ReleaseOverride) -> api.Receipt:
+        _need(person=ask.person)
+        self._cell(ask.point)
+        return await self._order(ReleaseOverride(ask.point, ask.person))
+
+    async def _set_plan(self, ask: api.SetPlan) -> api.Receipt:
+        _need(person=ask.person, reason=ask.reason)
+        return await self._order(
+            PlanOrder(ask.plan, ask.level, ask.person, ask.reason, ask.role, ask.parameters)
+        )
+
+    async def _answer_plan(self, ask: api.AnswerPlan) -> api.Receipt:
+        _need(person=ask.person)
+        return await self._order(PlanAnswer(ask.plan, ask.question, ask.yes, ask.person, ask.role))
+
+    async def _act_on_alarm(self, ask: api.ActOnAlarm) -> api.Receipt:
+        _need(person=ask.person)
+        until = None if ask.for_s is None else self._service.clock.now() + ask.for_s
+        return await self._order(
+            AlarmOrder(ask.alarm, ask.action, ask.person, until, ask.reason, ask.role)
+        )
+
+    async def _acknowledge_notice(self, ask: api.AcknowledgeNotice) -> api.Receipt:
+        _need(person=ask.person)
+        return await self._order(NoticeAcknowledged(ask.notice, ask.person))
+
+    async def _act_on_incident(self, ask: api.ActOnIncident) -> api.Receipt:
+        _need(person=ask.person)
+        return await self._order(IncidentOrder(ask.incident, ask.action, ask.person, ask.text))
+
+    async def _reload(self, _: api.Reload) -> api.Reloaded:
+        return await self._service.reload()
+
+    async def _stop(self, _: api.Stop) -> api.Done:
+        asyncio.get_running_loop().call_later(0.05, self._service.stop_soon)
+        return api.Done("the engine stops")
+
+    async def _order(self, order: Order) -> api.Receipt:
+        """Give an order to the engine and wait until its decision is on disk."""
+        trouble = self._trouble()
+        if trouble:
+            raise ApiError("not-recorded", f"orders are not taken now: {trouble}")
+        try:
+            async with asyncio.timeout(RECEIPT_S):
+                receipt = await self._service.inbox.order(order)
+        except InboxFullError as error:
+            raise ApiError("busy", str(error), "try again in a moment") from error
+        except TimeoutError:
+            raise ApiError(
+                "not-recorded",
+                f"the order is not on disk after {RECEIPT_S:g} s: {self._trouble() or 'the disk is slow'};"
+                " it may still be carried out",
+                "look at the point or plan before you repeat it",
+            ) from None
+        except Exception as error:
+            raise ApiError("failed", str(error), "see the engine's log") from error
+        return api.Receipt(receipt.taken, receipt.text, receipt.decision)
+
+    def _trouble(self) -> str:
+        """Return why decisions cannot be written now, or nothing."""
+        findings = self._service.health_report().findings
+        return next((f.text for f in findings if f.code in ("journal.disk", "journal.fenced")), "")
+
+    # ── what the core gives ──────────────────────────────────────────────────────────────────
+
+    def _cell(self, point: str) -> Cell:
+        cell: Cell | None = self._service.engine.cells.get(point)
+        if cell is None:
+            raise ApiError(
+                "unknown-point",
+                f'there is no point "{point}"',
+                "a point is ENTITY.POINT; `pilotage status --points` lists them",
+            )
+        return cell
+
+    def _admitted(self, point: str, raw: Any) -> Any:
+        """Return a value that a person gives, checked as the door checks what devices report."""
+        cell = self._cell(point)
+        if not cell.spec.access.is_commandable:
+            raise ApiError(
+                "bad-order", f"{point} cannot be commanded: it is {cell.spec.access.value}"
+            )
+        try:
+            fitting = converter(cell.spec)(raw)
+        except MisfitError as error:
+            raise ApiError("bad-value", f"{point}: {error.why}", error.mend) from error
+        value = to_value(cell.spec, as_plain(fitting), self._service.engine.entities)
+        if value is None:
+            raise ApiError(
+                "bad-value", f"{point}: {raw} is not among its values ({_range(cell.spec)})"
+            )
+        return value.id if hasattr(value, "id") else value
+
+    def _view(self, what: str, *names: str) -> Any:
+        """Ask the core for one of its views."""
+        view = getattr(self._service.engine, _VIEWS[what], None)
+        if view is None:
+            raise ApiError("not-available", f"this engine does not show its {what}")
+        try:
+            return view(*names)
+        except (KeyError, LookupError) as error:
+            raise ApiError("unknown", str(error.args[0]) if error.args else str(error)) from error
+        except ValueError as error:
+            raise ApiError("unknown", str(error)) from error
+
+
+_VIEWS: Final = {
+    "point": "point_view",
+    "rules": "rule_views",
+    "rule": "rule_view",
+    "plans": "plan_views",
+    "alarms": "alarm_views",
+    "explain_point": "explain_point",
+    "explain_rule": "explain_rule",
+}
+"""Names of the core's methods behind each question."""
+
+
+def _point(cell: Cell, now: float) -> api.Point:
+    spec = cell.spec
+    return api.Point(
+        id=cell.id,
+        entity=cell.entity.id if cell.entity is not None else "",
+        kind=_kind(cell),
+        type=str(spec.type),
+        unit=spec.type.unit.symbol,
+        access=spec.access.value,
+        privacy=spec.privacy.value,
+        value=as_plain(cell.value),
+        quality=cell.quality.value,
+        time=cell.time,
+        age_s=None if cell.time is None else max(0.0, now - cell.time),
+        last=as_plain(cell.last),
+        text=format_value(cell.value, spec.type),
+    )
+
+
+def _kind(cell: Cell) -> str:
+    return cell.entity.kind if cell.entity is not None else ""
+
+
+def _range(spec: PointSpec) -> str:
+    if spec.type.members:
+        return ", ".join(spec.type.members)
+    if spec.low is None and spec.high is None:
+        return str(spec.type)
+    low, high = (
+        format_value(v, spec.type) if v is not None else "…" for v in (spec.low, spec.high)
+    )
+    return f"{low} to {high}"
+
+
+def _explanation(found: Any) -> api.Explanation:
+    """Return an explanation: its text, and everything in it as plain JSON."""
+    if isinstance(found, str):
+        return api.Explanation(found)
+    text = getattr(found, "text", None)
+    if callable(text):
+        text = text()
+    plain = _plain(found)
+    if text is None:
+        text = plain.get("text", "") if isinstance(plain, dict) else ""
+    return api.Explanation(str(text), plain)
+
+
+def _plain(value: Any) -> Any:
+    """Return what the core gives as plain JSON types."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+        return [_plain(item) for item in value]
+    return as_plain(getattr(value, "value", value) if _is_enum(value) else value)
+
+
+def _is_enum(value: Any) -> bool:
+    return hasattr(type(value), "__members__")
+
+
+def _converted(value: Any, type_: type[T]) -> T:
+    return msgspec.convert(value, type_, strict=False)
+
+
+def _need(**texts: str) -> None:
+    """Refuse an order without its person or reason."""
+    for name, text in texts.items():
+        if not text.strip():
+            raise ApiError("bad-order", f"an order needs a {name}")
+
+
+async def _read_line(reader: asyncio.StreamReader) -> bytes:
+    """Return the next line, empty when the caller has gone; once begun, it must come quickly."""
+    first = await reader.read(1)
+    if not first or first == b"\n":
+        return first
+    try:
+        async with asyncio.timeout(LINE_S):
+            return first + await reader.readuntil(b"\n")
+    except asyncio.IncompleteReadError:
+        return b""
+    except asyncio.LimitOverrunError:
+        raise ApiError(
+            "too-large", f"a question has at most {api.MAX_QUESTION_BYTES} bytes"
+        ) from None
+    except TimeoutError:
+        raise ApiError("too-slow", f"a question must be sent within {LINE_S:g} s") from None
+
+
+def _is_own_user(writer: asyncio.StreamWriter) -> bool:
+    """True when the caller is the engine's own user, or root."""
+    peer: Sequence[int] = struct.unpack(
+        "3i",
+        writer.get_extra_info("socket").getsockopt(
+            socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+        ),
+    )
+    if peer[1] in (0, os.getuid()):
+        return True
+    log.warning("user %d asked at the control socket and was refused", peer[1])
+    return False

@@ -1,0 +1,420 @@
+"""Every message about a site's files, one function each, with its mend.
+
+C101 to C129 speak of `config.yaml`, C130 to C139 of secrets, C140 to C149 of plugins and connections, C200 to C249 of the inventory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pilotage.language.findings import did_you_mean
+from pilotage.model.diagnostics import Finding, Severity, Span
+
+
+def _error(code: str, at: Span, message: str, label: str = "", mend: str = "") -> Finding:
+    return Finding(code, Severity.ERROR, at, message, label, mend)
+
+
+def _warning(code: str, at: Span, message: str, label: str = "", mend: str = "") -> Finding:
+    return Finding(code, Severity.WARNING, at, message, label, mend)
+
+
+def _shown(text: object) -> str:
+    one_line = " ".join(str(text).split())
+    return one_line if len(one_line) <= 60 else one_line[:57] + "..."
+
+
+def _listed(words: Iterable[str], limit: int = 12) -> str:
+    every = list(words)
+    more = f" and {len(every) - limit} more" if len(every) > limit else ""
+    return ", ".join(every[:limit]) + more
+
+
+# ── config.yaml ──────────────────────────────────────────────────────────────────────────────
+
+
+def file_unreadable(at: Span, file: str, error: OSError, beside: Sequence[str] = ()) -> Finding:
+    """Return the finding for a file that is missing or may not be read."""
+    path = Path(file)
+    if isinstance(error, FileNotFoundError):
+        hint = did_you_mean(path.name, beside)
+        mend = f"create it, or write the path from the folder of {Path(at.file).name}"
+        return _error("C101", at, f'there is no file "{file}"', hint, mend)
+    if isinstance(error, IsADirectoryError):
+        return _error(
+            "C101", at, f'"{file}" is a folder, not a file', "", "write the path of a file in it"
+        )
+    why = error.strerror or str(error)
+    return _error(
+        "C101",
+        at,
+        f'"{file}" cannot be read: {why}',
+        "",
+        "give the service's user the right to read it",
+    )
+
+
+def empty_file(at: Span) -> Finding:
+    """Return the finding for a configuration without a single key."""
+    return _error(
+        "C102",
+        at,
+        "the file is empty",
+        "",
+        "write at least site: {name: ..., time_zone: Europe/Paris}",
+    )
+
+
+def bad_time_zone(at: Span, written: str, known: Sequence[str]) -> Finding:
+    """Return the finding for a time zone that does not exist; a city alone leads to its zone."""
+    city = next((name for name in known if name.endswith(f"/{written}")), "")
+    hint = f'did you mean "{city}"?' if city else did_you_mean(written, known)
+    return _error(
+        "C103", at, f'"{_shown(written)}" is no time zone', hint,
+        "write a name of the IANA database: Europe/Paris",
+    )  # fmt: skip
+
+
+def bad_position(at: Span, written: str, why: str) -> Finding:
+    """Return the finding for a place that is not on earth, or on no city's."""
+    return _error(
+        "C104", at, f"{_shown(written)} is no position: {why}", "",
+        "write [latitude, longitude] in degrees: [47.322, 5.041]",
+    )  # fmt: skip
+
+
+def bad_country(at: Span, written: str, known: Iterable[str]) -> Finding:
+    """Return the finding for a country whose holidays are not known."""
+    return _error(
+        "C105", at, f'no holidays are known for the country "{_shown(written)}"', did_you_mean(written, known),
+        "write its two letters by ISO 3166-1: FR",
+    )  # fmt: skip
+
+
+def bad_subdivision(at: Span, written: str, country: str, known: Sequence[str]) -> Finding:
+    """Return the finding for a part of a country whose holidays are not known."""
+    if not known:
+        return _error(
+            "C106", at, f"the holidays of {country} are the same everywhere", "", "delete the key"
+        )
+    return _error(
+        "C106", at, f'{country} has no subdivision "{_shown(written)}"', did_you_mean(written, known),
+        f"write one of: {_listed(known, 20)}; or delete the key",
+    )  # fmt: skip
+
+
+def subdivision_without_country(at: Span) -> Finding:
+    """Return the finding for a subdivision of nothing."""
+    return _error("C106", at, '"subdivision" needs "country"', "", "add country: FR")
+
+
+def bad_language(at: Span, written: str) -> Finding:
+    """Return the finding for a language that is no code."""
+    return _error(
+        "C107", at, f'"{_shown(written)}" is no language code', "", "write two small letters: fr"
+    )
+
+
+def bad_mode(at: Span, written: str) -> Finding:
+    """Return the finding for a file mode that is none, or that lets everybody in."""
+    return _error(
+        "C108", at, f'"{_shown(written)}" is no file mode for a local socket', "",
+        'write "0600" (the service\'s user) or "0660" (its group too); others never get in',
+    )  # fmt: skip
+
+
+def bad_connection_name(at: Span, written: str) -> Finding:
+    """Return the finding for a connection's name that logs and pages could not show."""
+    return _error(
+        "C109", at, f'"{_shown(written)}" is no name for a connection', "",
+        "a name begins with a letter and goes on with letters, digits, - and _",
+    )  # fmt: skip
+
+
+def path_missing(at: Span, written: str, beside: Iterable[str]) -> Finding:
+    """Return the finding for a rule file or folder that is not there."""
+    return _error(
+        "C110", at, f'there is no file or folder "{_shown(written)}"', did_you_mean(Path(written).name, beside),
+        f"create it, or write the path from the folder of {Path(at.file).name}",
+    )  # fmt: skip
+
+
+def no_position(at: Span) -> Finding:
+    """Return the finding for a site that does not know where its sun rises."""
+    return _warning(
+        "W111", at, 'the site has no "position": is_night and sun.elevation are unknown', "",
+        "add position: [47.322, 5.041]",
+    )  # fmt: skip
+
+
+# ── secrets ──────────────────────────────────────────────────────────────────────────────────
+
+
+def bad_secret_name(at: Span, written: str) -> Finding:
+    """Return the finding for a secret's name that could lead out of the folder."""
+    return _error(
+        "C130", at, f'"{_shown(written)}" is no name for a secret', "",
+        "a name begins with a letter or digit and goes on with letters, digits, -, _ and .",
+    )  # fmt: skip
+
+
+def secret_missing(at: Span, name: str, file: str, variable: str) -> Finding:
+    """Return the finding for a secret that is neither in the folder nor in the environment."""
+    return _error(
+        "C131", at, f'the secret "{name}" is not there', "",
+        f"write it into {file} and chmod 600 that file, or set {variable} in the environment",
+    )  # fmt: skip
+
+
+def secret_is_open(at: Span, name: str, file: str, mode: int) -> Finding:
+    """Return the finding for a secret that others may read."""
+    return _error(
+        "C132", at, f'the secret "{name}" may be read by others: {file} has mode {mode:04o}', "", f"chmod 600 {file}"
+    )  # fmt: skip
+
+
+def secret_unreadable(at: Span, name: str, file: str, why: str) -> Finding:
+    """Return the finding for a secret whose file holds no text, or cannot be read."""
+    return _error(
+        "C133", at, f'the secret "{name}" cannot be read from {file}: {why}', "",
+        "write it into the file as one line of text in UTF-8",
+    )  # fmt: skip
+
+
+def secret_in_clear(at: Span, key: str) -> Finding:
+    """Return the warning for a password in the open."""
+    return _warning(
+        "W134", at, f'"{key}" stands in the open in this file', "",
+        f"write {key}: {{secret: NAME}} and put it into the file NAME of the secrets folder",
+    )  # fmt: skip
+
+
+# ── plugins and connections ──────────────────────────────────────────────────────────────────
+
+
+def unknown_plugin(at: Span, written: str, known: Iterable[str]) -> Finding:
+    """Return the warning for a plugin to be disabled that is not there."""
+    words = sorted(known)
+    return _warning(
+        "W140", at, f'there is no plugin "{_shown(written)}"', did_you_mean(written, words),
+        f"the plugins are: {_listed(words, 30)}",
+    )  # fmt: skip
+
+
+def unknown_pack(at: Span, written: str, known: Iterable[str]) -> Finding:
+    """Return the finding for a rule pack that no plugin brings."""
+    words = sorted(known)
+    return _error(
+        "C141", at, f'no plugin brings a rule pack "{_shown(written)}"', did_you_mean(written, words),
+        f"the packs are: {_listed(words, 30)}; or write all",
+    )  # fmt: skip
+
+
+def unknown_adapter(at: Span, written: str, known: Iterable[str]) -> Finding:
+    """Return the finding for a connection whose protocol no plugin speaks."""
+    words = sorted(known)
+    return _error(
+        "C142", at, f'no plugin brings an adapter "{_shown(written)}"', did_you_mean(written, words),
+        f"the adapters are: {_listed(words)}; see `pilotage plugins`" if words else "see `pilotage plugins`",
+    )  # fmt: skip
+
+
+def adapter_failed(at: Span, adapter: str, why: str) -> Finding:
+    """Return the finding for an adapter that raises instead of checking its settings."""
+    return _error(
+        "C143", at, f'the adapter "{adapter}" failed while it checked this connection: {why}', "",
+        "this is a mistake of the plugin; tell its vendor, or remove the connection",
+    )  # fmt: skip
+
+
+# ── inventory: entries and files ─────────────────────────────────────────────────────────────
+
+
+def entry_shape(at: Span, found: str) -> Finding:
+    """Return the finding for an item of the inventory that is no entry."""
+    return _error(
+        "C200", at, f"an entry of the inventory is a file, a folder or a map, not {found}", "",
+        "write a path, {file: lamps.csv, kind: lamp, ...} or {ENTITY: {kind: ...}}",
+    )  # fmt: skip
+
+
+def unknown_format(at: Span, written: str) -> Finding:
+    """Return the finding for a file whose format is not known."""
+    return _error(
+        "C201", at, f'"{_shown(written)}" is no format of an inventory file', did_you_mean(written, ("csv", "geojson", "yaml")),
+        "write format: csv, geojson or yaml",
+    )  # fmt: skip
+
+
+def not_encoded(at: Span, file: str, encoding: str, byte: int) -> Finding:
+    """Return the finding for bytes that the encoding does not have."""
+    return _error(
+        "C202", at, f"{file} is not {encoding}: byte 0x{byte:02X} cannot stand here", "",
+        "add encoding: cp1252 (or what the file was saved with) to the entry, or save the file as UTF-8",
+    )  # fmt: skip
+
+
+def unknown_encoding(at: Span, written: str) -> Finding:
+    """Return the finding for an encoding that does not exist."""
+    return _error(
+        "C202",
+        at,
+        f'there is no encoding "{_shown(written)}"',
+        "",
+        "write utf-8, cp1252 or iso-8859-15",
+    )
+
+
+def missing_column(at: Span, column: str, file: str, known: Sequence[str]) -> Finding:
+    """Return the finding for a column that the file does not have."""
+    return _error(
+        "C203", at, f'{file} has no column "{_shown(column)}"', did_you_mean(column, known),
+        f"the columns are: {_listed(known, 30)}",
+    )  # fmt: skip
+
+
+def no_rows(at: Span, file: str) -> Finding:
+    """Return the warning for a file that adds nothing."""
+    return _warning(
+        "W204", at, f"{file} gives no entity", "", 'check the file and "where", or delete the entry'
+    )
+
+
+def bad_template(at: Span, written: str, why: str) -> Finding:
+    """Return the finding for braces that do not fit together."""
+    return _error(
+        "C205", at, f'"{_shown(written)}" is no template: {why}', "", 'write columns in braces: "L-{number}"'
+    )  # fmt: skip
+
+
+def row_too_short(at: Span, found: int, wanted: int) -> Finding:
+    """Return the finding for a row with another number of fields than the header."""
+    return _error(
+        "C206", at, f"the row has {found} fields, and the header has {wanted}", "",
+        "put fields that contain the delimiter in quotes, or name the right one: delimiter: ;",
+    )  # fmt: skip
+
+
+def csv_broken(at: Span, why: str) -> Finding:
+    """Return the finding for a file that is no CSV."""
+    return _error(
+        "C207", at, f"this is no CSV: {why}", "", "check the quotes and the delimiter of this row"
+    )
+
+
+def geojson_broken(at: Span, file: str, why: str) -> Finding:
+    """Return the finding for a file that is no GeoJSON."""
+    return _error(
+        "C208",
+        at,
+        f"{file} is no GeoJSON: {why}",
+        "",
+        "export it as a FeatureCollection (RFC 7946)",
+    )
+
+
+def header_twice(at: Span, column: str) -> Finding:
+    """Return the finding for two columns of one name."""
+    return _error(
+        "C209",
+        at,
+        f'two columns are called "{_shown(column)}"',
+        "",
+        "rename one of them in the header",
+    )
+
+
+def more_like_it(at: Span, code: str, count: int) -> Finding:
+    """Return the finding that stands for the many that would say the same."""
+    return _error(
+        code,
+        at,
+        f"{count:,} more findings {code} of this file are left out",
+        "",
+        "mend the first ones and check again",
+    )
+
+
+# ── inventory: entities ──────────────────────────────────────────────────────────────────────
+
+
+def bad_id(at: Span, written: str) -> Finding:
+    """Return the finding for an id that rules could not name."""
+    if not written.strip():
+        return _error("C210", at, "the id is empty", "", "every entity has an id of its own")
+    mend = "an id begins with a letter or digit and goes on with letters, digits, -, _ and :"
+    if "." in written:
+        mend += "; the dot belongs to points: write - instead"
+    return _error("C210", at, f'"{_shown(written)}" is no id', "", mend)
+
+
+def duplicate_id(at: Span, written: str, first: Span) -> Finding:
+    """Return the finding for two entities with one id; names both places."""
+    return _error(
+        "C211", at, f'there are two entities "{_shown(written)}"', f"the other: {first.file}:{first.line}",
+        "rename one of them, or delete it",
+    )  # fmt: skip
+
+
+def no_kind(at: Span, entity: str) -> Finding:
+    """Return the finding for an entity without a kind."""
+    return _error(
+        "C212",
+        at,
+        f'"{_shown(entity)}" has no "kind"',
+        "",
+        "add kind: KIND; `pilotage kinds` lists them",
+    )
+
+
+def unknown_kind(at: Span, written: str, known: Iterable[str]) -> Finding:
+    """Return the finding for a kind that no plugin declares."""
+    words = tuple(known)
+    return _error(
+        "C213", at, f'no plugin declares a kind "{_shown(written)}"', did_you_mean(written, words),
+        "`pilotage kinds` lists them; if a plugin is missing or broken, `pilotage plugins` says so",
+    )  # fmt: skip
+
+
+def unknown_point(at: Span, written: str, kind: str, known: Iterable[str]) -> Finding:
+    """Return the finding for a point or relation that the kind does not have."""
+    words = tuple(known)
+    return _error(
+        "C214", at, f'{kind} has no point or relation "{_shown(written)}"', did_you_mean(written, words),
+        f"`pilotage kinds {kind}` lists them",
+    )  # fmt: skip
+
+
+def bad_value(at: Span, point: str, why: str, mend: str) -> Finding:
+    """Return the finding for a value that its point cannot hold."""
+    return _error("C215", at, f"{point}: {why}", "", mend)
+
+
+def missing_entity(at: Span, owner: str, point: str, wanted: str, hint: str) -> Finding:
+    """Return the finding for a reference or relation that leads nowhere."""
+    return _error(
+        "C216", at, f'{owner}.{point} leads to "{_shown(wanted)}", which is not in the inventory',
+        hint, f'add "{_shown(wanted)}" to the inventory, or name another',
+    )  # fmt: skip
+
+
+def wrong_target(at: Span, owner: str, point: str, wanted: str, found: str, kind: str) -> Finding:
+    """Return the finding for a reference or relation to a thing of another kind."""
+    return _error(
+        "C217", at, f'{owner}.{point} leads to "{_shown(wanted)}", which is a {found}, not a {kind}', "",
+        f"name an entity of the kind {kind}",
+    )  # fmt: skip
+
+
+def no_relation(at: Span, relation: str, kind: str, known: Iterable[str]) -> Finding:
+    """Return the finding for a relation that the kind does not have."""
+    words = tuple(known)
+    mend = f"its relations are: {_listed(words)}" if words else f"{kind} has no relations at all"
+    return _error(
+        "C218",
+        at,
+        f'{kind} has no relation "{_shown(relation)}"',
+        did_you_mean(relation, words),
+        mend,
+    )

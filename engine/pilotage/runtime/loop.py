@@ -1,0 +1,280 @@
+"""The pump of a partition: drain the inbox, tick once, journal once, send once the decision is on disk.
+
+It never awaits: a turn is one callback of the event loop. Whatever the engine raises is named, counted and survived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from pilotage.model.messages import Decision, Input, OrderRefused, OrderTaken, encode_decision
+from pilotage.ports import Clock, DecisionLog, DecisionRecord, Envelope, Fenced, HealthLog, InputLog
+from pilotage.runtime.envelope import encode_inputs
+from pilotage.runtime.inbox import Batch, Inbox, Receipt
+
+MOST_INPUTS: Final = (
+    2_000  # a tick of some milliseconds, so that orders and commands get their turn in a burst
+)
+LOOK_EVERY_S: Final = 1.0  # the wall clock may jump over a timer that the event loop counts down
+SOON_S: Final = 0.001
+
+log = logging.getLogger("pilotage.loop")
+
+
+class TickEngine(Protocol):
+    """The core as the pump sees it."""
+
+    def tick(self, now: float, inputs: Sequence[Input]) -> Decision | None:
+        """Take inputs and return what was decided."""
+        ...
+
+    def next_due(self) -> float | None:
+        """Return when the next timer is due, or None."""
+        ...
+
+
+class TickLog(InputLog, DecisionLog, Protocol):
+    """A journal for both what comes in and what was decided."""
+
+    @property
+    def is_full(self) -> bool:
+        """True when so much waits to be written that the engine should not decide more."""
+        ...
+
+
+class EngineFaultError(Exception):
+    """The engine failed while it carried out an order."""
+
+
+class Pump:
+    """Runs one partition."""
+
+    def __init__(
+        self,
+        partition: str,
+        engine: TickEngine,
+        inbox: Inbox,
+        journal: TickLog,
+        clock: Clock,
+        health: HealthLog,
+        send: Callable[[Decision], None],
+    ) -> None:
+        """Prepare a pump; nothing happens before `start`.
+
+        Args:
+            partition: Name under which inputs and decisions are kept.
+            engine: The core.
+            inbox: What it gets.
+            journal: Where both go.
+            clock: The time of the ticks.
+            health: Where trouble is told.
+            send: Gets each decision once it is on disk, in order.
+        """
+        self.engine = engine
+        self.ticks = 0
+        self._partition = partition
+        self._inbox = inbox
+        self._journal = journal
+        self._clock = clock
+        self._health = health
+        self._send = send
+        self._number = 0
+        self._listeners: list[Callable[[Decision], None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._turn_waits = False
+        self._stopped = True
+        self._uncommitted: set[asyncio.Future[int]] = set()
+
+    # ── life ─────────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        """Begin to tick in the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._number = self._journal.last_number(self._partition)
+        self._stopped = False
+        self._inbox.call_when_filled(self._wake)
+        self._wake()
+
+    def stop(self) -> None:
+        """Tick once more for what waits, then never again."""
+        if self._stopped:
+            return
+        while len(self._inbox) and not self._journal.is_full:
+            self._turn()
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def drained(self) -> None:
+        """Wait until every decision so far is on disk."""
+        while self._uncommitted:
+            await asyncio.wait(self._uncommitted)
+
+    @property
+    def number(self) -> int:
+        """Number of the last decision, written or on its way."""
+        return self._number
+
+    def tick_soon(self) -> None:
+        """Tick even if nothing arrives: the rules were exchanged."""
+        self._wake()
+
+    def subscribe(self, listener: Callable[[Decision], None]) -> Callable[[], None]:
+        """Call a listener with each decision that is on disk; returns what ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    # ── a turn ───────────────────────────────────────────────────────────────────────────────
+
+    def _wake(self) -> None:
+        if self._loop is not None and not self._turn_waits and not self._stopped:
+            self._turn_waits = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turn_waits = False
+        if self._stopped:
+            return
+        if (
+            self._journal.is_full
+        ):  # readings are conflated in the inbox meanwhile; the journal tells the trouble
+            self._health.count("pump.held")
+            self._set_timer(self._clock.delay(LOOK_EVERY_S))
+            return
+        batch = self._inbox.take(MOST_INPUTS)
+        self._tick(batch)
+        self._plan_next()
+
+    def _tick(self, batch: Batch) -> None:
+        now, inputs = self._clock.now(), batch.inputs
+        try:
+            decision = self.engine.tick(now, inputs)
+        except Exception as error:
+            self._fault(error, now, batch)
+            return
+        self.ticks += 1
+        self._keep_inputs(now, inputs)
+        if decision is None:
+            for _, receipt in batch.orders:
+                _fail(receipt, EngineFaultError("the engine decided nothing about the order"))
+            return
+        self._keep(decision, batch)
+
+    def _keep_inputs(self, now: float, inputs: Sequence[Input]) -> None:
+        try:
+            encoded = encode_inputs(inputs)
+        except (TypeError, ValueError) as error:
+            self._health.raised(
+                "journal.input", f"inputs could not be encoded, a replay will differ: {error}"
+            )
+            return
+        self._journal.put(self._partition, Envelope(now, encoded, self._number))
+
+    def _keep(self, decision: Decision, batch: Batch) -> None:
+        """Hand the decision to the journal; it is sent when the journal has it."""
+        expect, self._number = self._number, decision.number
+        record = DecisionRecord(decision.number, decision.now, encode_decision(decision))
+        written = asyncio.ensure_future(self._journal.append(self._partition, expect, record))
+        self._uncommitted.add(written)
+        written.add_done_callback(lambda done: self._committed(done, decision, batch))
+
+    def _committed(self, written: asyncio.Future[int], decision: Decision, batch: Batch) -> None:
+        self._uncommitted.discard(written)
+        error = None if written.cancelled() else written.exception()
+        if written.cancelled() or error is not None:
+            self._refuse_to_send(error or asyncio.CancelledError(), batch)
+            return
+        for guarded in (self._send, *self._listeners):
+            try:
+                guarded(decision)
+            except Exception:
+                log.exception("decision %d could not be passed on", decision.number)
+                self._health.count("pump.pass_on_failed")
+        _answer(batch, decision)
+
+    def _refuse_to_send(self, error: BaseException, batch: Batch) -> None:
+        if isinstance(error, Fenced):
+            self._stopped = True
+            self._health.raised(
+                "journal.fenced",
+                f"another engine writes to this journal: {error}; this one sends nothing any more",
+                "stop this engine, and start one only",
+            )
+        for _, receipt in batch.orders:
+            _fail(receipt, EngineFaultError(f"the order could not be recorded: {error}"))
+
+    def _fault(self, error: Exception, now: float, batch: Batch) -> None:
+        """Name what the engine stumbled over, and go on."""
+        self._health.count("engine.faults")
+        log.error(
+            "the engine failed at %.3f on %d inputs, the first of which are %s",
+            now,
+            len(batch.inputs),
+            batch.inputs[:20],
+            exc_info=error,
+        )
+        self._health.raised(
+            "engine.degraded",
+            f"a tick failed ({type(error).__name__}: {error}); some of its inputs may have no effect",
+            "see the log for the inputs, report them, and restart the engine when it is quiet",
+        )
+        self._keep_inputs(now, batch.inputs)
+        for _, receipt in batch.orders:
+            _fail(
+                receipt,
+                EngineFaultError(f"the engine failed on it: {type(error).__name__}: {error}"),
+            )
+
+    # ── timers ───────────────────────────────────────────────────────────────────────────────
+
+    def _plan_next(self) -> None:
+        due = self._due()
+        wait = LOOK_EVERY_S if due is None else self._clock.delay(due - self._clock.now())
+        self._set_timer(min(max(wait, SOON_S), LOOK_EVERY_S))
+
+    def _due(self) -> float | None:
+        try:
+            return self.engine.next_due()
+        except Exception as error:
+            self._health.raised("engine.degraded", f"the timers failed: {error!r}")
+            return None
+
+    def _set_timer(self, wait_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._loop is not None:
+            self._timer = self._loop.call_later(wait_s, self._look)
+
+    def _look(self) -> None:
+        """Tick when something is due; else wait on."""
+        due = self._due()
+        if len(self._inbox) or (due is not None and due <= self._clock.now()):
+            self._turn()
+        else:
+            self._plan_next()
+
+
+def _answer(batch: Batch, decision: Decision) -> None:
+    """Give each order its receipt: the engine answers orders in the order in which it got them."""
+    if not batch.orders:
+        return
+    answers: list[Any] = [e for e in decision.events if isinstance(e, (OrderTaken, OrderRefused))]
+    for index, (_, receipt) in enumerate(batch.orders):
+        if index >= len(answers):
+            _fail(receipt, EngineFaultError("the engine said nothing about the order"))
+        elif not receipt.done():
+            answer = answers[index]
+            taken = isinstance(answer, OrderTaken)
+            receipt.set_result(
+                Receipt(taken, answer.detail if taken else answer.why, decision.number)
+            )
+
+
+def _fail(receipt: asyncio.Future[Receipt], error: Exception) -> None:
+    """Fail a receipt that somebody may still wait for."""
+    if not receipt.done():
+        receipt.set_exception(error)

@@ -1,0 +1,220 @@
+"""From settings to an engine: reads inventory and rules, compiles them, and makes or changes the core with them.
+
+The one place of the runtime that knows how language and core are called.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Protocol
+
+from pilotage.model.diagnostics import Finding, RuleError
+from pilotage.model.entities import EntitySpec, Kind, PointSpec
+from pilotage.model.messages import PointHandle
+from pilotage.runtime.config import Settings, check_connections, check_names
+from pilotage.runtime.inventory import read_inventory
+from pilotage.runtime.loop import TickEngine
+from pilotage.runtime.plugins import Catalogue, load_plugins
+
+
+class LiveEngine(TickEngine, Protocol):
+    """The core as the service sees it."""
+
+    @property
+    def cells(self) -> Mapping[str, Any]:
+        """All points by id."""
+        ...
+
+    @property
+    def entities(self) -> Mapping[str, Any]:
+        """All entities by id."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CityPlan:
+    """Everything that was read and compiled, before an engine is made of it or adopts it.
+
+    Attributes:
+        program: The compiled rules, opaque here.
+        digest: Names the rule set in the journal.
+        rules: How many rules, plans, alarms and invariants there are.
+        warnings: What was found and did not keep anything out, as people read it.
+    """
+
+    settings: Settings
+    catalogue: Catalogue
+    entities: tuple[EntitySpec, ...]
+    program: Any
+    digest: str
+    rules: int
+    warnings: tuple[str, ...] = ()
+
+
+class Workshop(Protocol):
+    """How a city becomes an engine; the service knows nothing more of language and core."""
+
+    def read(self, settings: Settings, catalogue: Catalogue | None) -> CityPlan:
+        """Read inventory and rules and compile them; runs in another thread at a reload.
+
+        Args:
+            settings: What to read.
+            catalogue: What the plugins bring, when they are loaded already.
+
+        Raises:
+            RuleError: Something is wrong; the error shows everything.
+        """
+        ...
+
+    def make(self, plan: CityPlan, number: int, now: float) -> LiveEngine:
+        """Return an engine whose next decision has the number after `number`."""
+        ...
+
+    def adopt(self, engine: LiveEngine, plan: CityPlan, now: float) -> None:
+        """Exchange the rules of a running engine between two ticks."""
+        ...
+
+
+class CityWorkshop:
+    """The ordinary workshop: plugins, inventory, rule files, core."""
+
+    def read(self, settings: Settings, catalogue: Catalogue | None) -> CityPlan:
+        """Read and compile everything, and refuse all of it when one part is wrong."""
+        catalogue = catalogue or load_plugins(disable=settings.disabled)
+        inventory = read_inventory(settings.inventory, settings.folder, catalogue.kinds)
+        findings = check_names(
+            settings, (report.name for report in catalogue.plugins), catalogue.packs
+        )
+        findings += inventory.findings
+        findings += check_connections(
+            settings, catalogue.adapters, PlannedSite(settings, catalogue, inventory.entities)
+        )
+        sources = dict(inventory.sources)
+        if not any(finding.is_error for finding in inventory.findings):
+            program, found, texts = build_program(settings, catalogue, inventory.entities)
+            findings += found
+            sources |= texts
+        if any(finding.is_error for finding in findings):
+            raise RuleError(findings, sources)
+        return CityPlan(
+            settings,
+            catalogue,
+            inventory.entities,
+            program,
+            _digest(texts),
+            _count(program),
+            tuple(finding.render(sources) for finding in findings)
+            + tuple(
+                f"plugin {plugin.name} was left out: {plugin.why}" for plugin in catalogue.broken
+            ),
+        )
+
+    def make(self, plan: CityPlan, number: int, now: float) -> LiveEngine:
+        """Return an engine of the core."""
+        return make_engine(plan, number, now)
+
+    def adopt(self, engine: LiveEngine, plan: CityPlan, now: float) -> None:
+        """Exchange the rules."""
+        adopt_program(engine, plan, now)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSite:
+    """The city as an adapter sees it before the engine is made: to check settings, not to bind."""
+
+    settings: Settings
+    catalogue: Catalogue
+    all_entities: tuple[EntitySpec, ...]
+
+    @property
+    def name(self) -> str:
+        """The site's name."""
+        return self.settings.site.name
+
+    def entities(self, kind: str = "") -> Sequence[EntitySpec]:
+        """Return the entities of a kind, or all, in order of id."""
+        found = (spec for spec in self.all_entities if not kind or spec.kind == kind)
+        return sorted(found, key=lambda spec: spec.id)
+
+    def kind(self, name: str) -> Kind | None:
+        """Return a kind by name, or None."""
+        return self.catalogue.kinds.get(name)
+
+    def point(self, id: str) -> PointHandle | None:  # noqa: A002
+        """Return a handle that only names the point, or None when there is none."""
+        return self._points().get(id)
+
+    def _points(self) -> Mapping[str, PlannedPoint]:
+        if not self._cache:
+            for spec in self.all_entities:
+                kind = self.catalogue.kinds[spec.kind]
+                self._cache.update(
+                    (f"{spec.id}.{point.name}", PlannedPoint(f"{spec.id}.{point.name}", point))
+                    for point in kind.points
+                )
+        return self._cache
+
+    _cache: dict[str, PlannedPoint] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPoint:
+    """A point by name only."""
+
+    id: str
+    spec: PointSpec
+
+
+def build_program(
+    settings: Settings, catalogue: Catalogue, entities: tuple[EntitySpec, ...]
+) -> tuple[Any, list[Finding], Mapping[str, str]]:
+    """Compile the site's rules and its rule packs.
+
+    Returns:
+        The program, what was found that keeps nothing out, and the text of each file by name.
+
+    Raises:
+        RuleError: Rules are wrong.
+    """
+    rules = importlib.import_module("pilotage.language.rules")
+    files = catalogue.rule_files(settings.pack_names(catalogue.packs))
+    program = rules.load_rules(
+        (*settings.rules, *files),
+        catalogue.kinds,
+        catalogue.functions,
+        catalogue.calls,
+        entities=entities,
+    )
+    return program, list(getattr(program, "findings", ())), program.sources
+
+
+def make_engine(plan: CityPlan, number: int, now: float) -> LiveEngine:
+    """Make the core of a city; its next decision has the number after `number`."""
+    engine = importlib.import_module("pilotage.core.engine")
+    made: LiveEngine = engine.Engine(
+        plan.program, plan.entities, site=plan.settings.site, number=number, now=now
+    )
+    return made
+
+
+def adopt_program(engine: Any, plan: CityPlan, now: float) -> None:
+    """Have a running core go on with another program; unchanged rules keep their state."""
+    engine.adopt(plan.program, now)
+
+
+def _digest(texts: Mapping[str, str]) -> str:
+    """Return a name for a rule set: the same texts have the same."""
+    hash_ = sha256()
+    for name in sorted(texts):
+        hash_.update(name.encode() + b"\0" + texts[name].encode() + b"\0")
+    return hash_.hexdigest()[:16]
+
+
+def _count(program: Any) -> int:
+    """Return how many rules, plans, alarms and invariants a program has."""
+    return sum(
+        len(getattr(program, part, ())) for part in ("rules", "plans", "alarms", "invariants")
+    )

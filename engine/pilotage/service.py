@@ -1,0 +1,518 @@
+"""Puts the engine together from its settings: starts it in order, reloads it, stops it in reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from pilotage import api
+from pilotage.adapter import Adapter, ConnectionSettings
+from pilotage.model.diagnostics import RuleError, Severity
+from pilotage.model.entities import EntitySpec, Kind
+from pilotage.model.messages import Decision, PointHandle
+from pilotage.ports import Clock, ConfigSwitch, DecisionRecord
+from pilotage.runtime.clock import ScaledClock, SystemClock
+from pilotage.runtime.config import Settings, load_settings
+from pilotage.runtime.control import ControlSocket
+from pilotage.runtime.dispatcher import Dispatcher
+from pilotage.runtime.health import Health, LoopWatch
+from pilotage.runtime.inbox import LIMIT, ConnectionDoor, Inbox
+from pilotage.runtime.journal import SqliteJournal
+from pilotage.runtime.loop import Pump
+from pilotage.runtime.ownership import THE_CITY, FileOwnership
+from pilotage.runtime.supervisor import Supervisor
+from pilotage.runtime.workshop import CityPlan, LiveEngine, Workshop
+
+JOURNAL_FILE: Final = "journal.db"
+KEEP_INPUTS_S: Final = (
+    86_400.0  # what a replay of the last day needs; decisions are kept as the site says
+)
+RETENTION_EVERY_S: Final = 3_600.0
+DRAIN_S: Final = 2.0
+
+log = logging.getLogger("pilotage.service")
+
+
+class Service:
+    """A running engine with its connections."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        workshop: Workshop,
+        *,
+        clock: Clock | None = None,
+        reread: Callable[[], Settings] | None = None,
+    ) -> None:
+        """Prepare a service; `start` makes it run.
+
+        Args:
+            settings: What `config.yaml` says.
+            workshop: How an engine is made of it.
+            clock: The engine's time; the system's by default.
+            reread: Reads the settings anew at a reload; from their file by default.
+        """
+        self.settings = settings
+        self.health = Health()
+        self.clock: Clock = SystemClock(self._jumped) if clock is None else clock
+        self.supervisor = Supervisor(self.clock, self.health)
+        self.journal = SqliteJournal(
+            settings.storage.path / JOURNAL_FILE,
+            self.health,
+            sync=settings.storage.journal_sync,
+        )
+        self._workshop = workshop
+        self._reread = reread or (lambda: load_settings(settings.file))
+        self._started = self.clock.now()
+        self._plan: CityPlan | None = None
+        self._engine: LiveEngine | None = None
+        self._inbox: Inbox | None = None
+        self._pump: Pump | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._open: dict[str, _OpenConnection] = {}
+        self._stack = contextlib.AsyncExitStack()
+        self._reloading = asyncio.Lock()
+        self._stop_asked = asyncio.Event()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # ── life ─────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Start, and run until a signal or an order ends it.
+
+        Raises:
+            RuleError: Something is wrong with the configuration or the rules.
+            OwnedElsewhereError: Another engine runs on this storage.
+            LogUnusableError: The journal cannot be used.
+        """
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._reload_by_signal)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop_by_signal, number)
+        try:
+            await self.start()
+            await self._stop_asked.wait()
+        finally:
+            await self.stop()
+            for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    async def start(self) -> None:
+        """Start every part in order; when one fails, stop those that run and raise its error."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop in reverse order: no more questions, a last tick, what was decided is sent, then the connections."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        await self._stack.aclose()
+
+    def stop_soon(self) -> None:
+        """End `run`."""
+        self._stop_asked.set()
+
+    async def _start(self) -> None:
+        settings, stack = self.settings, self._stack
+        owner = FileOwnership(settings.storage.path)
+        owner.acquire(THE_CITY)
+        stack.callback(owner.release, THE_CITY)
+        self._plan = self._workshop.read(settings, None)
+        for warning in self._plan.warnings:
+            log.warning("%s", warning)
+        self.journal.open(THE_CITY)
+        stack.callback(self.journal.close)
+        self._make_engine(self._plan)
+        stack.push_async_callback(self.supervisor.stop_all)
+        stack.push_async_callback(self._stop_sending)
+        self.pump.start()
+        stack.push_async_callback(self._stop_ticking)
+        self._switched(self._plan)
+        await self._open_control()
+        self._freeze()
+        self._watch_loop()
+        self._forget_old()
+        for connection in settings.connections:
+            self._connect(connection)
+        log.info(
+            "%s is in service: %d rules, %d points, %d connections; `pilotage status` asks at %s",
+            settings.site.name,
+            self._plan.rules,
+            len(self.engine.cells),
+            len(self._open),
+            settings.control.socket,
+        )
+
+    def _make_engine(self, plan: CityPlan) -> None:
+        number = self.journal.last_number(THE_CITY)
+        self._engine = self._workshop.make(plan, number, self.clock.now())
+        self._inbox = Inbox(self.health, max(LIMIT, 2 * len(self._engine.cells)))
+        self._dispatcher = Dispatcher(self._inbox.put, self.clock, self.health)
+        self._pump = Pump(
+            THE_CITY,
+            self._engine,
+            self._inbox,
+            self.journal,
+            self.clock,
+            self.health,
+            self._dispatcher.send,
+        )
+
+    async def _open_control(self) -> None:
+        control = ControlSocket(self.settings.control.socket, self, self.settings.control.mode)
+        await control.open()
+        self._stack.push_async_callback(control.close)
+
+    async def _stop_ticking(self) -> None:
+        self.pump.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                await self.pump.drained()
+
+    async def _stop_sending(self) -> None:
+        if self._dispatcher is not None:
+            if not await self._dispatcher.drained(DRAIN_S):
+                log.warning("some orders were still under way after %g s", DRAIN_S)
+            await self._dispatcher.close()
+
+    def _freeze(self) -> None:
+        """Take what was loaded out of the garbage collector's sight: a full collection would hold a tick for long."""
+        gc.collect()
+        gc.freeze()
+        self._stack.callback(gc.unfreeze)
+
+    # ── parts that run ───────────────────────────────────────────────────────────────────────
+
+    @property
+    def engine(self) -> LiveEngine:
+        """The core."""
+        assert self._engine is not None, "the service has not been started"
+        return self._engine
+
+    @property
+    def inbox(self) -> Inbox:
+        """What waits for the next tick."""
+        assert self._inbox is not None, "the service has not been started"
+        return self._inbox
+
+    @property
+    def pump(self) -> Pump:
+        """What runs the core."""
+        assert self._pump is not None, "the service has not been started"
+        return self._pump
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """What sends."""
+        assert self._dispatcher is not None, "the service has not been started"
+        return self._dispatcher
+
+    @property
+    def plan(self) -> CityPlan:
+        """What was read and compiled last."""
+        assert self._plan is not None, "the service has not been started"
+        return self._plan
+
+    # ── connections ──────────────────────────────────────────────────────────────────────────
+
+    def _connect(self, connection: ConnectionSettings) -> None:
+        """Open a connection and keep it running; one that cannot be opened stops nothing else."""
+        name = connection.name
+        door = ConnectionDoor(
+            name,
+            self.inbox,
+            self.clock,
+            self.health,
+            self.engine.entities,
+        )
+        try:
+            factory = self.plan.catalogue.adapters[connection.adapter]
+            adapter = factory.open(connection, LiveSite(self.plan, self.engine), door)
+            self.dispatcher.connect(name, adapter)
+        except Exception as error:
+            log.debug("connection %s", name, exc_info=error)
+            self.health.count(f"faults.{name}")
+            self.health.raised(
+                f"connection.{name}",
+                f"connection {name} was not opened: its adapter {connection.adapter} failed with"
+                f" {type(error).__name__}: {error}",
+                f"see {connection.place or 'config.yaml'}, then `pilotage reload`",
+            )
+            return
+        self._open[name] = _OpenConnection(connection, adapter, door)
+        self.supervisor.start(name, connection.adapter, adapter, door)
+
+    async def _disconnect(self, name: str) -> None:
+        self.dispatcher.disconnect(name)
+        await self.supervisor.stop(name)
+        self._open.pop(name, None)
+
+    async def _reconnect(self, settings: Settings, *, all_: bool) -> None:
+        """Stop what is gone or changed, and open what is new or changed."""
+        wanted = {connection.name: connection for connection in settings.connections}
+        for name, opened in list(self._open.items()):
+            if all_ or wanted.get(name) != opened.settings:
+                await self._disconnect(name)
+        for name in [f.code.partition(".")[2] for f in self.health.findings]:
+            if name not in wanted:
+                self.health.cleared(f"connection.{name}")
+        for name, connection in wanted.items():
+            if name not in self._open:
+                self._connect(connection)
+
+    # ── reload ───────────────────────────────────────────────────────────────────────────────
+
+    async def reload(self) -> api.Reloaded:
+        """Read everything anew; the rules are exchanged between two ticks, or, on any error, not at all."""
+        async with self._reloading:
+            began = time.monotonic()
+            try:
+                settings, plan = await asyncio.to_thread(self._read_anew)
+                old, self._plan = self.plan, plan
+                try:
+                    self._workshop.adopt(self.engine, plan, self.clock.now())
+                except BaseException:
+                    self._plan = old
+                    raise
+            except Exception as error:
+                return self._reload_refused(error)
+            self.health.cleared("reload.refused")
+            self._switched(plan)
+            self.pump.tick_soon()
+            self.settings = settings
+            await self._reconnect(settings, all_=plan.entities != old.entities)
+            took = time.monotonic() - began
+            log.info("reloaded in %.2f s: %d rules", took, plan.rules)
+            return api.Reloaded(True, list(plan.warnings), plan.rules, took)
+
+    def _read_anew(self) -> tuple[Settings, CityPlan]:
+        settings = self._reread()
+        return settings, self._workshop.read(settings, self.plan.catalogue)
+
+    def _reload_refused(self, error: Exception) -> api.Reloaded:
+        if isinstance(error, RuleError):
+            findings = [finding.render(error.sources) for finding in error.findings]
+        else:
+            log.error("the reload failed", exc_info=error)
+            findings = [f"the reload failed: {type(error).__name__}: {error}"]
+        self.health.raised(
+            "reload.refused",
+            f"a reload was refused, the rules from before go on; the first of {len(findings)}"
+            f" findings: {findings[0].splitlines()[0] if findings else error}",
+            "run `pilotage check`, mend what it shows, and `pilotage reload`",
+            Severity.WARNING,
+        )
+        return api.Reloaded(False, findings, self.plan.rules)
+
+    def _switched(self, plan: CityPlan) -> None:
+        switch = ConfigSwitch(self.clock.now(), plan.digest, f"{plan.rules} rules")
+        self.journal.switch(THE_CITY, switch)
+
+    # ── signals and timers ───────────────────────────────────────────────────────────────────
+
+    def _stop_by_signal(self, number: int) -> None:
+        log.info("%s: stopping", signal.Signals(number).name)
+        # A second one ends the process at once, for whoever cannot wait.
+        asyncio.get_running_loop().remove_signal_handler(number)
+        self.stop_soon()
+
+    def _reload_by_signal(self) -> None:
+        task = asyncio.get_running_loop().create_task(self.reload(), name="reload")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _jumped(self, seconds: float) -> None:
+        self.health.count("clock.jumps")
+        if seconds > 0:
+            log.warning("the system's clock jumped %.1f s forward; the engine follows", seconds)
+            return
+        self.health.raised(
+            "clock.ahead",
+            f"the system's clock went back by {-seconds:.1f} s; the engine goes on counting, so that nothing"
+            " happens twice, and is ahead by that much",
+            "restart the engine when the system's time is right and the moment is quiet",
+            Severity.WARNING,
+        )
+
+    def _watch_loop(self) -> None:
+        watch = LoopWatch(self._slow)
+        loop = asyncio.get_running_loop()
+
+        def beat() -> None:
+            watch.beat()
+            self._timers["beat"] = loop.call_later(watch.every_s, beat)
+
+        beat()
+        watch.start()
+        self._stack.callback(watch.stop)
+
+    def _slow(self, place: str, seconds: float) -> None:
+        self.health.count("loop.slow")
+        self.health.remark(
+            f"loop.slow.{place.rpartition(':')[0]}",
+            f"{place} holds the event loop for more than {seconds * 1000:.0f} ms; rules wait meanwhile",
+        )
+
+    def _forget_old(self) -> None:
+        now = self.clock.now()
+        self.journal.forget(now - KEEP_INPUTS_S, now - self.settings.storage.journal_keep_s)
+        loop = asyncio.get_running_loop()
+        self._timers["retention"] = loop.call_later(RETENTION_EVERY_S, self._forget_old)
+
+    # ── what the control socket asks ─────────────────────────────────────────────────────────
+
+    def status(self) -> api.EngineStatus:
+        """Return what runs."""
+        return api.EngineStatus(
+            api=api.VERSION,
+            version=_version(),
+            site=self.settings.site.name,
+            pid=os.getpid(),
+            started=self._started,
+            now=self.clock.now(),
+            speed=getattr(self.clock, "speed", 1.0),
+            loop=type(asyncio.get_running_loop()).__module__.partition(".")[0],
+            rules=self.plan.rules,
+            entities=len(self.engine.entities),
+            points=len(self.engine.cells),
+            ticks=self.pump.ticks,
+            decisions=self.pump.number,
+            waiting=len(self.inbox),
+            sound=self.health.is_sound,
+            program=self.plan.digest,
+            connections=[
+                api.Connection(
+                    name=c.name,
+                    adapter=c.adapter,
+                    state=c.state.value,
+                    detail=c.detail,
+                    since=c.since,
+                    next_try=c.next_try,
+                    failures=c.failures,
+                    points=c.points,
+                    heard_at=c.heard_at,
+                )
+                for c in self.supervisor.statuses
+            ],
+        )
+
+    def health_report(self) -> api.HealthReport:
+        """Return what is wrong, and the counters."""
+        return api.HealthReport(
+            self.health.is_sound,
+            [
+                api.HealthFinding(
+                    code=f.code, severity=f.severity.value, text=f.text, mend=f.mend, since=f.since
+                )
+                for f in self.health.findings
+            ],
+            dict(sorted(self.health.counters.items())),
+        )
+
+    def decisions(
+        self, since: float | None, until: float | None, after: int
+    ) -> Iterable[DecisionRecord]:
+        """Return decisions of the journal."""
+        return self.journal.decisions(THE_CITY, since, until, after)
+
+    def subscribe(self, listener: Callable[[Decision], None]) -> Callable[[], None]:
+        """Have every committed decision given to a listener."""
+        return self.pump.subscribe(listener)
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenConnection:
+    settings: ConnectionSettings
+    adapter: Adapter
+    door: ConnectionDoor
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSite:
+    """The running city as an adapter sees it while it binds (`pilotage.adapter.Site`)."""
+
+    plan: CityPlan
+    engine: LiveEngine
+    _by_kind: dict[str, list[EntitySpec]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The site's name."""
+        return self.plan.settings.site.name
+
+    def entities(self, kind: str = "") -> Sequence[EntitySpec]:
+        """Return the entities of a kind, or all, in order of id."""
+        if not self._by_kind:
+            for spec in sorted(self.plan.entities, key=lambda spec: spec.id):
+                self._by_kind.setdefault("", []).append(spec)
+                self._by_kind.setdefault(spec.kind, []).append(spec)
+        return self._by_kind.get(kind, [])
+
+    def kind(self, name: str) -> Kind | None:
+        """Return a kind by name, or None."""
+        return self.plan.catalogue.kinds.get(name)
+
+    def point(self, id: str) -> PointHandle | None:  # noqa: A002
+        """Return the live point, or None when there is none."""
+        return self.engine.cells.get(id)
+
+
+def run_service(
+    settings: Settings,
+    workshop: Workshop,
+    *,
+    uvloop: bool | None = None,
+    speed: float | None = None,
+    start: float | None = None,
+) -> None:
+    """Run a service until it is told to stop.
+
+    Args:
+        settings: What `config.yaml` says.
+        workshop: How an engine is made of it.
+        uvloop: Use uvloop; None is as the settings say.
+        speed: Run so many times as fast as real time, for demonstrations.
+        start: First time of such a run, seconds since 1970.
+    """
+    clock = None if speed is None and start is None else ScaledClock(speed or 1.0, start)
+    with asyncio.Runner(
+        loop_factory=loop_factory(settings.engine.uvloop if uvloop is None else uvloop)
+    ) as runner:
+        runner.run(_run(settings, workshop, clock))
+
+
+def loop_factory(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes the event loop; the standard one when uvloop is not installed."""
+    if uvloop:
+        try:
+            import uvloop as fast
+        except ImportError:
+            log.warning("uvloop is not installed; the standard event loop is used")
+        else:
+            return fast.new_event_loop
+    return asyncio.new_event_loop
+
+
+async def _run(settings: Settings, workshop: Workshop, clock: Clock | None) -> None:
+    await Service(settings, workshop, clock=clock).run()
+
+
+def _version() -> str:
+    try:
+        return version("pilotage")
+    except PackageNotFoundError:
+        return "0"

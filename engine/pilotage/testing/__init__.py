@@ -1,0 +1,1 @@
+"""The kit for tests of rules, adapters and domains; public, for vendors too."""

@@ -1,0 +1,1 @@
+"""Access to streets: retractable bollards."""

@@ -1,0 +1,1 @@
+"""Buildings from inside: climate zones, fire panels, gates and lifts."""

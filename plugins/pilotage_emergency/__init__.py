@@ -1,0 +1,1 @@
+"""Emergency vehicles on the move."""

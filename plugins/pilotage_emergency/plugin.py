@@ -1,0 +1,13 @@
+"""The hooks of the emergency domain: they hand over objects and do nothing else."""
+
+from __future__ import annotations
+
+from pilotage.hookspecs import hookimpl
+from pilotage.model.entities import Kind
+from pilotage_emergency.kinds import KINDS
+
+
+@hookimpl
+def pilotage_kinds() -> list[Kind]:
+    """Return the kinds for emergency vehicles."""
+    return list(KINDS)

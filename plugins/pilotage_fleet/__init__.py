@@ -1,0 +1,1 @@
+"""The city's service vehicles, and the calls that send them out."""

@@ -1,0 +1,1 @@
+"""Street lighting: lamps, cabinets and the segments of streets they light."""

@@ -1,0 +1,1 @@
+"""Parking: car parks and their free spaces."""

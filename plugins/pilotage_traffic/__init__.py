@@ -1,0 +1,1 @@
+"""Traffic: signalled junctions, detectors, and buses that ask for green."""

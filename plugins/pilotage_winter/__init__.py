@@ -1,0 +1,1 @@
+"""Winter service: road stations, snow forecast, routes to treat, and ploughs."""

@@ -1,0 +1,44 @@
+"""The files of the demo city fit the kinds of the plugins and the settings of the MQTT adapter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from pilotage.demo.equipment import GROUPS, START
+from pilotage.runtime.plugins import load_plugins
+
+
+def test_inventory(demo_site: Any) -> None:
+    """The city has what the four rules are about."""
+    counted = Counter(entity.kind for entity in demo_site.entities())
+    assert counted["lighting_segment"] == 12
+    assert counted["lamp"] == 96
+    assert (counted["signal_junction"], counted["bus"], counted["camera"]) == (6, 4, 8)
+    assert (counted["road_station"], counted["route"], counted["plough"]) == (3, 4, 3)
+
+
+def test_lamps_of_streets(demo_site: Any) -> None:
+    """Every street has its eight lamps."""
+    streets = demo_site.entities("lighting_segment")
+    assert {len(street.relations["lamps"]) for street in streets} == {8}
+
+
+def test_connection(demo_settings: Any, demo_site: Any) -> None:
+    """The connection of the demo has nothing wrong with it."""
+    factory = load_plugins().adapters["mqtt"]
+    (settings,) = demo_settings.connections
+    assert factory.check(settings, demo_site) == []
+
+
+def test_equipment_is_in_the_inventory(demo_site: Any) -> None:
+    """What the equipment says in a day is about entities that the inventory knows."""
+    known = {entity.id for entity in demo_site.entities()}
+    for make in GROUPS:
+        group = make(1, START)
+        said = {
+            message.topic.split("/")[2]
+            for hour in range(24)
+            for message in group.step(START + hour * 3600)
+        }
+        assert said - {"reply"} <= known, make

@@ -1,0 +1,286 @@
+"""The dispatcher: to the right adapter, in order per device, the newest wins, never after the deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from pilotage.model.messages import (
+    CallOut,
+    Command,
+    CommandResult,
+    Decision,
+    Notice,
+    Outcome,
+    Request,
+)
+from pilotage.runtime.dispatcher import AT_ONCE, Dispatcher
+from pilotage.runtime.health import Health
+
+Eventually = Callable[[Callable[[], object]], Awaitable[None]]
+
+
+class Gateway:
+    """An adapter that records what it sends, and may be held."""
+
+    def __init__(self, points: Sequence[str] = (), calls: Sequence[str] = ()) -> None:
+        self.points, self.calls = points, calls
+        self.sent: list[Any] = []
+        self.begun: list[Any] = []
+        self.free = asyncio.Event()
+        self.free.set()
+        self.error: Exception | None = None
+
+    async def run(self) -> None: ...
+
+    async def send(self, order: Command | Request | CallOut) -> Outcome:
+        self.begun.append(order)
+        await self.free.wait()
+        if self.error is not None:
+            raise self.error
+        self.sent.append(order)
+        return Outcome.ACKNOWLEDGED
+
+    def targets(self) -> tuple[Sequence[str], Sequence[str]]:
+        return self.points, self.calls
+
+
+@pytest.fixture
+def results() -> list[CommandResult]:
+    return []
+
+
+@pytest.fixture
+async def dispatcher(clock: Any, health: Health, results: list[CommandResult]) -> Any:
+    dispatcher = Dispatcher(results.append, clock, health)
+    yield dispatcher
+    await dispatcher.close()
+
+
+def command(id_: str, point: str, value: Any = 30.0, deadline: float = 9e9) -> Command:
+    return Command(id_, point, value, deadline, "test")
+
+
+def decision(*events: Any) -> Decision:
+    return Decision(1, 0.0, events)
+
+
+class TestRouting:
+    async def test_to_its_owner(
+        self, dispatcher: Dispatcher, results: list[CommandResult], eventually: Eventually
+    ) -> None:
+        """Commands and requests go to the connection of their point, calls to that of their name."""
+        lamps, fleet = Gateway(["a.level", "j.hold"]), Gateway([], ["fleet.dispatch"])
+        dispatcher.connect("lamps", lamps)
+        dispatcher.connect("fleet", fleet)
+        hold = Request("2", "j.hold", "request", "bus-1", {}, 9e9, "test")
+        call = CallOut("3", "fleet.dispatch", {}, 9e9, "test")
+        dispatcher.send(decision(command("1", "a.level"), hold, call))
+        await eventually(lambda: len(results) == 3)
+        assert [o.id for o in lamps.sent] == ["1", "2"]
+        assert fleet.sent == [call]
+        assert {r.outcome for r in results} == {Outcome.ACKNOWLEDGED}
+
+    async def test_nobody(
+        self, dispatcher: Dispatcher, results: list[CommandResult], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What nobody commands is answered as not sent, with one line that names the point."""
+        dispatcher.send(decision(command("1", "x.level"), command("2", "x.level")))
+        assert [(r.command, r.outcome) for r in results] == [
+            ("1", Outcome.NOT_SENT),
+            ("2", Outcome.NOT_SENT),
+        ]
+        (line,) = (r.message for r in caplog.records)
+        assert line.startswith("x.level: no connection commands it")
+
+    async def test_claimed_twice(
+        self, dispatcher: Dispatcher, health: Health, eventually: Eventually
+    ) -> None:
+        """Of two connections that bind a point the first commands it, and a finding names both."""
+        first, second = Gateway(["a.level"]), Gateway(["a.level"])
+        dispatcher.connect("first", first)
+        dispatcher.connect("second", second)
+        dispatcher.send(decision(command("1", "a.level")))
+        await eventually(lambda: first.sent)
+        finding = health.finding("connection.second.targets")
+        assert finding is not None
+        assert "first and second" in finding.text
+
+    async def test_disconnected(self, dispatcher: Dispatcher, results: list[CommandResult]) -> None:
+        """A connection that was taken away gets nothing more."""
+        dispatcher.connect("lamps", Gateway(["a.level"]))
+        dispatcher.disconnect("lamps")
+        dispatcher.send(decision(command("1", "a.level")))
+        assert [r.outcome for r in results] == [Outcome.NOT_SENT]
+
+
+class TestOrder:
+    async def test_one_at_a_time(self, dispatcher: Dispatcher, eventually: Eventually) -> None:
+        """A device gets its next order when the one before has ended; other devices do not wait for it."""
+        lamps = Gateway(["a.level", "a.mode", "b.level"])
+        lamps.free.clear()
+        dispatcher.connect("lamps", lamps)
+        dispatcher.send(
+            decision(command("1", "a.level"), command("2", "a.mode"), command("3", "b.level"))
+        )
+        await eventually(lambda: len(lamps.begun) == 2)
+        assert {o.id for o in lamps.begun} == {"1", "3"}
+        lamps.free.set()
+        await eventually(lambda: len(lamps.sent) == 3)
+        assert [o.id for o in lamps.sent if o.point.startswith("a.")] == ["1", "2"]
+
+    async def test_newest_wins(
+        self, dispatcher: Dispatcher, results: list[CommandResult], eventually: Eventually
+    ) -> None:
+        """Of commands for one point that wait, only the newest is sent; the others are answered at once."""
+        lamps = Gateway(["a.level"])
+        lamps.free.clear()
+        dispatcher.connect("lamps", lamps)
+        dispatcher.send(decision(command("1", "a.level", 10.0)))
+        await eventually(lambda: lamps.begun)
+        for n in range(2, 6):
+            dispatcher.send(decision(command(str(n), "a.level", 10.0 * n)))
+        assert [(r.command, r.detail) for r in results] == [
+            (str(n), f"superseded by {n + 1}") for n in range(2, 5)
+        ]
+        lamps.free.set()
+        await eventually(lambda: len(lamps.sent) == 2)
+        assert [o.value for o in lamps.sent] == [10.0, 50.0]
+
+    async def test_requests_are_all_sent(
+        self, dispatcher: Dispatcher, eventually: Eventually
+    ) -> None:
+        """A cancel does not swallow the request before it: the device sees both, in order."""
+        junction = Gateway(["j.hold"])
+        junction.free.clear()
+        dispatcher.connect("junctions", junction)
+        for n, action in enumerate(("request", "update", "cancel")):
+            dispatcher.send(decision(Request(str(n), "j.hold", action, "bus-1", {}, 9e9, "test")))
+        junction.free.set()
+        await eventually(lambda: len(junction.sent) == 3)
+        assert [o.action for o in junction.sent] == ["request", "update", "cancel"]
+
+    async def test_thousands(
+        self, dispatcher: Dispatcher, results: list[CommandResult], eventually: Eventually
+    ) -> None:
+        """Dusk: thousands of lamps get their level through a bounded number of tasks, each is answered once."""
+        points = [f"lamp-{n}.level" for n in range(5_000)]
+        lamps = Gateway(points)
+        dispatcher.connect("lamps", lamps)
+        before = len(asyncio.all_tasks())
+        dispatcher.send(decision(*(command(str(n), p) for n, p in enumerate(points))))
+        assert len(asyncio.all_tasks()) - before <= AT_ONCE
+        await eventually(lambda: len(results) == 5_000)
+        assert len({r.command for r in results}) == 5_000
+        assert await dispatcher.drained(1.0)
+
+
+class TestDeadline:
+    async def test_passed(
+        self,
+        dispatcher: Dispatcher,
+        results: list[CommandResult],
+        clock: Any,
+        eventually: Eventually,
+    ) -> None:
+        """What comes too late is never sent."""
+        lamps = Gateway(["a.level"])
+        dispatcher.connect("lamps", lamps)
+        dispatcher.send(decision(command("1", "a.level", deadline=clock.now())))
+        await eventually(lambda: results)
+        assert lamps.begun == []
+        assert results == [CommandResult("1", Outcome.NOT_SENT, "its deadline has passed")]
+
+    async def test_passes_while_it_waits(
+        self,
+        dispatcher: Dispatcher,
+        results: list[CommandResult],
+        clock: Any,
+        eventually: Eventually,
+    ) -> None:
+        """An order that waited behind another until its deadline is not sent any more."""
+        lamps = Gateway(["a.level", "a.mode"])
+        lamps.free.clear()
+        dispatcher.connect("lamps", lamps)
+        late = command("2", "a.mode", "off", clock.now() + 5.0)
+        dispatcher.send(decision(command("1", "a.level"), late))
+        await eventually(lambda: lamps.begun)
+        clock.time += 6.0
+        lamps.free.set()
+        await eventually(lambda: len(results) == 2)
+        assert results[1] == CommandResult("2", Outcome.NOT_SENT, "its deadline has passed")
+
+    async def test_no_answer(
+        self,
+        dispatcher: Dispatcher,
+        results: list[CommandResult],
+        clock: Any,
+        eventually: Eventually,
+    ) -> None:
+        """A device that does not answer before the deadline leaves the outcome unknown, and its line goes on."""
+        lamps = Gateway(["a.level"])
+        lamps.free.clear()
+        dispatcher.connect("lamps", lamps)
+        dispatcher.send(decision(command("1", "a.level", deadline=clock.now() + 0.02)))
+        await eventually(lambda: results)
+        assert results == [CommandResult("1", Outcome.UNKNOWN, "no answer before its deadline")]
+        lamps.free.set()
+        dispatcher.send(decision(command("2", "a.level")))
+        await eventually(lambda: lamps.sent)
+
+
+class TestFaults:
+    async def test_raising_plugin(
+        self, dispatcher: Dispatcher, results: list[CommandResult], health: Health,
+        caplog: pytest.LogCaptureFixture, eventually: Eventually,
+    ) -> None:  # fmt: skip
+        """An adapter that raises leaves the outcome unknown, is named, and goes on being asked."""
+        lamps = Gateway(["a.level", "b.level"])
+        lamps.error = KeyError("codec")
+        dispatcher.connect("lamps", lamps)
+        dispatcher.send(decision(command("1", "a.level"), command("2", "b.level")))
+        await eventually(lambda: len(results) == 2)
+        assert {r.outcome for r in results} == {Outcome.UNKNOWN}
+        assert health.counters["faults.lamps"] == 2
+        assert "connection lamps" in caplog.text
+        lamps.error = None
+        dispatcher.send(decision(command("3", "a.level")))
+        await eventually(lambda: lamps.sent)
+
+    async def test_close(
+        self, dispatcher: Dispatcher, results: list[CommandResult], eventually: Eventually
+    ) -> None:
+        """At the end, what is under way is unknown, and what waits was not sent."""
+        lamps = Gateway(["a.level", "a.mode"])
+        lamps.free.clear()
+        dispatcher.connect("lamps", lamps)
+        dispatcher.send(decision(command("1", "a.level"), command("2", "a.mode")))
+        await eventually(lambda: lamps.begun)
+        assert not await dispatcher.drained(0.01)
+        await dispatcher.close()
+        assert {(r.command, r.outcome) for r in results} == {
+            ("1", Outcome.UNKNOWN),
+            ("2", Outcome.NOT_SENT),
+        }
+
+
+class TestNotices:
+    async def test_every_sink(
+        self, dispatcher: Dispatcher, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A notice reaches every sink, also when one of them fails."""
+        caplog.set_level("INFO")
+        got: list[Notice] = []
+
+        def broken(_: Notice) -> None:
+            raise RuntimeError("no line")
+
+        dispatcher.notify(broken)
+        dispatcher.notify(got.append)
+        notice = Notice("1", ("duty",), "Intrusion in the town hall", "", "intrusion")
+        dispatcher.send(decision(notice))
+        assert got == [notice]
+        assert "notice 1 to duty: Intrusion in the town hall" in caplog.text

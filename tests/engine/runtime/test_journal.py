@@ -1,0 +1,356 @@
+"""The journal: durable before it answers, in order, fenced, and honest when the disk refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pilotage.ports import (
+    ConfigSwitch,
+    DecisionLog,
+    DecisionRecord,
+    Envelope,
+    Fenced,
+    InputLog,
+    LogClosedError,
+    LogUnusableError,
+)
+from pilotage.runtime.health import Health
+from pilotage.runtime.journal import JournalReader, SqliteJournal, check_sqlite, sqlite
+
+Eventually = Callable[[Callable[[], object]], Awaitable[None]]
+
+
+def record(number: int, now: float | None = None) -> DecisionRecord:
+    return DecisionRecord(number, float(number) if now is None else now, b'{"number":%d}' % number)
+
+
+def open_sqlite(folder: Path) -> SqliteJournal:
+    journal = SqliteJournal(folder / "journal.db", Health(), lazy_s=0.01)
+    journal.open("city", "north")
+    return journal
+
+
+LOGS: dict[str, Callable[[Path], Any]] = {"sqlite": open_sqlite}
+"""Every implementation of `InputLog` and `DecisionLog`: a second one is one line."""
+
+
+@pytest.fixture(params=LOGS)
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    log = LOGS[request.param](tmp_path)
+    yield log
+    log.close()
+
+
+class TestDecisionLogContract:
+    async def test_answers_with_the_number(self, log: DecisionLog) -> None:
+        """An append answers with the decision's number, and the log ends there."""
+        assert log.last_number("city") == 0
+        assert await log.append("city", 0, record(1)) == 1
+        assert await log.append("city", 1, record(2)) == 2
+        assert log.last_number("city") == 2
+
+    async def test_many_at_once_keep_their_order(self, log: DecisionLog) -> None:
+        """Appends that were not awaited one by one are answered in order, and read back in order."""
+        answered: list[int] = []
+        waiting = [asyncio.ensure_future(log.append("city", n, record(n + 1))) for n in range(500)]
+        for one in waiting:
+            one.add_done_callback(lambda done: answered.append(done.result()))
+        await asyncio.gather(*waiting)
+        assert answered == list(range(1, 501))
+        assert [r.number for r in log.decisions("city")] == answered
+
+    async def test_same_bytes(self, log: DecisionLog) -> None:
+        """A record comes back byte for byte."""
+        given = DecisionRecord(1, 1_800_000_000.25, '{"text":"café ☂"}'.encode())
+        await log.append("city", 0, given)
+        assert list(log.decisions("city")) == [given]
+
+    async def test_wrong_expectation_is_fenced(self, log: DecisionLog) -> None:
+        """A record that does not follow the last one is refused, and so is all that this writer appends later."""
+        await log.append("city", 0, record(1))
+        for expect in (5, 1):
+            with pytest.raises(Fenced):
+                await log.append("city", expect, record(expect + 1))
+        assert log.last_number("city") == 1
+
+    async def test_partitions_are_apart(self, log: DecisionLog) -> None:
+        """Each partition has its own numbers, and a fence in one leaves the other alone."""
+        with pytest.raises(Fenced):
+            await log.append("city", 3, record(4))
+        assert await log.append("north", 0, record(1)) == 1
+        assert list(log.decisions("city")) == []
+
+    async def test_by_time(self, log: DecisionLog) -> None:
+        """Decisions are found from a time on, before a time, and after a number."""
+        for number in range(1, 11):
+            await log.append("city", number - 1, record(number, 100.0 + number))
+        assert [r.number for r in log.decisions("city", since=103.0, until=106.0)] == [3, 4, 5]
+        assert [r.number for r in log.decisions("city", after=8)] == [9, 10]
+        assert list(log.decisions("city", since=200.0)) == []
+
+    async def test_pages(self, log: DecisionLog) -> None:
+        """More decisions than one page holds are read without a gap."""
+        await asyncio.gather(*(log.append("city", n, record(n + 1)) for n in range(1_234)))
+        assert [r.number for r in log.decisions("city")] == list(range(1, 1_235))
+
+
+class TestInputLogContract:
+    async def test_inputs_before_their_decision(self, log: Any) -> None:
+        """Once a decision is answered, the inputs before it are on disk, in order."""
+        envelopes = [Envelope(float(n), b"[1,%d]" % n, 0) for n in range(20)]
+        for envelope in envelopes:
+            log.put("city", envelope)
+        await log.append("city", 0, record(1))
+        assert list(log.inputs("city")) == envelopes
+
+    async def test_without_a_decision(self, log: InputLog, eventually: Eventually) -> None:
+        """Inputs that decide nothing are written too, a little later."""
+        log.put("city", Envelope(1.0, b"[1]", 0))
+        await eventually(lambda: list(log.inputs("city")))
+
+    async def test_after_a_decision(self, log: Any) -> None:
+        """A replay gets the inputs that came after the decision that it starts from."""
+        for number in range(3):
+            log.put("city", Envelope(float(number), b"[1]", number))
+            await log.append("city", number, record(number + 1))
+        assert [e.now for e in log.inputs("city", after=1)] == [1.0, 2.0]
+
+
+class TestWriter:
+    async def test_survives_the_process(self, tmp_path: Path) -> None:
+        """A journal that was closed and opened again goes on where it was, in a later epoch."""
+        first = open_sqlite(tmp_path)
+        await first.append("city", 0, record(1))
+        epoch = first.epoch("city")
+        first.close()
+        second = open_sqlite(tmp_path)
+        assert second.last_number("city") == 1
+        assert second.epoch("city") == epoch + 1
+        assert await second.append("city", 1, record(2)) == 2
+        second.close()
+
+    async def test_second_writer_fences_the_first(self, tmp_path: Path) -> None:
+        """When another engine has taken the partition over, the first one can append nothing any more."""
+        first, second = open_sqlite(tmp_path), open_sqlite(tmp_path)
+        with pytest.raises(Fenced, match="epoch 1"):
+            await first.append("city", 0, record(1))
+        assert await second.append("city", 0, record(1)) == 1
+        first.close()
+        second.close()
+
+    async def test_closed(self, journal: SqliteJournal) -> None:
+        """Closing writes what waits, and refuses what comes later."""
+        waiting = journal.append("city", 0, record(1))
+        journal.close()
+        assert await waiting == 1
+        with pytest.raises(LogClosedError):
+            await journal.append("city", 1, record(2))
+
+    async def test_switches(self, journal: SqliteJournal) -> None:
+        """The journal says which rules were in force."""
+        journal.switch("city", ConfigSwitch(5.0, "abc", "12 rules"))
+        await journal.append("city", 0, record(1))
+        assert list(JournalReader(journal.path).switches("city")) == [
+            ConfigSwitch(5.0, "abc", "12 rules")
+        ]
+
+    async def test_forget(self, journal: SqliteJournal) -> None:
+        """What is older than its time is deleted, inputs and decisions each after their own."""
+        for number in range(10):
+            journal.put("city", Envelope(float(number), b"[1]", number))
+            await journal.append("city", number, record(number + 1, float(number)))
+        journal.forget(inputs_before=8.0, decisions_before=5.0)
+        await journal.append("city", 10, record(11, 10.0))
+        assert [r.now for r in journal.decisions("city")] == [5.0, 6.0, 7.0, 8.0, 9.0, 10.0]
+        assert [e.now for e in journal.inputs("city")] == [8.0, 9.0]
+        assert journal.last_number("city") == 11
+
+    def test_file_is_private(self, journal: SqliteJournal) -> None:
+        """Only the engine's user can read the journal."""
+        assert journal.path.stat().st_mode & 0o077 == 0
+
+    def test_settings_of_the_file(self, journal: SqliteJournal) -> None:
+        """The file is in WAL mode, every commit is synced, and its tables are strict."""
+        connection = journal._connection
+        assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
+        tables = connection.execute("PRAGMA table_list").fetchall()
+        strict = {t[1]: t[5] for t in tables if t[0] == "main" and not t[1].startswith("sqlite_")}
+        assert strict == {"partitions": 1, "decisions": 1, "inputs": 1, "switches": 1}
+
+
+class TestTrouble:
+    async def test_locked(self, tmp_path: Path, health: Health, eventually: Eventually) -> None:
+        """While another program holds the file nothing is answered; the trouble is told, and ends by itself."""
+        journal = SqliteJournal(tmp_path / "journal.db", health)
+        journal.open("city")
+        journal._connection.execute("PRAGMA busy_timeout = 20")
+        other = sqlite.connect(journal.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        waiting = [journal.append("city", n, record(n + 1)) for n in range(3)]
+        await eventually(lambda: health.finding("journal.disk"))
+        assert not any(one.done() for one in waiting)
+        other.execute("ROLLBACK")
+        other.close()
+        assert [await one for one in waiting] == [1, 2, 3]
+        assert health.finding("journal.disk") is None
+        journal.close()
+
+    async def test_disk_full(
+        self, journal: SqliteJournal, health: Health, eventually: Eventually
+    ) -> None:
+        """A full disk loses nothing that was answered, and what waits is written when there is room again."""
+        assert await journal.append("city", 0, record(1)) == 1
+        pages = journal._connection.execute("PRAGMA page_count").fetchone()[0]
+        journal._connection.execute(f"PRAGMA max_page_count = {pages}")
+        big = DecisionRecord(2, 2.0, b"x" * 100_000)
+        waiting = [journal.append("city", 1, big), journal.append("city", 2, record(3))]
+        await eventually(lambda: health.finding("journal.disk"))
+        assert [r.number for r in journal.decisions("city")] == [1]
+        journal._connection.execute("PRAGMA max_page_count = 1000000")
+        assert [await one for one in waiting] == [2, 3]
+
+    async def test_is_full(self, tmp_path: Path, health: Health) -> None:
+        """A journal that cannot write says when so much waits that no more should be decided."""
+        journal = SqliteJournal(tmp_path / "journal.db", health, most_waiting_bytes=1_000)
+        journal.open("city")
+        other = sqlite.connect(journal.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        waiting = journal.append("city", 0, DecisionRecord(1, 1.0, b"x" * 2_000))
+        was_full = journal.is_full
+        other.execute("ROLLBACK")
+        other.close()
+        await waiting
+        assert (was_full, journal.is_full) == (True, False)
+        journal.close()
+
+    async def test_closing_does_not_wait_for_the_disk(self, tmp_path: Path, health: Health) -> None:
+        """An engine that is stopped while the disk refuses stops; whoever waits is told."""
+        journal = SqliteJournal(tmp_path / "journal.db", health)
+        journal.open("city")
+        journal._connection.execute("PRAGMA busy_timeout = 20")
+        other = sqlite.connect(journal.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        waiting = journal.append("city", 0, record(1))
+        await asyncio.to_thread(journal.close)
+        with pytest.raises(LogClosedError):
+            await waiting
+        other.close()
+
+
+class TestOpen:
+    def test_newer_version_is_refused(self, tmp_path: Path, health: Health) -> None:
+        """A journal that a newer pilotage wrote is left alone, with the mend."""
+        open_sqlite(tmp_path).close()
+        path = tmp_path / "journal.db"
+        with sqlite.connect(path) as connection:
+            connection.execute("PRAGMA user_version = 99")
+        connection.close()
+        with pytest.raises(
+            LogUnusableError, match=r"version 99.*up to 1[\s\S]*mend: run the version"
+        ):
+            SqliteJournal(path, health).open("city")
+        with pytest.raises(LogUnusableError, match="version 99"):
+            JournalReader(path)
+
+    def test_other_database_is_refused(self, tmp_path: Path, health: Health) -> None:
+        """The database of another program is not taken for a journal."""
+        path = tmp_path / "journal.db"
+        with sqlite.connect(path) as connection:
+            connection.execute("CREATE TABLE customers (id INTEGER)")
+        connection.close()
+        with pytest.raises(LogUnusableError, match="another program"):
+            SqliteJournal(path, health).open("city")
+
+    def test_no_database_is_refused(self, tmp_path: Path, health: Health) -> None:
+        """A file that is no database is left as it is."""
+        path = tmp_path / "journal.db"
+        path.write_text("this is a letter, and a long one\n" * 100)
+        with pytest.raises(LogUnusableError, match="no journal"):
+            SqliteJournal(path, health).open("city")
+        assert path.read_text().startswith("this is a letter")
+
+    def test_place_that_cannot_be_written(self, tmp_path: Path, health: Health) -> None:
+        """A folder that cannot be made is an error with its mend."""
+        (tmp_path / "var").write_text("a file, no folder")
+        with pytest.raises(LogUnusableError, match="mend: give the engine's user"):
+            SqliteJournal(tmp_path / "var" / "journal.db", health).open("city")
+
+    def test_reader_without_a_journal(self, tmp_path: Path) -> None:
+        """Who reads before the first run is told what makes a journal."""
+        with pytest.raises(LogUnusableError, match="pilotage run"):
+            JournalReader(tmp_path / "journal.db")
+
+
+class TestSqliteVersion:
+    @pytest.mark.parametrize("version", [(3, 40, 1), (3, 51, 2)])
+    def test_old(self, health: Health, version: tuple[int, ...]) -> None:
+        """A SQLite that can corrupt a journal is told with its mend."""
+        check_sqlite(health, version)
+        finding = health.finding("journal.sqlite")
+        assert finding is not None
+        assert "pysqlite3" in finding.mend
+        assert health.is_sound
+
+    def test_ours(self, health: Health) -> None:
+        """The SQLite that comes with the engine is safe."""
+        check_sqlite(health)
+        assert health.findings == ()
+        assert sqlite.sqlite_version_info >= (3, 51, 3)
+
+
+APPENDS_FOR_EVER = """
+import asyncio, sys
+from pathlib import Path
+from pilotage.ports import DecisionRecord
+from pilotage.runtime.health import Health
+from pilotage.runtime.journal import SqliteJournal
+
+async def main():
+    journal = SqliteJournal(Path(sys.argv[1]), Health())
+    journal.open("city")
+    number = journal.last_number("city")
+    while True:
+        waiting = [
+            journal.append("city", number + i, DecisionRecord(number + i + 1, 1.0, b"x" * 200))
+            for i in range(10)
+        ]
+        for one in waiting:
+            number = await one
+            print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+class TestKill:
+    def test_answered_appends_survive(self, tmp_path: Path) -> None:
+        """After kill -9 at any moment every append that was answered is there, without a gap, time after time."""
+        path = tmp_path / "journal.db"
+        answered = 0
+        for round_ in range(4):
+            process = subprocess.Popen(
+                [sys.executable, "-c", APPENDS_FOR_EVER, str(path)],
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            )
+            assert process.stdout is not None
+            for _ in range(50 + 37 * round_):
+                answered = int(process.stdout.readline())
+            process.send_signal(signal.SIGKILL)
+            answered = max([answered, *map(int, process.stdout.read().split("\n")[:-1])])
+            process.wait()
+            process.stdout.close()
+            numbers = [r.number for r in JournalReader(path).decisions("city")]
+            assert numbers == list(range(1, len(numbers) + 1))
+            assert len(numbers) >= answered
