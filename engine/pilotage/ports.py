@@ -16,7 +16,7 @@ from pilotage.model.diagnostics import Severity
 # ── errors ───────────────────────────────────────────────────────────────────────────────────
 
 
-class Fenced(Exception):  # noqa: N818
+class Fenced(Exception):
     """Somebody else has written to the partition since: this engine must send nothing any more."""
 
 

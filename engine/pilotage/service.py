@@ -18,7 +18,7 @@ from pilotage import api
 from pilotage.adapter import Adapter, ConnectionSettings
 from pilotage.model.diagnostics import RuleError, Severity
 from pilotage.model.entities import EntitySpec, Kind
-from pilotage.model.messages import Decision, PointHandle
+from pilotage.model.messages import Decision, PointHandle, Reconnected
 from pilotage.ports import Clock, ConfigSwitch, DecisionRecord
 from pilotage.runtime.clock import ScaledClock, SystemClock
 from pilotage.runtime.config import Settings, load_settings
@@ -204,6 +204,11 @@ class Service:
         return self._engine
 
     @property
+    def views(self) -> Any:
+        """What the control socket shows of the core."""
+        return self._workshop.views(self.engine)
+
+    @property
     def inbox(self) -> Inbox:
         """What waits for the next tick."""
         assert self._inbox is not None, "the service has not been started"
@@ -254,18 +259,24 @@ class Service:
             )
             return
         self._open[name] = _OpenConnection(connection, adapter, door)
-        self.supervisor.start(name, connection.adapter, adapter, door)
+        self.supervisor.start(
+            name, connection.adapter, adapter, door, lambda: self._tell_again(name)
+        )
+
+    def _tell_again(self, name: str) -> None:
+        """Have the engine tell the points of a connection that came up what is wanted of them."""
+        self.inbox.put(Reconnected(tuple(self.dispatcher.targets_of(name))))
 
     async def _disconnect(self, name: str) -> None:
         self.dispatcher.disconnect(name)
         await self.supervisor.stop(name)
         self._open.pop(name, None)
 
-    async def _reconnect(self, settings: Settings, *, all_: bool) -> None:
+    async def _reconnect(self, settings: Settings) -> None:
         """Stop what is gone or changed, and open what is new or changed."""
         wanted = {connection.name: connection for connection in settings.connections}
         for name, opened in list(self._open.items()):
-            if all_ or wanted.get(name) != opened.settings:
+            if wanted.get(name) != opened.settings:
                 await self._disconnect(name)
         for name in [f.code.partition(".")[2] for f in self.health.findings]:
             if name not in wanted:
@@ -291,10 +302,17 @@ class Service:
             except Exception as error:
                 return self._reload_refused(error)
             self.health.cleared("reload.refused")
+            if plan.entities != old.entities:
+                self.health.raised(
+                    "reload.inventory",
+                    "the inventory has changed; the running engine keeps the one that it was started with",
+                    "restart the engine when the moment is quiet",
+                    Severity.WARNING,
+                )
             self._switched(plan)
             self.pump.tick_soon()
             self.settings = settings
-            await self._reconnect(settings, all_=plan.entities != old.entities)
+            await self._reconnect(settings)
             took = time.monotonic() - began
             log.info("reloaded in %.2f s: %d rules", took, plan.rules)
             return api.Reloaded(True, list(plan.warnings), plan.rules, took)

@@ -10,9 +10,11 @@ import pytest
 from pluggy import PluginManager
 
 from pilotage.language.checker import check
+from pilotage.language.program import Program
 from pilotage.language.reader import read_rules
 from pilotage.language.syntax import RuleFile
 from pilotage.model.entities import Kind
+from pilotage.testing.rules import run_tests
 
 HOME = Path(__file__).parents[2]
 
@@ -30,19 +32,32 @@ def files(plugins: PluginManager) -> list[RuleFile]:
     return read
 
 
+@pytest.fixture(scope="module")
+def checked(
+    files: list[RuleFile], plugins: PluginManager, kinds: dict[str, Kind]
+) -> tuple[Program, list[str]]:
+    """All of them together as one rule set, and what was found in it."""
+    functions = {f.name: f for answer in plugins.hook.pilotage_functions() for f in answer}
+    calls = {c.name: c for answer in plugins.hook.pilotage_calls() for c in answer}
+    program, findings = check(files, kinds, functions, calls)
+    return program, [f"{f.at} {f.message}" for f in findings]
+
+
 def declarations(file: RuleFile) -> list[Any]:
     return [*file.rules, *file.plans, *file.alarms, *file.invariants]
 
 
 class TestRulePacks:
-    def test_clean(
-        self, files: list[RuleFile], plugins: PluginManager, kinds: dict[str, Kind]
-    ) -> None:
+    def test_clean(self, checked: tuple[Program, list[str]]) -> None:
         """Together they check without an error or a warning."""
-        functions = {f.name: f for answer in plugins.hook.pilotage_functions() for f in answer}
-        calls = {c.name: c for answer in plugins.hook.pilotage_calls() for c in answer}
-        _, findings = check(files, kinds, functions, calls)
-        assert [str(f.at) + " " + f.message for f in findings] == []
+        assert checked[1] == []
+
+    def test_their_own_tests(self, checked: tuple[Program, list[str]]) -> None:
+        """Every test in a rule file passes, on the engine that runs the city."""
+        results = run_tests(checked[0])
+        missed = [f"{f.at} {f.message}" for result in results for f in result.findings]
+        assert missed == []
+        assert len(results) > 100
 
     def test_two_languages(self, files: list[RuleFile]) -> None:
         """Everything that people see has a French and an English title, and an owner."""

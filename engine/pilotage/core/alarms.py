@@ -27,7 +27,16 @@ class Alarm:
     reset by a person), shelved, suppressed or out_of_service.
     """
 
-    def __init__(self, desk: Desk, name: str, instance: str, severity: str, text: Callable[[], str], *, latched: bool = False) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        name: str,
+        instance: str,
+        severity: str,
+        text: Callable[[], str],
+        *,
+        latched: bool = False,
+    ) -> None:
         self._desk = desk
         self.name = name
         self.instance = instance
@@ -127,7 +136,9 @@ class Alarm:
         before, self.state = self.state, self._state()
         if before != self.state:
             self.since = self._desk.now
-            self._desk.emit(AlarmChanged(self.id, self.severity, before, self.state, self.text, person))
+            self._desk.emit(
+                AlarmChanged(self.id, self.severity, before, self.state, self.text, person)
+            )
 
     def _state(self) -> str:
         if self._suspended:
@@ -144,14 +155,23 @@ class Alarm:
 class _AlarmInstance:
     """A declared alarm of one entity: follows its condition, with delays on and off."""
 
-    def __init__(self, desk: Desk, program: AlarmProgram, env: dict[str, Entity], alarm: Alarm) -> None:
+    def __init__(
+        self, desk: Desk, program: AlarmProgram, env: dict[str, Entity], alarm: Alarm
+    ) -> None:
         self._desk = desk
         self._decl = program.decl
         self.alarm = alarm
         self._timer: Timer | None = None
         self._watches = [Watch(desk.graph, program.raise_while, env, self._judge)]
         if program.suppress_while is not None:
-            self._watches.append(Watch(desk.graph, program.suppress_while, env, lambda truth: alarm.suppress(truth is True)))
+            self._watches.append(
+                Watch(
+                    desk.graph,
+                    program.suppress_while,
+                    env,
+                    lambda truth: alarm.suppress(truth is True),
+                )
+            )
         for watch in self._watches:
             desk.graph.ask(watch)
 
@@ -191,7 +211,10 @@ class Alarms:
         """Make the alarm's instances."""
         desk = self._desk
         self._programs[program.name] = Instances(
-            desk.graph, program.for_each, desk.nearby, lambda env: _AlarmInstance(desk, program, env, self._declared(program, env))
+            desk.graph,
+            program.for_each,
+            desk.nearby,
+            lambda env: _AlarmInstance(desk, program, env, self._declared(program, env)),
         )
 
     def stop(self, name: str) -> None:
@@ -214,11 +237,21 @@ class Alarms:
         alarm.out_by = tuple(w.text for w in decl.out_of_service_by)
         return alarm
 
-    def _get(self, name: str, instance: str, severity: str, text: Callable[[], str], *, latched: bool = False) -> Alarm:
+    def _get(
+        self,
+        name: str,
+        instance: str,
+        severity: str,
+        text: Callable[[], str],
+        *,
+        latched: bool = False,
+    ) -> Alarm:
         id_ = f"{name}[{instance}]" if instance else name
         alarm = self.all.get(id_)
         if alarm is None:
-            alarm = self.all[id_] = Alarm(self._desk, name, instance, severity, text, latched=latched)
+            alarm = self.all[id_] = Alarm(
+                self._desk, name, instance, severity, text, latched=latched
+            )
         return alarm
 
     def raise_own(self, name: str, instance: str, severity: str, text: str) -> None:

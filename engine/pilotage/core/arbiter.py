@@ -85,7 +85,9 @@ class PriorityArray:
         if not self.demands:
             return None, []
         level = min(d.level for d in self.demands.values())
-        peers = sorted((d for d in self.demands.values() if d.level == level), key=lambda d: (d.since, d.order))
+        peers = sorted(
+            (d for d in self.demands.values() if d.level == level), key=lambda d: (d.since, d.order)
+        )
         combine = self.cell.spec.combine
         if len(peers) == 1 or combine in (Combine.FIRST, Combine.REFUSE):
             return peers[0], peers
@@ -107,7 +109,9 @@ class Arbiter:
         on_target: Told of each point whose wanted value or owner changed.
     """
 
-    def __init__(self, timers: Timers, now: Callable[[], float], emit: Callable[[Any], None]) -> None:
+    def __init__(
+        self, timers: Timers, now: Callable[[], float], emit: Callable[[Any], None]
+    ) -> None:
         self._timers = timers
         self._now = now
         self._emit = emit
@@ -145,7 +149,14 @@ class Arbiter:
             )
         self.touched[cell] = None
         self._emit(
-            Demanded(cell.id, demand.owner, demand.level, as_plain(demand.value), demand.reason, demand.until)
+            Demanded(
+                cell.id,
+                demand.owner,
+                demand.level,
+                as_plain(demand.value),
+                demand.reason,
+                demand.until,
+            )
         )
 
     def relinquish(self, cell: Cell, owner: str, why: str = "") -> None:
@@ -186,8 +197,12 @@ class Arbiter:
             value, owner, level = array.wanted, MINIMUM_TIME, int(Priority.MINIMUM_TIME)
         if winner is not None:
             array.ramp_up_s, array.ramp_down_s = winner.ramp_up_s, winner.ramp_down_s
-        changed_data = winner is not None and array.winner is not None and winner.data != array.winner.data
-        same = array.is_decided and value == array.wanted and owner == array.owner and not changed_data
+        changed_data = (
+            winner is not None and array.winner is not None and winner.data != array.winner.data
+        )
+        same = (
+            array.is_decided and value == array.wanted and owner == array.owner and not changed_data
+        )
         if not array.is_decided and winner is None and not invariant:
             return
         if not array.is_decided or value != array.wanted:

@@ -24,7 +24,7 @@ from pilotage.core.patterns import OlderNode, PatternNode
 from pilotage.core.plans import Plans
 from pilotage.core.reconciler import Reconciler
 from pilotage.core.schedule import Schedule, SiteTime
-from pilotage.core.sets import SetNode
+from pilotage.core.sets import Nearby, SetNode
 from pilotage.core.store import Cell, Entity, EntitySet, to_value
 from pilotage.core.stories import Stories
 from pilotage.core.timers import Timers
@@ -34,7 +34,14 @@ from pilotage.language.program import DeriveProgram, Program, RuleProgram, StepP
 from pilotage.language.resolver import status_point
 from pilotage.language.typed import Typed
 from pilotage.model.entities import Access, EntitySpec, PointSpec
-from pilotage.model.messages import Decision, Demanded, Faulted, Reading, Relinquished, TargetChanged
+from pilotage.model.messages import (
+    Decision,
+    Demanded,
+    Faulted,
+    Reading,
+    Relinquished,
+    TargetChanged,
+)
 from pilotage.model.priorities import Priority
 from pilotage.model.quality import Quality
 from pilotage.model.values import as_plain, set_of
@@ -87,13 +94,15 @@ class Engine:
         self.arbiter = Arbiter(self.timers, lambda: self.now, self.emit)
         self.reconciler = Reconciler(self.graph, self.emit, self._next_id)
         self.groups = Groups(self.graph, self.arbiter)
-        self.nearby = Geography(self.graph).nearby
+        self.nearby: Nearby = Geography(self.graph).nearby
         self.evaluator = Evaluator(self)
         self.shadow = Evaluator(_ShadowDesk(self))
         self.stories = Stories(self, self.schedule, self._next_id)
         self.alarms = Alarms(self)
         self.plans = Plans(self, self.enable, self._alarm)
-        self.invariants = Invariants(self, lambda name, instance, text: self._alarm(name, instance, "high", text))
+        self.invariants = Invariants(
+            self, lambda name, instance, text: self._alarm(name, instance, "high", text)
+        )
         self.orders = Orders(self)
         self.explainer = Explainer(self)
         self._join_rooms()
@@ -171,7 +180,12 @@ class Engine:
             self.graph.flush()
             if not self.arbiter.settle() and self.graph.is_calm:
                 return
-        self._alarm("loop", "rules", "critical", "rules drive each other in a circle; the last decision stands")
+        self._alarm(
+            "loop",
+            "rules",
+            "critical",
+            "rules drive each other in a circle; the last decision stands",
+        )
 
     def next_due(self) -> float | None:
         """Return when the engine wants the next tick at the latest, or None when it only waits for inputs."""
@@ -209,14 +223,18 @@ class Engine:
             typed.Window: lambda node, env, cell: WindowNode(graph, node, env, cell),
             typed.AllOf: lambda node, env, cell: SetNode(graph, node, env, cell),
             typed.Aggregate: lambda node, env, cell: SetNode(graph, node, env, cell),
-            typed.Pattern: lambda node, env, cell: PatternNode(graph, node, env, cell, self.schedule),
+            typed.Pattern: lambda node, env, cell: PatternNode(
+                graph, node, env, cell, self.schedule
+            ),
             typed.Older: lambda node, env, cell: OlderNode(graph, node, env, cell),
         }
         arbiter.on_target = self._on_target
         arbiter.on_conflict = self._on_conflict
         arbiter.limit = self.invariants.limit
         self.reconciler.passed_on = self.groups.has_members
-        self.reconciler.on_failure = lambda cell, text: self._alarm("not-following", cell.id, "medium", text)
+        self.reconciler.on_failure = lambda cell, text: self._alarm(
+            "not-following", cell.id, "medium", text
+        )
         self.stories.set_plan = self._plan_step
         self.stories.raise_alarm = lambda name, owner, severity, text: self.alarms.raise_own(
             name, owner, severity, text
@@ -234,7 +252,9 @@ class Engine:
         text = ""
         if demands:
             level = Priority(demands[0].level).word if demands[0].level else "invariant"
-            text = f"{' and '.join(d.by for d in demands)} want {cell.id} differently at level {level}"
+            text = (
+                f"{' and '.join(d.by for d in demands)} want {cell.id} differently at level {level}"
+            )
         self._alarm("conflict", cell.id, "medium", text)
 
     def _alarm(self, name: str, instance: str, severity: str, text: str) -> None:
@@ -246,9 +266,13 @@ class Engine:
 
     def _plan_step(self, plan: str, level: int, by: str, reason: str) -> None:
         found = self.plans.all.get(plan)
-        why = f'there is no plan "{plan}"' if found is None else found.set_by_hand(level, reason, by)
+        why = (
+            f'there is no plan "{plan}"' if found is None else found.set_by_hand(level, reason, by)
+        )
         if why:
-            self._alarm("plan-step", by, "medium", f"{by} could not set {plan} to level {level}: {why}")
+            self._alarm(
+                "plan-step", by, "medium", f"{by} could not set {plan} to level {level}: {why}"
+            )
 
     def _guarded(self, call: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap a plugin's function: one that fails gives unknown, and is named."""
@@ -290,7 +314,9 @@ class Engine:
 
     # ── the city ─────────────────────────────────────────────────────────────────────────────
 
-    def _build_city(self, inventory: Sequence[EntitySpec], past: Mapping[str, tuple[Any, float]]) -> None:
+    def _build_city(
+        self, inventory: Sequence[EntitySpec], past: Mapping[str, tuple[Any, float]]
+    ) -> None:
         for spec in inventory:
             self._add_entity(spec)
         for plan in self.program.plans:
@@ -316,7 +342,9 @@ class Engine:
     def _fill(self, spec: EntitySpec, past: Mapping[str, tuple[Any, float]]) -> None:
         entity, now = self.entities[spec.id], self.now
         for relation, cell in entity.relations.items():
-            members = [self.entities[i] for i in spec.relations.get(relation, ()) if i in self.entities]
+            members = [
+                self.entities[i] for i in spec.relations.get(relation, ()) if i in self.entities
+            ]
             cell.put(EntitySet(members), Quality.GOOD, now, now)
         for point, raw in spec.values.items():
             self._first_value(entity.cells.get(point), raw, now)
@@ -342,17 +370,25 @@ class Engine:
                 if entity is None:
                     self.graph.globals.setdefault(program.name, Cell(f"={program.name}", spec))
                 else:
-                    entity.cells.setdefault(program.name, Cell(f"{entity.id}.{program.name}", spec, entity))
+                    entity.cells.setdefault(
+                        program.name, Cell(f"{entity.id}.{program.name}", spec, entity)
+                    )
         for program in _in_order_of_need(derived):
             value: Typed = program.value
             if program.where is not None:
                 unknown = typed.Const(value.at, value.type, None)
                 value = typed.Choice(value.at, value.type, value, program.where, unknown)
             for entity in self._derived_entities(program):
-                cell = self.graph.globals[program.name] if entity is None else entity.cells[program.name]
+                cell = (
+                    self.graph.globals[program.name]
+                    if entity is None
+                    else entity.cells[program.name]
+                )
                 if cell.source is not None:
                     cell.source.close()
-                node = Formula(self.graph, cell, value, {} if entity is None else {program.variable: entity})
+                node = Formula(
+                    self.graph, cell, value, {} if entity is None else {program.variable: entity}
+                )
                 self.graph.mark(node)
                 self.cells[cell.id] = cell
 
@@ -362,7 +398,9 @@ class Engine:
     # ── rules ────────────────────────────────────────────────────────────────────────────────
 
     def _start(self, program: Program) -> None:
-        self._off = {name for plan in program.plans for level in plan.levels for name in level.enable}
+        self._off = {
+            name for plan in program.plans for level in plan.levels for name in level.enable
+        }
         for invariant in program.invariants:
             self.invariants.start(invariant)
         for alarm in program.alarms:
@@ -407,7 +445,13 @@ class Engine:
             d.name: (d.kind, d.type) for d in program.derived
         }
         self.add_derived([d for d in program.derived if d not in before.derived])
-        _exchange(before.invariants, program.invariants, False, self.invariants.stop, self.invariants.start)
+        _exchange(
+            before.invariants,
+            program.invariants,
+            False,
+            self.invariants.stop,
+            self.invariants.start,
+        )
         _exchange(before.alarms, program.alarms, same_values, self.alarms.stop, self.alarms.start)
         _exchange(before.rules, program.rules, same_values, self.stop_rule, self.start_rule)
         _exchange(before.plans, program.plans, same_values, self.plans.stop, self._start_plan)
@@ -425,7 +469,7 @@ class _ShadowDesk:
         self._engine = engine
         self.graph = engine.graph
         self.interpreter = engine.interpreter
-        self.nearby = engine.nearby
+        self.nearby: Nearby = engine.nearby
         self.arbiter: Any = self
 
     @property
@@ -439,7 +483,15 @@ class _ShadowDesk:
         """A shadow tells no story."""
 
     def place(self, cell: Cell, demand: Demand) -> None:
-        self.emit(Demanded(cell.id, f"shadow:{demand.owner}", demand.level, as_plain(demand.value), demand.reason))
+        self.emit(
+            Demanded(
+                cell.id,
+                f"shadow:{demand.owner}",
+                demand.level,
+                as_plain(demand.value),
+                demand.reason,
+            )
+        )
 
     def relinquish(self, cell: Cell, owner: str, why: str = "") -> None:
         self.emit(Relinquished(cell.id, f"shadow:{owner}", why))
@@ -454,7 +506,11 @@ def _exchange(
 ) -> None:
     old = {p.name: getattr(p, "identity", None) for p in before}
     new = {p.name: getattr(p, "identity", None) for p in after}
-    kept = {name for name, identity in old.items() if keep_same and identity and new.get(name) == identity}
+    kept = {
+        name
+        for name, identity in old.items()
+        if keep_same and identity and new.get(name) == identity
+    }
     for name in old:
         if name not in kept:
             stop(name)
@@ -485,6 +541,3 @@ def _in_order_of_need(derived: Sequence[DeriveProgram]) -> list[DeriveProgram]:
     for program in derived:
         visit(program)
     return list(ordered.values())
-
-
-

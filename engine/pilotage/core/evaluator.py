@@ -31,7 +31,11 @@ class Desk(Protocol):
     graph: Graph
     arbiter: Arbiter
     interpreter: Interpreter
-    nearby: Nearby
+
+    @property
+    def nearby(self) -> Nearby:
+        """Follow who is within a distance of an entity."""
+        ...
 
     def emit(self, event: Any) -> None:
         """Add an event to the decision."""
@@ -51,7 +55,13 @@ class Placement:
     """One `hold` item at work: its demands stand, follow their values, and leave when it is closed."""
 
     def __init__(
-        self, desk: Desk, program: HoldProgram, env: dict[str, Entity], owner: str, by: str, reason: str
+        self,
+        desk: Desk,
+        program: HoldProgram,
+        env: dict[str, Entity],
+        owner: str,
+        by: str,
+        reason: str,
     ) -> None:
         self._desk = desk
         self._program = program
@@ -71,7 +81,9 @@ class Placement:
 class _Standing:
     """One demand of one item for one combination of entities."""
 
-    def __init__(self, desk: Desk, program: HoldProgram, env: Env, owner: str, by: str, reason: str) -> None:
+    def __init__(
+        self, desk: Desk, program: HoldProgram, env: Env, owner: str, by: str, reason: str
+    ) -> None:
         self._desk = desk
         self._program = program
         self._env = env
@@ -96,7 +108,9 @@ class _Standing:
         nodes: list[Typed] = [] if is_static(program.target.base) else [program.target.base]
         for value in values:
             if isinstance(value, TextProgram):
-                nodes.extend(p for p in (*value.parts, *(n for _, n in value.names)) if isinstance(p, Typed))
+                nodes.extend(
+                    p for p in (*value.parts, *(n for _, n in value.names)) if isinstance(p, Typed)
+                )
             else:
                 nodes.append(value)
         return nodes
@@ -145,7 +159,13 @@ class HoldInstance:
     `state` is idle, pending (`for`), holding, unknown, cooldown or spent (`at_most`, or left by `until`).
     """
 
-    def __init__(self, desk: Desk, rule: RuleProgram, env: dict[str, Entity], rests: dict[tuple[str, ...], float]) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        rule: RuleProgram,
+        env: dict[str, Entity],
+        rests: dict[tuple[str, ...], float],
+    ) -> None:
         self._desk = desk
         self.rule = rule
         self.env = env
@@ -186,7 +206,9 @@ class HoldInstance:
 
     def _true_since(self) -> float:
         """When the condition's inputs took the values that make it true, from recorded history."""
-        return max((c.since for c in self.watch.cells if c.since is not None), default=self._desk.now)
+        return max(
+            (c.since for c in self.watch.cells if c.since is not None), default=self._desk.now
+        )
 
     def _may_hold(self, since: float) -> None:
         if self.state == "spent":
@@ -200,7 +222,9 @@ class HoldInstance:
         waiting = self.rule.decl.for_
         if waiting is not None and since + waiting.seconds > self._desk.now:
             self._become("pending")
-            self._after(since + waiting.seconds - self._desk.now, lambda: self._hold(self._reason()))
+            self._after(
+                since + waiting.seconds - self._desk.now, lambda: self._hold(self._reason())
+            )
             return
         self._hold(self._reason())
 
@@ -226,7 +250,9 @@ class HoldInstance:
             if keep is not None and not was_unknown:
                 self._after(keep.seconds, lambda: self._release("idle", f"kept {keep.seconds:g} s"))
             else:
-                self._release("spent" if self._left_by_until() else "idle", "its condition is false")
+                self._release(
+                    "spent" if self._left_by_until() else "idle", "its condition is false"
+                )
         else:
             delay = self.rule.decl.unknown_after
             if delay is not None and not was_unknown:
@@ -246,7 +272,10 @@ class HoldInstance:
 
     def _left_by_until(self) -> bool:
         """True when `until` ended the hold while `while` is still true: it must be false once first."""
-        return self.rule.stay is not None and self._desk.graph.bind(self.watch_enter, self.env)() is not False
+        return (
+            self.rule.stay is not None
+            and self._desk.graph.bind(self.watch_enter, self.env)() is not False
+        )
 
     @property
     def watch_enter(self) -> Typed:
@@ -266,9 +295,18 @@ class HoldInstance:
             self._desk.graph.ask(self.watch)
         most = self.rule.decl.at_most
         if most is not None:
-            self._limit = self._desk.graph.timers.at(self._desk.now + most.seconds, self._time_is_over)
+            self._limit = self._desk.graph.timers.at(
+                self._desk.now + most.seconds, self._time_is_over
+            )
         self._placements = [
-            Placement(self._desk, hold, self.env, f"{self.owner}#{i}" if i else self.owner, self.rule.name, reason)
+            Placement(
+                self._desk,
+                hold,
+                self.env,
+                f"{self.owner}#{i}" if i else self.owner,
+                self.rule.name,
+                reason,
+            )
             for i, hold in enumerate(self.rule.holds)
         ]
 
@@ -341,7 +379,12 @@ class Evaluator:
         desk = self._desk
         self._rules[rule.name] = (
             rule,
-            Instances(desk.graph, rule.for_each, desk.nearby, lambda env: HoldInstance(desk, rule, env, rests)),
+            Instances(
+                desk.graph,
+                rule.for_each,
+                desk.nearby,
+                lambda env: HoldInstance(desk, rule, env, rests),
+            ),
         )
 
     def stop(self, name: str) -> None:

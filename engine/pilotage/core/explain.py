@@ -109,7 +109,11 @@ class Explainer:
         by = array.owner if array is not None and decided else "default"
         level = array.level if array is not None and decided else DEFAULT_LEVEL
         winner = array.winner if array is not None else None
-        demands = tuple(self._demand(cell, d, d is winner) for d in array.in_order()) if array is not None else ()
+        demands = (
+            tuple(self._demand(cell, d, d is winner) for d in array.in_order())
+            if array is not None
+            else ()
+        )
         pursuit = self._engine.reconciler.pursuit(cell)
         commandable = cell.spec.access.is_commandable
         explained = PointExplained(
@@ -118,7 +122,9 @@ class Explainer:
             self._shown(cell, cell.value),
             cell.quality.value,
             None if cell.time is None else max(0.0, self._engine.now - cell.time),
-            (winner.by if winner is not None and level == winner.level else by) if commandable else "",
+            (winner.by if winner is not None and level == winner.level else by)
+            if commandable
+            else "",
             level,
             level_word(level),
             pursuit.state if pursuit is not None else "",
@@ -150,7 +156,11 @@ class Explainer:
 
     def rule(self, name: str, instance: str = "") -> RuleExplained | None:
         """Return why an instance is in its state, first the clause that decides; None when there is none."""
-        room = self._engine.evaluator if name in self._engine.evaluator.running else self._engine.shadow
+        room = (
+            self._engine.evaluator
+            if name in self._engine.evaluator.running
+            else self._engine.shadow
+        )
         wanted = ", ".join(p.strip() for p in instance.split(",")) if instance else ""
         for found in room.instances(name):
             if found.label == wanted:
@@ -175,7 +185,15 @@ class Explainer:
         )
         sentence = _rule_sentence(rule, instance.state, truth, clauses)
         return RuleExplained(
-            rule.name, rule.title, instance.label, instance.state, instance.since, truth, clauses, sentence, held
+            rule.name,
+            rule.title,
+            instance.label,
+            instance.state,
+            instance.since,
+            truth,
+            clauses,
+            sentence,
+            held,
         )
 
     def _outside(self, rule: RuleProgram, instance: str) -> RuleExplained | None:
@@ -194,7 +212,9 @@ class Explainer:
                     break
             if program.within_m is not None:
                 why = f"{id_} is further than {program.within_m:g} m away"
-        return RuleExplained(rule.name, rule.title, instance, "absent", self._engine.now, None, (), why)
+        return RuleExplained(
+            rule.name, rule.title, instance, "absent", self._engine.now, None, (), why
+        )
 
     def _story(self, rule: RuleProgram, instance: str) -> RuleExplained:
         runs = self._engine.stories.runs(rule.name)
@@ -202,14 +222,30 @@ class Explainer:
         state = "running" if mine else "idle"
         event = wording(rule.when) if rule.when is not None else ""
         where = f", waits at {mine[0].waiting}" if mine and mine[0].waiting else ""
-        sentence = f"{rule.name} waits for: {event}" if not mine else f"{len(mine)} run(s) under way{where}"
-        return RuleExplained(rule.name, rule.title, instance, state, self._engine.now, None, (), sentence)
+        sentence = (
+            f"{rule.name} waits for: {event}"
+            if not mine
+            else f"{len(mine)} run(s) under way{where}"
+        )
+        return RuleExplained(
+            rule.name, rule.title, instance, state, self._engine.now, None, (), sentence
+        )
 
     def _clause(self, node: Typed, env: Any) -> ClauseShown:
         show = self._engine.interpreter
         values: dict[str, str] = {}
         for part in typed.walk(node):
-            if isinstance(part, (typed.Read, typed.Global, typed.Window, typed.Aggregate, typed.Wanted, typed.Builtin)):
+            if isinstance(
+                part,
+                (
+                    typed.Read,
+                    typed.Global,
+                    typed.Window,
+                    typed.Aggregate,
+                    typed.Wanted,
+                    typed.Builtin,
+                ),
+            ):
                 value = show.evaluate(part, env)
                 text = value.name if isinstance(value, Entity) else shown(value, part.type)
                 values[wording(part)] = text + self._coverage(part, env)
@@ -248,11 +284,15 @@ def _flip(node: Typed, truth: bool | None) -> str:
         return f"{wording(node.left)} {side} {wording(node.right)}"
     if isinstance(node, typed.Comparison) and node.op in ("==", "!="):
         becomes = (node.op == "==") is not truth
-        return f"{wording(node.left)} {'becomes' if becomes else 'is no longer'} {wording(node.right)}"
+        return (
+            f"{wording(node.left)} {'becomes' if becomes else 'is no longer'} {wording(node.right)}"
+        )
     return f"{wording(node)} becomes {'false' if truth else 'true'}"
 
 
-def _rule_sentence(rule: RuleProgram, state: str, truth: bool | None, clauses: tuple[ClauseShown, ...]) -> str:
+def _rule_sentence(
+    rule: RuleProgram, state: str, truth: bool | None, clauses: tuple[ClauseShown, ...]
+) -> str:
     if state == "holding":
         return f"{rule.name} holds because " + " and ".join(c.text for c in clauses)
     decisive = next((c for c in clauses if c.truth is False), None) or next(
@@ -274,7 +314,9 @@ def _with_sentence(explained: PointExplained) -> PointExplained:
     if not e.wanted:
         return replace(e, sentence=f"{e.point} reports {e.reported} ({e.quality})")
     losers = [d for d in e.demands if not d.wins]
-    sentence = f"{e.point} is wanted at {e.wanted} by {e.by} ({e.level_word}); it reports {e.reported}"
+    sentence = (
+        f"{e.point} is wanted at {e.wanted} by {e.by} ({e.level_word}); it reports {e.reported}"
+    )
     if losers:
         sentence += f"; {losers[0].by} ({losers[0].level_word}) waits below with {losers[0].value}"
     return replace(e, sentence=sentence)

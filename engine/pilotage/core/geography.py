@@ -25,7 +25,9 @@ class _Circle:
 
     __slots__ = ("centre", "enters", "inside", "leaves", "outer_m", "radius_m", "squares")
 
-    def __init__(self, radius_m: float, enters: Callable[[Entity], None], leaves: Callable[[Entity], None]) -> None:
+    def __init__(
+        self, radius_m: float, enters: Callable[[Entity], None], leaves: Callable[[Entity], None]
+    ) -> None:
         self.radius_m = radius_m
         self.outer_m = radius_m * OUTER_BAND
         self.enters = enters
@@ -58,7 +60,9 @@ class _Centre(Node):
 
     __slots__ = ("_circle", "_evaluate", "_field")
 
-    def __init__(self, graph: Graph, program: SetProgram, env: Env, field: _Field, circle: _Circle) -> None:
+    def __init__(
+        self, graph: Graph, program: SetProgram, env: Env, field: _Field, circle: _Circle
+    ) -> None:
         super().__init__(graph, Cell("", _SPEC))
         assert program.of is not None
         self._evaluate = graph.bind(program.of, env)
@@ -160,7 +164,11 @@ class Geography:
         self._fields: dict[tuple[str, float], _Field] = {}
 
     def nearby(
-        self, program: SetProgram, env: Env, enters: Callable[[Entity], None], leaves: Callable[[Entity], None]
+        self,
+        program: SetProgram,
+        env: Env,
+        enters: Callable[[Entity], None],
+        leaves: Callable[[Entity], None],
     ) -> Callable[[], None]:
         """Follow who of a kind is within a distance; return how to stop."""
         assert program.within_m is not None

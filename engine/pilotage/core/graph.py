@@ -191,7 +191,12 @@ class Graph:
         hoisters: Makes the node of each expression with a state of its own; the engine fills it.
     """
 
-    def __init__(self, kinds: Mapping[str, Kind], timers: Timers, guard: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    def __init__(
+        self,
+        kinds: Mapping[str, Kind],
+        timers: Timers,
+        guard: Callable[[Callable[..., Any]], Callable[..., Any]],
+    ) -> None:
         self.kinds = dict(kinds)
         self.timers = timers
         self.clock = Clock()
@@ -253,7 +258,9 @@ class Graph:
         if wanted is not None:
             return compiled.make(
                 *(
-                    wanted(self.cell(s.what.read, env)) if s.how == "wanted" else self._slot(s.how, s.what, env)
+                    wanted(self.cell(s.what.read, env))
+                    if s.how == "wanted"
+                    else self._slot(s.how, s.what, env)
                     for s in compiled.slots
                 )
             )
@@ -311,7 +318,9 @@ class Graph:
         if isinstance(node, (Read, typed.Members)):
             return self._collect_read(node, env, cells)
         if isinstance(node, (typed.Wanted, typed.Age)):
-            dynamic = False if is_static(node.read.base) else self._collect(node.read.base, env, cells)
+            dynamic = (
+                False if is_static(node.read.base) else self._collect(node.read.base, env, cells)
+            )
             entity = self.base(node.read.base, env)
             if entity is not None:
                 cell = entity.cells[node.read.point]
@@ -332,7 +341,11 @@ class Graph:
             self._collect(node.base, env, cells)
         entity = self.base(node.base, env)
         if entity is not None:
-            cells[entity.cells[node.point] if isinstance(node, Read) else entity.relations[node.relation]] = None
+            cells[
+                entity.cells[node.point]
+                if isinstance(node, Read)
+                else entity.relations[node.relation]
+            ] = None
         return dynamic
 
     def _collect_function(self, node: typed.Apply, cells: dict[Cell, None]) -> bool:
@@ -366,8 +379,12 @@ class Graph:
             self._order += 1
             cell = self._hoisted[key] = Cell(f"{type(node).__name__.lower()}#{self._order}", spec)
             self._keys[cell] = key
-            self._free.setdefault(id(node), (node, ()))  # keeps the node alive as long as its id is a key
-            made = self.hoisters[type(node)](node, {n: env[n] for n in self._free_variables(node)}, cell)
+            self._free.setdefault(
+                id(node), (node, ())
+            )  # keeps the node alive as long as its id is a key
+            made = self.hoisters[type(node)](
+                node, {n: env[n] for n in self._free_variables(node)}, cell
+            )
             made.update()
         return cell
 
@@ -388,8 +405,14 @@ class Graph:
     def _free_variables(self, node: Typed) -> tuple[str, ...]:
         entry = self._free.get(id(node))
         if entry is None or not entry[1]:
-            bound = {n.variable for n in typed.walk(node) if isinstance(n, (typed.AllOf, typed.Aggregate, typed.Nearest))}
-            names = dict.fromkeys(n.name for n in typed.walk(node) if isinstance(n, typed.Var) and n.name not in bound)
+            bound = {
+                n.variable
+                for n in typed.walk(node)
+                if isinstance(n, (typed.AllOf, typed.Aggregate, typed.Nearest))
+            }
+            names = dict.fromkeys(
+                n.name for n in typed.walk(node) if isinstance(n, typed.Var) and n.name not in bound
+            )
             entry = self._free[id(node)] = (node, tuple(names))
         return entry[1]
 
@@ -443,7 +466,9 @@ class Graph:
                 return
             for index, watch in enumerate(pending, start=1):
                 watch.check()
-                if heap:  # it changed a value of the engine's own: those behind must not see half of that
+                if (
+                    heap
+                ):  # it changed a value of the engine's own: those behind must not see half of that
                     self._pending = dict.fromkeys(pending[index:]) | self._pending
                     break
 

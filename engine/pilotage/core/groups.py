@@ -74,7 +74,11 @@ class Groups:
     def add(self, cell: Cell) -> None:
         """Make a point a group point, when its kind says that it is one."""
         group = cell.spec.group
-        if group is not None and cell.entity is not None and group.relation in cell.entity.relations:
+        if (
+            group is not None
+            and cell.entity is not None
+            and group.relation in cell.entity.relations
+        ):
             node = self._nodes[cell] = GroupNode(self._graph, cell, group, self)
             self._graph.mark(node)
 
@@ -96,7 +100,9 @@ class Groups:
             return
         members = node.members()
         owner = f"{cell.id}>"
-        for gone in [c for c in self._told.get(cell, []) if c not in members or array.level == DEFAULT_LEVEL]:
+        for gone in [
+            c for c in self._told.get(cell, []) if c not in members or array.level == DEFAULT_LEVEL
+        ]:
             self._arbiter.relinquish(gone, owner, "the group gave it up")
         self._told[cell] = [] if array.level == DEFAULT_LEVEL else members
         winner = array.winner

@@ -21,7 +21,9 @@ class Instance(Protocol):
 
 def label(env: Mapping[str, Any]) -> str:
     """Return how an instance is called: `seg-12`, or `J-12, bus-7`; empty when there is only one."""
-    return ", ".join(e.id for e in env.values() if isinstance(e, Entity) and not e.id.startswith("plan:"))
+    return ", ".join(
+        e.id for e in env.values() if isinstance(e, Entity) and not e.id.startswith("plan:")
+    )
 
 
 class Instances:
@@ -60,7 +62,11 @@ class Instances:
         return self._for_each
 
     def follow(
-        self, program: SetProgram, env: dict[str, Entity], joins: Callable[[Entity], None], leaves: Callable[[Entity], None]
+        self,
+        program: SetProgram,
+        env: dict[str, Entity],
+        joins: Callable[[Entity], None],
+        leaves: Callable[[Entity], None],
     ) -> LiveSet:
         """Follow one variable's set."""
         return LiveSet(self._graph, program, env, joins, leaves, self._nearby)
@@ -96,7 +102,9 @@ class _Branch:
 
     def _joins(self, entity: Entity) -> None:
         variable = self._owner.for_each[self._depth].variable
-        self._children[entity] = self._owner.branch({**self._env, variable: entity}, self._depth + 1)
+        self._children[entity] = self._owner.branch(
+            {**self._env, variable: entity}, self._depth + 1
+        )
 
     def _leaves(self, entity: Entity) -> None:
         child = self._children.pop(entity, None)

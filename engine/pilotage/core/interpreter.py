@@ -23,7 +23,9 @@ from pilotage.model.values import DURATION, Base, Position, ValueType, format_va
 class Interpreter:
     """Evaluates typed expressions against the live values."""
 
-    def __init__(self, graph: Graph, guard: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    def __init__(
+        self, graph: Graph, guard: Callable[[Callable[..., Any]], Callable[..., Any]]
+    ) -> None:
         self._graph = graph
         self._guard = guard
 
@@ -73,16 +75,17 @@ class Interpreter:
 
     def _not(self, node: typed.Not, env: Env) -> bool | None:
         value = self.evaluate(node.operand, env)
-        return None if value is None else not value
+        return None if value is None else not bool(value)
 
     def _logic(self, node: typed.Logic, env: Env) -> bool | None:
-        decided = node.op == "or"
+        decided: bool = node.op == "or"
         unknown = False
         for operand in node.operands:
             value = self.evaluate(operand, env)
-            if value is decided:
+            if value is None:
+                unknown = True
+            elif bool(value) is decided:
                 return decided
-            unknown = unknown or value is None
         return None if unknown else not decided
 
     def _comparison(self, node: typed.Comparison, env: Env) -> bool | None:
@@ -112,7 +115,11 @@ class Interpreter:
 
     def _choice(self, node: typed.Choice, env: Env) -> Any:
         condition = self.evaluate(node.condition, env)
-        return None if condition is None else self.evaluate(node.then if condition else node.otherwise, env)
+        return (
+            None
+            if condition is None
+            else self.evaluate(node.then if condition else node.otherwise, env)
+        )
 
     def _oneof(self, node: typed.OneOf, env: Env) -> Any:
         items = self._all(node.items, env)
@@ -155,10 +162,16 @@ class Interpreter:
         where = node.where
         if where is None:
             return EntitySet(everyone)
-        return EntitySet(e for e in everyone if self.evaluate(where, {**env, node.variable: e}) is True)
+        return EntitySet(
+            e for e in everyone if self.evaluate(where, {**env, node.variable: e}) is True
+        )
 
     def _nearest(self, node: typed.Nearest, env: Env) -> EntitySet | None:
-        count, source, target = self._all((node.count, node.source, node.to), env) or (None, None, None)
+        count, source, target = self._all((node.count, node.source, node.to), env) or (
+            None,
+            None,
+            None,
+        )
         if count is None or source is None or target is None:
             return None
         centre = place_of(target)
@@ -170,7 +183,10 @@ class Interpreter:
             place = entity.place
             if place is None or metres_between(centre, place) > limit:
                 continue
-            if node.where is None or self.evaluate(node.where, {**env, node.variable: entity}) is True:
+            if (
+                node.where is None
+                or self.evaluate(node.where, {**env, node.variable: entity}) is True
+            ):
                 found.append((metres_between(centre, place), index, entity))
         return EntitySet(e for _, _, e in sorted(found)[: max(0, int(count))])
 
@@ -195,7 +211,11 @@ class Interpreter:
         for entity in self._graph.entities_of(program.kind):
             if program.within_m is not None:
                 place = entity.place
-                if middle is None or place is None or metres_between(middle, place) > program.within_m:
+                if (
+                    middle is None
+                    or place is None
+                    or metres_between(middle, place) > program.within_m
+                ):
                     continue
             where = program.where
             if where is None or self.evaluate(where, {**env, program.variable: entity}) is True:
@@ -209,7 +229,9 @@ class Interpreter:
         if program.template is not None:
             values = {path: self.show(node, env) for path, node in program.names}
             return templates.render(program.template, values)
-        return "".join(part if isinstance(part, str) else self.show(part, env) for part in program.parts)
+        return "".join(
+            part if isinstance(part, str) else self.show(part, env) for part in program.parts
+        )
 
     def show(self, node: Typed, env: Env) -> str:
         """Return the value of an expression as people read it."""
@@ -222,12 +244,20 @@ class Interpreter:
 
     def value_or_text(self, program: Typed | TextProgram, env: Env) -> Any:
         """Return the value of an expression or of a text."""
-        return self.text(program, env) if isinstance(program, TextProgram) else self.evaluate(program, env)
+        return (
+            self.text(program, env)
+            if isinstance(program, TextProgram)
+            else self.evaluate(program, env)
+        )
 
 
 def shown(value: Any, type_: ValueType) -> str:
     """Return a value as people read it; durations as `2 h 5 min`."""
-    if isinstance(value, float) and type_.unit.dimension == DURATION.unit.dimension and type_.unit.scale == 1.0:
+    if (
+        isinstance(value, float)
+        and type_.unit.dimension == DURATION.unit.dimension
+        and type_.unit.scale == 1.0
+    ):
         return format_duration(value)
     return format_value(value, type_)
 
@@ -272,7 +302,9 @@ def _statistic(node: typed.Aggregate, rows: list[tuple[bool | None, Any]]) -> An
             return sorted(known)[min(len(known) - 1, math.ceil(0.95 * len(known)) - 1)]
 
 
-def _truth(node: typed.Aggregate, values: list[Any], known: list[Any], in_doubt: int) -> bool | None:
+def _truth(
+    node: typed.Aggregate, values: list[Any], known: list[Any], in_doubt: int
+) -> bool | None:
     if node.value is None:
         return bool(values)
     answer = node.function == "any"

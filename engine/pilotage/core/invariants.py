@@ -20,7 +20,9 @@ from pilotage.model.quality import Quality
 class _Guard:
     """One invariant over some entities, guarding one point."""
 
-    def __init__(self, room: Invariants, desk: Desk, program: InvariantProgram, env: dict[str, Entity]) -> None:
+    def __init__(
+        self, room: Invariants, desk: Desk, program: InvariantProgram, env: dict[str, Entity]
+    ) -> None:
         self._room = room
         self._desk = desk
         self._program = program

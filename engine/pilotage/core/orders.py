@@ -45,9 +45,15 @@ class Orders:
             CallResult: engine.stories.call_result,
             Override: self._override,
             ReleaseOverride: self._release,
-            PlanOrder: lambda order: self._receipt("plan", order.person, order.plan, engine.plans.order(order)),
-            PlanAnswer: lambda order: self._receipt(order.question, order.person, order.plan, engine.plans.answer(order)),
-            AlarmOrder: lambda order: self._receipt(order.action, order.person, order.alarm, engine.alarms.order(order)),
+            PlanOrder: lambda order: self._receipt(
+                "plan", order.person, order.plan, engine.plans.order(order)
+            ),
+            PlanAnswer: lambda order: self._receipt(
+                order.question, order.person, order.plan, engine.plans.answer(order)
+            ),
+            AlarmOrder: lambda order: self._receipt(
+                order.action, order.person, order.alarm, engine.alarms.order(order)
+            ),
             NoticeAcknowledged: self._acknowledge,
             IncidentOrder: self._incident,
         }
@@ -75,7 +81,15 @@ class Orders:
             cell = self._engine.cells[order.point]
             value = to_value(cell.spec, order.value, self._engine.entities)
             owner = f"operator {order.person}"
-            demand = Demand(owner, owner, int(Priority.OPERATOR), value, order.reason, self._engine.now, order.until)
+            demand = Demand(
+                owner,
+                owner,
+                int(Priority.OPERATOR),
+                value,
+                order.reason,
+                self._engine.now,
+                order.until,
+            )
             self._engine.arbiter.place(cell, demand)
             self._announce_end(order, owner)
         self._receipt("override", order.person, order.point, why)
@@ -113,7 +127,11 @@ class Orders:
     def _release(self, order: ReleaseOverride) -> None:
         cell = self._engine.cells.get(order.point)
         array = cell.array if cell is not None else None
-        owners = [o for o, d in array.demands.items() if d.level == Priority.OPERATOR] if array is not None else []
+        owners = (
+            [o for o, d in array.demands.items() if d.level == Priority.OPERATOR]
+            if array is not None
+            else []
+        )
         if cell is None or not owners:
             self._receipt("release", order.person, order.point, f"{order.point} is not overridden")
             return
@@ -129,13 +147,20 @@ class Orders:
     def _incident(self, order: IncidentOrder) -> None:
         incident = self._engine.entities.get(order.incident)
         if incident is None or incident.kind != "incident":
-            self._receipt(order.action, order.person, order.incident, f'there is no incident "{order.incident}"')
+            self._receipt(
+                order.action,
+                order.person,
+                order.incident,
+                f'there is no incident "{order.incident}"',
+            )
             return
         if order.action == "close":
             self._engine.graph.put(incident.cells["closed"], True)
         change = {"close": "closed", "note": "note"}.get(order.action)
         if change is None:
-            self._receipt(order.action, order.person, order.incident, f'there is no action "{order.action}"')
+            self._receipt(
+                order.action, order.person, order.incident, f'there is no action "{order.action}"'
+            )
             return
         self._engine.emit(IncidentChanged(incident.id, change, text=order.text, by=order.person))
         self._receipt(order.action, order.person, order.incident, "")

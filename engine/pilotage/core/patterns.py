@@ -111,7 +111,9 @@ class PatternNode(Node):
 
     __slots__ = ("_listeners", "_node", "_schedule", "_seen", "_timer", "_watch")
 
-    def __init__(self, graph: Graph, node: typed.Pattern, env: Env, cell: Cell, schedule: Schedule) -> None:
+    def __init__(
+        self, graph: Graph, node: typed.Pattern, env: Env, cell: Cell, schedule: Schedule
+    ) -> None:
         super().__init__(graph, cell)
         self._node = node
         self._schedule = schedule

@@ -74,7 +74,12 @@ class Plan:
             self._follow(1, self.program.calendar)
 
     def _follow(self, level: int, condition: Typed) -> None:
-        watch = Watch(self._desk.graph, condition, self.env, lambda truth: self._judge(level, condition, truth))
+        watch = Watch(
+            self._desk.graph,
+            condition,
+            self.env,
+            lambda truth: self._judge(level, condition, truth),
+        )
         self._watches.append(watch)
         self._desk.graph.ask(watch)
 
@@ -82,19 +87,26 @@ class Plan:
         graph = self._desk.graph
         cell = self.entity.cells[name]
         if isinstance(default, SetProgram) and default.source is None:
-            everyone = typed.AllOf(NOWHERE, set_of(default.kind), default.kind, default.variable, default.where)
-            node = SetNode(graph, everyone, {}, cell)
-            self._defaults[name] = node
-            graph.mark(node)
+            everyone = typed.AllOf(
+                NOWHERE, set_of(default.kind), default.kind, default.variable, default.where
+            )
+            live = self._defaults[name] = SetNode(graph, everyone, {}, cell)
+            graph.mark(live)
             return
-        graph.put(cell, self._desk.interpreter.evaluate(default.source if isinstance(default, SetProgram) else default, self.env))  # type: ignore[arg-type]
+        node = default.source if isinstance(default, SetProgram) else default
+        if node is not None:
+            graph.put(cell, self._desk.interpreter.evaluate(node, self.env))
 
     # ── conditions ───────────────────────────────────────────────────────────────────────────
 
     def _judge(self, level: int, condition: Typed, truth: bool | None) -> None:
         activation = self.program.decl.activation
         if truth is None:
-            asked = activation.if_unknown.text if activation is not None and activation.if_unknown else "release"
+            asked = (
+                activation.if_unknown.text
+                if activation is not None and activation.if_unknown
+                else "release"
+            )
             if asked == "hold":
                 return
             truth = asked == "act"
@@ -103,7 +115,11 @@ class Plan:
             self._armed[level] = False
             self._aim("")
             return
-        wait = activation.for_.seconds if activation is not None and activation.for_ is not None else 0.0
+        wait = (
+            activation.for_.seconds
+            if activation is not None and activation.for_ is not None
+            else 0.0
+        )
 
         def arm() -> None:
             self._armed[level] = True
@@ -114,7 +130,11 @@ class Plan:
     def _why(self, condition: Typed) -> str:
         """Return the clause that is true, with its value: what `plan.reason` shows."""
         show = self._desk.interpreter
-        clauses = condition.operands if isinstance(condition, typed.Logic) and condition.op == "or" else (condition,)
+        clauses = (
+            condition.operands
+            if isinstance(condition, typed.Logic) and condition.op == "or"
+            else (condition,)
+        )
         for clause in clauses:
             if show.evaluate(clause, self.env) is True:
                 if isinstance(clause, typed.Comparison) and clause.left.type.base is Base.NUMBER:
@@ -131,7 +151,11 @@ class Plan:
             self._climb(target, reason)
         elif target < self.automatic:
             activation = self.program.decl.activation
-            wait = activation.step_down_after.seconds if activation is not None and activation.step_down_after else 0.0
+            wait = (
+                activation.step_down_after.seconds
+                if activation is not None and activation.step_down_after
+                else 0.0
+            )
             if "down" not in self._timers:
                 self._later("down", wait, self._step_down)
         else:
@@ -158,7 +182,12 @@ class Plan:
     def _set_automatic(self, level: int, reason: str) -> None:
         blocker = self._room.blocker(self) if level > 0 else None
         if blocker is not None:
-            self._room.alarm("plan-blocked", self.program.name, "high", f"{self.program.name} waits for {blocker} to end")
+            self._room.alarm(
+                "plan-blocked",
+                self.program.name,
+                "high",
+                f"{self.program.name} waits for {blocker} to end",
+            )
             return
         self._room.alarm("plan-blocked", self.program.name, "", "")
         self.automatic = level
@@ -176,7 +205,9 @@ class Plan:
         self.proposed = level
         by = self._desk.now + within
         to = tuple(w.text for w in confirm.by) if confirm is not None else ()
-        self._desk.emit(PlanAsks(self.program.name, "confirm", f"level {level} is proposed: {reason}", to, by))
+        self._desk.emit(
+            PlanAsks(self.program.name, "confirm", f"level {level} is proposed: {reason}", to, by)
+        )
         self._later("confirm", within, self._unanswered)
 
     def _unanswered(self) -> None:
@@ -187,7 +218,12 @@ class Plan:
         if otherwise == "activate":
             self._accept("nobody answered in time")
         elif otherwise == "escalate":
-            self._room.alarm("plan-proposal", self.program.name, "high", f"level {level} of {self.program.name} was not answered")
+            self._room.alarm(
+                "plan-proposal",
+                self.program.name,
+                "high",
+                f"level {level} of {self.program.name} was not answered",
+            )
         else:
             self._declined, self.proposed = level, None
 
@@ -209,7 +245,11 @@ class Plan:
             if self.proposed is None:
                 return "nothing is proposed"
             activation = self.program.decl.activation
-            allowed = activation.confirm.by if activation is not None and activation.confirm is not None else ()
+            allowed = (
+                activation.confirm.by
+                if activation is not None and activation.confirm is not None
+                else ()
+            )
             if allowed and answer.role and answer.role not in [w.text for w in allowed]:
                 return f"only {', '.join(w.text for w in allowed)} may answer"
             if answer.yes:
@@ -258,10 +298,18 @@ class Plan:
         if blocker is not None:
             return f"{blocker} is active, and at most one plan of the group may be: end it first"
         activation = self.program.decl.activation
-        expires = activation.manual_expires.seconds if activation is not None and activation.manual_expires else MANUAL_EXPIRES_S
+        expires = (
+            activation.manual_expires.seconds
+            if activation is not None and activation.manual_expires
+            else MANUAL_EXPIRES_S
+        )
         self.manual = level
         self.manual_until = self._desk.now + expires
-        self._later("manual", expires, lambda: self._end_manual("the manual level has expired", "the engine"))
+        self._later(
+            "manual",
+            expires,
+            lambda: self._end_manual("the manual level has expired", "the engine"),
+        )
         self._set_level(level, reason, person)
         return ""
 
@@ -283,7 +331,11 @@ class Plan:
         if isinstance(value, float):
             low, high = parameter.low, parameter.high
             if (low is not None and value < low) or (high is not None and value > high):
-                return f"{name} goes from {low:g} to {high:g}" if low is not None and high is not None else f"{name} is out of range"
+                return (
+                    f"{name} goes from {low:g} to {high:g}"
+                    if low is not None and high is not None
+                    else f"{name} is out of range"
+                )
         if isinstance(value, EntitySet) and len(value) != len(raw):
             return "some of these entities do not exist"
         node = self._defaults.pop(name, None)
@@ -322,7 +374,14 @@ class Plan:
         reason = f"{self.program.name} level {program.level} ({program.name})"
         owner = f"plan:{self.program.name}"
         self._placements[program.level] = [
-            Placement(self._desk, hold, self.env, f"{owner}/{program.level}.{i}", self.program.name, reason)
+            Placement(
+                self._desk,
+                hold,
+                self.env,
+                f"{owner}/{program.level}.{i}",
+                self.program.name,
+                reason,
+            )
             for i, hold in enumerate(program.holds)
         ]
         for name in program.enable:
@@ -338,7 +397,9 @@ class Plan:
             self._desk.run_steps(owner, self.program.name, program.on_enter, self.env)
 
     def _overdue(self, question: str, text: str) -> Callable[[], None]:
-        return lambda: self._room.alarm("checklist", f"{self.program.name}:{question}", "high", f"overdue: {text}")
+        return lambda: self._room.alarm(
+            "checklist", f"{self.program.name}:{question}", "high", f"overdue: {text}"
+        )
 
     def _tick_off(self, level: int, index: int) -> None:
         del self.checklist[(level, index)]
@@ -354,7 +415,9 @@ class Plan:
         for level, index in [k for k in self.checklist if k[0] == program.level]:
             self._tick_off(level, index)
         if program.on_leave:
-            self._desk.run_steps(f"plan:{self.program.name}", self.program.name, program.on_leave, self.env)
+            self._desk.run_steps(
+                f"plan:{self.program.name}", self.program.name, program.on_leave, self.env
+            )
 
     def _plan_review(self) -> None:
         activation = self.program.decl.activation
@@ -428,7 +491,12 @@ class Plans:
         alarm: Raises one of the engine's alarms (name, instance, severity, text), or ends it (empty text).
     """
 
-    def __init__(self, desk: Desk, enable: Callable[[str, bool], None], alarm: Callable[[str, str, str, str], None]) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        enable: Callable[[str, bool], None],
+        alarm: Callable[[str, str, str, str], None],
+    ) -> None:
         self._desk = desk
         self.enable = enable
         self.alarm = alarm
@@ -449,12 +517,12 @@ class Plans:
     def blocker(self, plan: Plan) -> str | None:
         """Return the active plan of the same exclusive group, or None."""
         group = plan.program.decl.exclusive_group
+        if group is None:
+            return None
         for other in self.all.values():
-            same = group is not None and other.program.decl.exclusive_group is not None
-            if other is not plan and same and other.level > 0:
-                if group is not None and other.program.decl.exclusive_group is not None:
-                    if other.program.decl.exclusive_group.text == group.text:
-                        return other.program.name
+            theirs = other.program.decl.exclusive_group
+            if other is not plan and other.level > 0 and theirs is not None and theirs.text == group.text:
+                return other.program.name
         return None
 
     def order(self, order: PlanOrder) -> str:
@@ -466,6 +534,3 @@ class Plans:
         """Take a person's answer; return why not, or nothing."""
         plan = self.all.get(answer.plan)
         return f'there is no plan "{answer.plan}"' if plan is None else plan.answer(answer)
-
-
-

@@ -67,7 +67,9 @@ class Reconciler:
         groups: Points whose members are told instead of them.
     """
 
-    def __init__(self, graph: Graph, emit: Callable[[Any], None], next_id: Callable[[], str]) -> None:
+    def __init__(
+        self, graph: Graph, emit: Callable[[Any], None], next_id: Callable[[], str]
+    ) -> None:
         self._graph = graph
         self._emit = emit
         self._next_id = next_id
@@ -103,11 +105,20 @@ class Reconciler:
 
     def _begin(self, array: PriorityArray) -> Pursuit:
         cell = array.cell
-        status = cell.entity.cells.get(f"{cell.spec.name}.status") if cell.spec.is_request and cell.entity else None
+        status = (
+            cell.entity.cells.get(f"{cell.spec.name}.status")
+            if cell.spec.is_request and cell.entity
+            else None
+        )
         pursuit = Pursuit(array, status)
         heard = status or (cell if cell.spec.access.is_reported else None)
         if heard is not None and heard.entity is not None:
-            pursuit.echo = Watch(self._graph, self._reading_of(heard), {"x": heard.entity}, lambda value: self._heard(pursuit))
+            pursuit.echo = Watch(
+                self._graph,
+                self._reading_of(heard),
+                {"x": heard.entity},
+                lambda value: self._heard(pursuit),
+            )
             pursuit.echo.value = heard.value
         return pursuit
 
@@ -161,7 +172,9 @@ class Reconciler:
     def _wait(self, pursuit: Pursuit, seconds: float) -> None:
         if pursuit.timer is not None:
             pursuit.timer.cancel()
-        pursuit.timer = self._graph.timers.at(self._graph.clock.now + seconds, lambda: self._time_is_over(pursuit))
+        pursuit.timer = self._graph.timers.at(
+            self._graph.clock.now + seconds, lambda: self._time_is_over(pursuit)
+        )
 
     def _has_arrived(self, pursuit: Pursuit) -> bool:
         cell, to = pursuit.cell, pursuit.to
@@ -170,7 +183,7 @@ class Reconciler:
         if cell.value is None or to is None:
             return False
         if isinstance(to, float) and not isinstance(to, bool):
-            return abs(cell.value - to) <= max(cell.spec.tolerance, 1e-9)
+            return bool(abs(cell.value - to) <= max(cell.spec.tolerance, 1e-9))
         return bool(cell.value == to)
 
     def _heard(self, pursuit: Pursuit) -> None:
@@ -178,10 +191,8 @@ class Reconciler:
         if self._has_arrived(pursuit):
             self._arrived(pursuit)
         elif pursuit.cell.spec.is_request:
-            status = pursuit.status.value if pursuit.status is not None else None
-            if pursuit.state == "sent" and status in REFUSALS and pursuit.status is not None:
-                if pursuit.status.time is not None and pursuit.status.time >= pursuit.sent_at:
-                    self._time_is_over(pursuit)
+            if pursuit.state == "sent" and self._is_refused(pursuit):
+                self._time_is_over(pursuit)
         elif pursuit.cell.value is None:
             if pursuit.state in ("done", "local"):
                 pursuit.state = "unheard"
@@ -191,7 +202,18 @@ class Reconciler:
         elif pursuit.state == "done" and not self.passed_on(pursuit.cell):
             pursuit.state = "local"
             shown = format_value(pursuit.cell.value, pursuit.cell.spec.type)
-            self._emit(Followed(pursuit.cell.id, pursuit.command, "local", f"the device itself says {shown}"))
+            self._emit(
+                Followed(
+                    pursuit.cell.id, pursuit.command, "local", f"the device itself says {shown}"
+                )
+            )
+
+    @staticmethod
+    def _is_refused(pursuit: Pursuit) -> bool:
+        status = pursuit.status
+        if status is None or status.time is None:
+            return False
+        return status.value in REFUSALS and status.time >= pursuit.sent_at
 
     def _arrived(self, pursuit: Pursuit) -> None:
         if pursuit.state == "done":
@@ -289,7 +311,12 @@ class Reconciler:
 
     def _is_answered(self, pursuit: Pursuit) -> bool:
         status = pursuit.status
-        if status is None or status.value is None or status.time is None or status.time < pursuit.sent_at:
+        if (
+            status is None
+            or status.value is None
+            or status.time is None
+            or status.time < pursuit.sent_at
+        ):
             return False
         accepted = pursuit.expect.status
         return status.value in accepted if accepted else status.value not in REFUSALS
@@ -316,12 +343,18 @@ class Reconciler:
                 self._again(pursuit)
 
 
-def _differs(before: Mapping[str, Any], after: Mapping[str, Any], deadband: Mapping[str, float]) -> bool:
+def _differs(
+    before: Mapping[str, Any], after: Mapping[str, Any], deadband: Mapping[str, float]
+) -> bool:
     if before.keys() != after.keys():
         return True
     for key, value in after.items():
         old = before[key]
-        if isinstance(value, float) and isinstance(old, float) and abs(value - old) <= deadband.get(key, 0.0):
+        if (
+            isinstance(value, float)
+            and isinstance(old, float)
+            and abs(value - old) <= deadband.get(key, 0.0)
+        ):
             continue
         if value != old:
             return True

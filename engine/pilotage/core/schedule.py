@@ -27,6 +27,9 @@ from pilotage.model.values import Position
 SUN_EVERY_S: Final = 60.0
 
 
+DIJON: Final = Position(47.3220, 5.0415)
+
+
 @dataclass(frozen=True, slots=True)
 class SiteTime:
     """Where and when the city is.
@@ -38,7 +41,7 @@ class SiteTime:
     """
 
     time_zone: str = "Europe/Paris"
-    position: Position = Position(47.3220, 5.0415)
+    position: Position = DIJON
     country: str = "FR"
     subdivision: str | None = None
     night_below: float = -0.833
@@ -84,7 +87,9 @@ class Schedule:
         self._plan_next(cell, maker)
         return cell
 
-    def _plan_next(self, cell: Cell, maker: tuple[Callable[[float], Any], Callable[[float], float]]) -> None:
+    def _plan_next(
+        self, cell: Cell, maker: tuple[Callable[[float], Any], Callable[[float], float]]
+    ) -> None:
         now = self._graph.clock.now
 
         def look() -> None:
@@ -110,7 +115,9 @@ class Schedule:
 
     def moment(self, day: date, minutes: float) -> float:
         """Return the moment of a time of day on a day; one that does not exist is the moment of the clock change."""
-        whole = datetime(day.year, day.month, day.day, tzinfo=self._zone) + timedelta(minutes=minutes)
+        whole = datetime(day.year, day.month, day.day, tzinfo=self._zone) + timedelta(
+            minutes=minutes
+        )
         moment = whole.replace(fold=0).timestamp()
         shown = datetime.fromtimestamp(moment, self._zone)
         if shown.replace(tzinfo=None) == whole.replace(tzinfo=None):
@@ -154,7 +161,9 @@ class Schedule:
     def _sun_minutes(self, what: str, now: float) -> float | None:
         """Return the time of sunrise or sunset in minutes, or None on a day without one."""
         try:
-            moment = getattr(astral_sun, what)(self._observer, self.local(now).date(), tzinfo=self._zone)
+            moment = getattr(astral_sun, what)(
+                self._observer, self.local(now).date(), tzinfo=self._zone
+            )
         except ValueError:
             return None
         return float(moment.hour * 60 + moment.minute)

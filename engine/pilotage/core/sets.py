@@ -17,7 +17,9 @@ from pilotage.language.compiler import reads_only_fixed
 from pilotage.language.program import SetProgram
 from pilotage.language.typed import Typed
 
-Nearby = Callable[[SetProgram, Env, Callable[[Entity], None], Callable[[Entity], None]], Callable[[], None]]
+Nearby = Callable[
+    [SetProgram, Env, Callable[[Entity], None], Callable[[Entity], None]], Callable[[], None]
+]
 """Follows who is within a distance of an entity; returns how to stop."""
 
 
@@ -51,7 +53,7 @@ class LiveSet:
         elif program.within_m is not None:
             self._stop = nearby(program, env, self._candidate, self._gone)
         else:
-            for entity in list(graph.entities_of(program.kind)):
+            for entity in _candidates(graph, program):
                 self._candidate(entity)
             graph.on_new_entity.setdefault(program.kind, []).append(self._candidate)
 
@@ -116,6 +118,26 @@ class LiveSet:
         self._watches.clear()
 
 
+def _candidates(graph: Graph, program: SetProgram) -> list[Entity]:
+    """Return who may be a member; `where: x.id == "L-17"` speaks of one, and nobody else need be asked."""
+    id_ = _only_id(program.where, program.variable)
+    if id_ is None:
+        return list(graph.entities_of(program.kind))
+    entity = graph.entities.get(id_)
+    return [entity] if entity is not None and entity.kind == program.kind else []
+
+
+def _only_id(where: Typed | None, variable: str) -> str | None:
+    clauses = where.operands if isinstance(where, typed.Logic) and where.op == "and" else (where,)
+    for clause in clauses:
+        if isinstance(clause, typed.Comparison) and clause.op == "==":
+            left, right = clause.left, clause.right
+            if isinstance(left, typed.NameOf) and left.what == "id" and isinstance(right, typed.Const):
+                if isinstance(left.base, typed.Var) and left.base.name == variable:
+                    return str(right.value)
+    return None
+
+
 class _Contribution(Node):
     """What one member adds to a statistic: whether it counts, and its value."""
 
@@ -126,7 +148,9 @@ class _Contribution(Node):
         self.parent = parent
         self.entity = entity
         self.env = env
-        self._parts = [graph.bind(n, env) if n is not None else None for n in parent.member_expressions]
+        self._parts = [
+            graph.bind(n, env) if n is not None else None for n in parent.member_expressions
+        ]
         self.now_is: tuple[bool | None, Any] = (False, None)
         self._resubscribe()
 
@@ -163,7 +187,9 @@ class SetNode(Node):
         "certain", "doubtful", "false", "function", "member_expressions", "node", "true", "unknown", "variable",
     )  # fmt: skip
 
-    def __init__(self, graph: Graph, node: typed.Aggregate | typed.AllOf, env: Env, cell: Cell) -> None:
+    def __init__(
+        self, graph: Graph, node: typed.Aggregate | typed.AllOf, env: Env, cell: Cell
+    ) -> None:
         super().__init__(graph, cell)
         self.node = node
         self._env = env
@@ -188,7 +214,9 @@ class SetNode(Node):
             graph.on_new_entity.setdefault(kind, []).append(self._add)
 
     @staticmethod
-    def _member_expressions(node: typed.Aggregate | typed.AllOf) -> tuple[Typed | None, Typed | None]:
+    def _member_expressions(
+        node: typed.Aggregate | typed.AllOf,
+    ) -> tuple[Typed | None, Typed | None]:
         return node.where, (node.value if isinstance(node, typed.Aggregate) else None)
 
     def _add(self, entity: Entity) -> None:
@@ -249,7 +277,11 @@ class SetNode(Node):
             case "set":
                 return EntitySet(e for e, c in self._contributions.items() if c.now_is[0] is True)
             case "count":
-                return float(self.certain) if self._is_covered(len(self._contributions) - self.doubtful) else None
+                return (
+                    float(self.certain)
+                    if self._is_covered(len(self._contributions) - self.doubtful)
+                    else None
+                )
             case "any":
                 return self._truth(self.true, self.false, True)
             case "all":
@@ -263,7 +295,9 @@ class SetNode(Node):
         return share is None or not everyone or known >= share * everyone - 1e-9
 
     def _truth(self, decisive: int, other: int, answer: bool) -> bool | None:
-        if isinstance(self.node, typed.Aggregate) and self.node.value is None:  # any(kind): is there one?
+        if (
+            isinstance(self.node, typed.Aggregate) and self.node.value is None
+        ):  # any(kind): is there one?
             return self.certain > 0
         if decisive:
             return answer

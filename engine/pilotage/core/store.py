@@ -117,7 +117,9 @@ class Cell:
         if self.wanted is None:
             self.wanted = Cell(f"wanted({self.id})", self.spec, self.entity)
             array = self.array
-            self.wanted.value = array.wanted if array is not None and array.is_decided else self.spec.default
+            self.wanted.value = (
+                array.wanted if array is not None and array.is_decided else self.spec.default
+            )
             self.wanted.quality = Quality.GOOD
         return self.wanted
 
@@ -196,7 +198,11 @@ def to_value(spec: PointSpec, raw: Any, entities: Mapping[str, Entity]) -> Any:
             entity = entities.get(raw) if isinstance(raw, str) else None
             return entity if entity is not None and spec.type.kind in ("", entity.kind) else None
         case Base.SET:
-            found = [entities[i] for i in raw if i in entities] if isinstance(raw, (list, tuple)) else None
+            found = (
+                [entities[i] for i in raw if i in entities]
+                if isinstance(raw, (list, tuple))
+                else None
+            )
             return None if found is None else EntitySet(found)
         case _:
             return None
@@ -212,7 +218,9 @@ def _number(spec: PointSpec, raw: Any) -> float | None:
     if not math.isfinite(value):
         return None
     low, high = spec.low, spec.high
-    return None if (low is not None and value < low) or (high is not None and value > high) else value
+    return (
+        None if (low is not None and value < low) or (high is not None and value > high) else value
+    )
 
 
 def _position(raw: Any) -> Position | None:
@@ -220,7 +228,9 @@ def _position(raw: Any) -> Position | None:
         raw = (raw.get("lat", raw.get("latitude")), raw.get("lon", raw.get("longitude")))
     if not isinstance(raw, (tuple, list)) or len(raw) != 2:
         return None
-    if any(isinstance(x, bool) or not isinstance(x, (int, float)) or not math.isfinite(x) for x in raw):
+    if any(
+        isinstance(x, bool) or not isinstance(x, (int, float)) or not math.isfinite(x) for x in raw
+    ):
         return None
     latitude, longitude = float(raw[0]), float(raw[1])
     return Position(latitude, longitude) if abs(latitude) <= 90 and abs(longitude) <= 180 else None

@@ -23,7 +23,7 @@ from pilotage.language import typed
 from pilotage.language.program import RuleProgram, SetProgram, StepProgram, TextProgram
 from pilotage.language.resolver import INCIDENT
 from pilotage.language.typed import Typed, walk
-from pilotage.model.messages import CallOut, CallResult, IncidentChanged, Notice, Noted, RunChanged
+from pilotage.model.messages import CallOut, CallResult, IncidentChanged, Noted, Notice, RunChanged
 from pilotage.model.values import as_plain
 
 CALL_ANSWER_S: Final = 30.0
@@ -74,7 +74,14 @@ class Run:
 class StoryInstance:
     """One instance of a story rule: listens, and starts runs."""
 
-    def __init__(self, stories: Stories, desk: Desk, schedule: Schedule, rule: RuleProgram, env: dict[str, Entity]) -> None:
+    def __init__(
+        self,
+        stories: Stories,
+        desk: Desk,
+        schedule: Schedule,
+        rule: RuleProgram,
+        env: dict[str, Entity],
+    ) -> None:
         self._stories = stories
         self._desk = desk
         self.rule = rule
@@ -141,7 +148,9 @@ class Stories:
         self._ends: dict[str, _StandingSet] = {}
         self._incident_keys: dict[tuple[str, str], Entity] = {}
         self.set_plan: Callable[[str, int, str, str], None] = lambda plan, level, by, reason: None
-        self.raise_alarm: Callable[[str, str, str, str], None] = lambda name, owner, severity, text: None
+        self.raise_alarm: Callable[[str, str, str, str], None] = (
+            lambda name, owner, severity, text: None
+        )
 
     # ── rules ────────────────────────────────────────────────────────────────────────────────
 
@@ -151,7 +160,10 @@ class Stories:
         self._rules[rule.name] = (
             rule,
             Instances(
-                desk.graph, rule.for_each, desk.nearby, lambda env: StoryInstance(self, desk, self._schedule, rule, env)
+                desk.graph,
+                rule.for_each,
+                desk.nearby,
+                lambda env: StoryInstance(self, desk, self._schedule, rule, env),
             ),
         )
 
@@ -167,7 +179,11 @@ class Stories:
     def instances(self, name: str) -> list[StoryInstance]:
         """Return the live instances of a rule."""
         entry = self._rules.get(name)
-        return [i for i in entry[1].live.values() if isinstance(i, StoryInstance)] if entry is not None else []
+        return (
+            [i for i in entry[1].live.values() if isinstance(i, StoryInstance)]
+            if entry is not None
+            else []
+        )
 
     @property
     def running(self) -> dict[str, RuleProgram]:
@@ -213,7 +229,17 @@ class Stories:
         elif mine:
             return
         owner = f"{rule.name}[{instance}]" if instance else rule.name
-        self._start(Run(self._new_id(rule.name), owner, rule.name, instance, dict(env), [Frame(rule.steps)], key))
+        self._start(
+            Run(
+                self._new_id(rule.name),
+                owner,
+                rule.name,
+                instance,
+                dict(env),
+                [Frame(rule.steps)],
+                key,
+            )
+        )
 
     def run_steps(self, owner: str, by: str, steps: tuple[StepProgram, ...], env: Env) -> None:
         """Run some steps on their own: `on_failure`, `on_enter`, `else`."""
@@ -292,7 +318,9 @@ class Stories:
     def _text(self, run: Run, program: TextProgram) -> str:
         return self._desk.interpreter.text(program, run.env)
 
-    def _branch(self, run: Run, steps: tuple[StepProgram, ...], env: Mapping[str, Any], *, blocks: bool) -> None:
+    def _branch(
+        self, run: Run, steps: tuple[StepProgram, ...], env: Mapping[str, Any], *, blocks: bool
+    ) -> None:
         """Run steps beside the run; it cannot end before them, and waits for those that block."""
         if not steps:
             return
@@ -369,7 +397,9 @@ class Stories:
         required = {p.name for p in step.parts["spec"].parameters if p.required}
         for name, program in step.parts["arguments"]:
             value = self._value(run, program)
-            wanted = next((p.type.base.value for p in step.parts["spec"].parameters if p.name == name), "any")
+            wanted = next(
+                (p.type.base.value for p in step.parts["spec"].parameters if p.name == name), "any"
+            )
             if isinstance(value, EntitySet) and wanted == "reference":
                 value = value[0] if value else None
             if value is None and name in required:
@@ -378,9 +408,18 @@ class Stories:
             arguments[name] = as_plain(value)
         self._send_call(run, step, arguments, attempt=1)
 
-    def _send_call(self, run: Run, step: StepProgram, arguments: dict[str, Any], attempt: int) -> None:
+    def _send_call(
+        self, run: Run, step: StepProgram, arguments: dict[str, Any], attempt: int
+    ) -> None:
         now = self._desk.now
-        call = CallOut(self._next_id(), step.parts["name"], arguments, now + CALL_DEADLINE_S, run.owner, attempt)
+        call = CallOut(
+            self._next_id(),
+            step.parts["name"],
+            arguments,
+            now + CALL_DEADLINE_S,
+            run.owner,
+            attempt,
+        )
         self._desk.emit(call)
         expect = step.parts["expect"]
         if not expect.status and expect.within_s is None:
@@ -419,7 +458,12 @@ class Stories:
         link = self._value(run, parts["link"]) if parts["link"] is not None else None
         by = self._desk.now + parts["within"] if parts["within"] is not None else None
         notice = Notice(
-            self._next_id(), parts["to"], self._text(run, parts["text"]), str(as_plain(link) or ""), run.owner, by
+            self._next_id(),
+            parts["to"],
+            self._text(run, parts["text"]),
+            str(as_plain(link) or ""),
+            run.owner,
+            by,
         )
         self._desk.emit(notice)
         if by is None:
@@ -458,7 +502,11 @@ class Stories:
         title = self._text(run, parts["title"])
         incident = self._incident_keys.get(key) if key_value is not None else None
         if incident is not None and incident.cells["closed"].value is False:
-            self._desk.emit(IncidentChanged(incident.id, "joined", parts["type"], parts["severity"], title, run.by))
+            self._desk.emit(
+                IncidentChanged(
+                    incident.id, "joined", parts["type"], parts["severity"], title, run.by
+                )
+            )
         else:
             incident = self._open_incident(run, parts, title)
             if key_value is not None:
@@ -479,7 +527,9 @@ class Stories:
         for point, value in values.items():
             if value is not None:
                 graph.put(incident.cells[point], value)
-        self._desk.emit(IncidentChanged(incident.id, "opened", parts["type"], parts["severity"], title, run.by))
+        self._desk.emit(
+            IncidentChanged(incident.id, "opened", parts["type"], parts["severity"], title, run.by)
+        )
         return incident
 
     def _do_note(self, run: Run, step: StepProgram) -> None:
@@ -513,7 +563,9 @@ class Stories:
         if not run.blocked:
             run.waiting = ""
 
-    def _items(self, run: Run, each: tuple[SetProgram, ...], env: dict[str, Any]) -> list[dict[str, Any]]:
+    def _items(
+        self, run: Run, each: tuple[SetProgram, ...], env: dict[str, Any]
+    ) -> list[dict[str, Any]]:
         if not each:
             return [{}]
         found: list[dict[str, Any]] = []
@@ -547,13 +599,17 @@ class Stories:
 
     def _do_plan(self, run: Run, step: StepProgram) -> None:
         level = self._value(run, step.parts["level"])
-        reason = self._text(run, step.parts["reason"]) if step.parts["reason"] is not None else run.by
+        reason = (
+            self._text(run, step.parts["reason"]) if step.parts["reason"] is not None else run.by
+        )
         if level is not None:
             self.set_plan(step.parts["plan"], int(level), run.by, reason)
 
     def _do_alarm(self, run: Run, step: StepProgram) -> None:
         parts = step.parts
-        self.raise_alarm(parts["name"], run.owner, parts["severity"], self._text(run, parts["text"]))
+        self.raise_alarm(
+            parts["name"], run.owner, parts["severity"], self._text(run, parts["text"])
+        )
 
 
 @dataclass(slots=True)

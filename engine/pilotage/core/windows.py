@@ -60,7 +60,17 @@ class Piece:
 class Track:
     """The recent past of one number: the pieces and their running sums; pure, knows no graph."""
 
-    __slots__ = ("_evictions", "current", "integral", "known_s", "pieces", "rises", "seconds", "since", "turns")
+    __slots__ = (
+        "_evictions",
+        "current",
+        "integral",
+        "known_s",
+        "pieces",
+        "rises",
+        "seconds",
+        "since",
+        "turns",
+    )
 
     def __init__(self, seconds: float, now: float, value: float | None, since: float) -> None:
         self.seconds = seconds
@@ -160,14 +170,21 @@ class Track:
         return None if self.known_s < coverage * self.seconds - 1e-6 else 1.0 - decisive
 
     def _extreme(self, function: str) -> float | None:
-        values = [v for p in self.pieces if (v := p.low if function == "min" else p.high) is not None]
+        values = [
+            v for p in self.pieces if (v := p.low if function == "min" else p.high) is not None
+        ]
         if self.current is not None:
             values.append(self.current)
         return (min if function == "min" else max)(values) if values else None
 
     def _rate(self) -> float | None:
         first = next((p for p in self.pieces if p.first is not None), None)
-        if first is None or first.first is None or self.current is None or self.since <= first.start:
+        if (
+            first is None
+            or first.first is None
+            or self.current is None
+            or self.since <= first.start
+        ):
             return None
         return (self.current - first.first) / (self.since - first.start) * 3600.0
 
@@ -195,7 +212,9 @@ class WindowNode(Node):
         cells, self.dynamic = graph.sources(node.operand, env)
         now = graph.clock.now
         since = [c.since for c in cells if c.since is not None]
-        self._track = Track(node.seconds, now, _as_number(self._evaluate()), max(since, default=now))
+        self._track = Track(
+            node.seconds, now, _as_number(self._evaluate()), max(since, default=now)
+        )
         self.follow(cells)
 
     def update(self) -> bool:
@@ -208,7 +227,9 @@ class WindowNode(Node):
             cells, self.dynamic = self.graph.sources(self.node.operand, self.env)
             self.follow(cells)
         if self._timer is None and not track.is_steady:
-            self._timer = self.graph.timers.at(now + max(self.node.seconds / LOOKS, 0.5), self._look)
+            self._timer = self.graph.timers.at(
+                now + max(self.node.seconds / LOOKS, 0.5), self._look
+            )
         value: Any = track.result(self.node.function, self.node.coverage)
         if value is not None and self.node.function in ("any", "all"):
             value = bool(value)

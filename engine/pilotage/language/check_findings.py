@@ -62,7 +62,11 @@ def unknown_function(at: Span, word: str, names: Iterable[str]) -> Finding:
     """`foo(x)`."""
     label = _did_you_mean(word, names)
     return _error(
-        "E203", at, f'there is no function "{word}"', label, "" if label else f"known: {_listed(names, 30)}"
+        "E203",
+        at,
+        f'there is no function "{word}"',
+        label,
+        "" if label else f"known: {_listed(names, 30)}",
     )
 
 
@@ -70,7 +74,11 @@ def unknown_plan(at: Span, word: str, names: Iterable[str]) -> Finding:
     """`plan("snw")`."""
     known = list(names)
     return _error(
-        "E204", at, f'there is no plan "{word}"', _did_you_mean(word, known), f"plans: {_listed(known) or 'none'}"
+        "E204",
+        at,
+        f'there is no plan "{word}"',
+        _did_you_mean(word, known),
+        f"plans: {_listed(known) or 'none'}",
     )
 
 
@@ -78,7 +86,11 @@ def unknown_call(at: Span, word: str, names: Iterable[str]) -> Finding:
     """`call: fleet.despatch`."""
     known = list(names)
     return _error(
-        "E205", at, f'no plugin serves the call "{word}"', _did_you_mean(word, known), f"calls: {_listed(known)}"
+        "E205",
+        at,
+        f'no plugin serves the call "{word}"',
+        _did_you_mean(word, known),
+        f"calls: {_listed(known)}",
     )
 
 
@@ -112,7 +124,13 @@ def duplicate_name(at: Span, what: str, name: str, first: Span) -> Finding:
 
 def wrong_arguments(at: Span, function: str, wanted: str, got: int) -> Finding:
     """Too few or too many arguments."""
-    return _error("E210", at, f"{function} takes {wanted}, not {got}", "", f"see `{function}` in the language guide")
+    return _error(
+        "E210",
+        at,
+        f"{function} takes {wanted}, not {got}",
+        "",
+        f"see `{function}` in the language guide",
+    )
 
 
 def unknown_keyword(at: Span, function: str, word: str, names: Iterable[str]) -> Finding:
@@ -140,7 +158,9 @@ def several_entities(at: Span, relation: str, kind: str) -> Finding:
 
 def variable_taken(at: Span, name: str) -> Finding:
     """A variable twice, or one that hides a value of the city."""
-    return _error("E213", at, f'the variable "{name}" already has a meaning here', "", "choose another name")
+    return _error(
+        "E213", at, f'the variable "{name}" already has a meaning here', "", "choose another name"
+    )
 
 
 def unknown_rule(at: Span, word: str, names: Iterable[str]) -> Finding:
@@ -162,14 +182,22 @@ def not_a_member(at: Span, word: str, members: Iterable[str]) -> Finding:
     """`alarm == "trigered"`."""
     known = list(members)
     return _error(
-        "E301", at, f'"{word}" is none of {_listed(known, 20)}', _did_you_mean(word, known), "write one of them"
+        "E301",
+        at,
+        f'"{word}" is none of {_listed(known, 20)}',
+        _did_you_mean(word, known),
+        "write one of them",
     )
 
 
 def needs_condition(at: Span, got: ValueType) -> Finding:
     """`while: segment.traffic.flow`."""
     return _error(
-        "E302", at, f"a condition is needed here, this is a {got}", "", "compare it with something: `… < 60 veh/h`"
+        "E302",
+        at,
+        f"a condition is needed here, this is a {got}",
+        "",
+        "compare it with something: `… < 60 veh/h`",
     )
 
 
@@ -202,7 +230,11 @@ def cannot_add(at: Span, left: str, right: str) -> Finding:
 def cannot_order(at: Span, got: ValueType) -> Finding:
     """`alarm < "high"`."""
     return _error(
-        "E307", at, f"{got} has no order: only numbers, durations and times of day have", "", "use == or !="
+        "E307",
+        at,
+        f"{got} has no order: only numbers, durations and times of day have",
+        "",
+        "use == or !=",
     )
 
 
@@ -218,13 +250,19 @@ def text_with_unit(at: Span, left: ValueType, right: ValueType) -> Finding:
 
 def unit_mismatch(at: Span, wanted: Unit, got: ValueType) -> Finding:
     """`to: 30 km/h` for a level in %."""
-    return _error("E310", at, f"a {wanted.dimension.title} ({wanted}) is needed here, this is a {got}")
+    return _error(
+        "E310", at, f"a {wanted.dimension.title} ({wanted}) is needed here, this is a {got}"
+    )
 
 
 def event_in_condition(at: Span) -> Finding:
     """`while: x becomes 1`."""
     return _error(
-        "E311", at, "an event stands where a condition is needed", "", "events belong into `when`; write `x == value`"
+        "E311",
+        at,
+        "an event stands where a condition is needed",
+        "",
+        "events belong into `when`; write `x == value`",
     )
 
 
@@ -240,7 +278,9 @@ def window_too_long(at: Span, seconds: float) -> Finding:
 
 def needs_duration(at: Span, function: str) -> Finding:
     """`rate(x)`."""
-    return _error("E314", at, f"{function} needs a length of time", "", f"write {function}(…, 15 min)")
+    return _error(
+        "E314", at, f"{function} needs a length of time", "", f"write {function}(…, 15 min)"
+    )
 
 
 def not_reactive(at: Span, function: str) -> Finding:
@@ -257,7 +297,11 @@ def not_reactive(at: Span, function: str) -> Finding:
 def window_of_variable(at: Span) -> Finding:
     """`avg(cam.x, 5 min)` in a step, over a variable of `let`."""
     return _error(
-        "E316", at, "a window needs a history, which a value of a step has not", "", "give it a name under `derive`"
+        "E316",
+        at,
+        "a window needs a history, which a value of a step has not",
+        "",
+        "give it a name under `derive`",
     )
 
 
@@ -266,18 +310,36 @@ def window_of_variable(at: Span) -> Finding:
 
 def not_commandable(at: Span, point: str, access: str) -> Finding:
     """`set: bus.delay`."""
-    return _error("E401", at, f"{point} is {access} and cannot be set", "", "see `pilotage kinds` for points to set")
+    return _error(
+        "E401",
+        at,
+        f"{point} is {access} and cannot be set",
+        "",
+        "see `pilotage kinds` for points to set",
+    )
 
 
 def not_a_point(at: Span) -> Finding:
     """`set: 30`."""
-    return _error("E402", at, "a point is needed here", "", "write it as variable.point: `segment.lights.level`")
+    return _error(
+        "E402",
+        at,
+        "a point is needed here",
+        "",
+        "write it as variable.point: `segment.lights.level`",
+    )
 
 
 def unknown_priority(at: Span, word: str, words: Iterable[str]) -> Finding:
     """`priority: saveing`."""
     known = list(words)
-    return _error("E403", at, f'"{word}" is no level', _did_you_mean(word, known), f"levels: {_listed(known, 20)}")
+    return _error(
+        "E403",
+        at,
+        f'"{word}" is no level',
+        _did_you_mean(word, known),
+        f"levels: {_listed(known, 20)}",
+    )
 
 
 def reserved_priority(at: Span, word: str, whose: str) -> Finding:
@@ -287,7 +349,13 @@ def reserved_priority(at: Span, word: str, whose: str) -> Finding:
 
 def priority_missing(at: Span) -> Finding:
     """A demand without a level."""
-    return _error("E405", at, "a demand needs its level", "", "add `priority:`, for example `priority: saving`")
+    return _error(
+        "E405",
+        at,
+        "a demand needs its level",
+        "",
+        "add `priority:`, for example `priority: saving`",
+    )
 
 
 def if_unknown_missing(at: Span, level: str) -> Finding:
@@ -305,7 +373,11 @@ def bad_word(at: Span, word: str, key: str, words: Iterable[str]) -> Finding:
     """`if_unknown: relese`."""
     known = list(words)
     return _error(
-        "E407", at, f'"{word}" is no value of {key}', _did_you_mean(word, known), f"write one of {_listed(known)}"
+        "E407",
+        at,
+        f'"{word}" is no value of {key}',
+        _did_you_mean(word, known),
+        f"write one of {_listed(known)}",
     )
 
 
@@ -350,13 +422,23 @@ def not_a_request(at: Span, point: str) -> Finding:
 
 def is_a_request(at: Span, point: str) -> Finding:
     """`set: junction.priority`."""
-    return _error("E412", at, f"{point} holds a request, not a value", "", "write `request:`, `for:` and `with:`")
+    return _error(
+        "E412",
+        at,
+        f"{point} holds a request, not a value",
+        "",
+        "write `request:`, `for:` and `with:`",
+    )
 
 
 def cycle(at: Span, names: Iterable[str]) -> Finding:
     """Derived values that need each other."""
     return _error(
-        "E413", at, f"these values need each other: {' -> '.join(names)}", "", "break the circle: one must come first"
+        "E413",
+        at,
+        f"these values need each other: {' -> '.join(names)}",
+        "",
+        "break the circle: one must come first",
     )
 
 
@@ -373,7 +455,13 @@ def too_costly(at: Span, cost: int, most: int) -> Finding:
 
 def within_needs_of(at: Span) -> Finding:
     """`{kind: bus, within: 150 m}`."""
-    return _error("E415", at, "`within` needs `of`: a distance from what?", "", "add `of:` an earlier variable")
+    return _error(
+        "E415",
+        at,
+        "`within` needs `of`: a distance from what?",
+        "",
+        "add `of:` an earlier variable",
+    )
 
 
 def no_place(at: Span, kind: str) -> Finding:
@@ -404,20 +492,32 @@ def parameter_type(at: Span, word: str) -> Finding:
 
 def ramp_on_state(at: Span, point: str) -> Finding:
     """A ramp on a door."""
-    return _error("E420", at, f"{point} is no number: it cannot change little by little", "", "remove `ramp`")
+    return _error(
+        "E420", at, f"{point} is no number: it cannot change little by little", "", "remove `ramp`"
+    )
 
 
 def status_unknown(at: Span, word: str, statuses: Iterable[str]) -> Finding:
     """`status: [queud]`."""
     known = list(statuses)
     return _error(
-        "E421", at, f'"{word}" is no answer of this point or call', _did_you_mean(word, known), f"{_listed(known)}"
+        "E421",
+        at,
+        f'"{word}" is no answer of this point or call',
+        _did_you_mean(word, known),
+        f"{_listed(known)}",
     )
 
 
 def otherwise_is_forbidden(at: Span, value: str) -> Finding:
     """An invariant whose safe value is itself forbidden."""
-    return _error("E422", at, f"the safe value {value} is itself forbidden", "", "choose a value that `never` allows")
+    return _error(
+        "E422",
+        at,
+        f"the safe value {value} is itself forbidden",
+        "",
+        "choose a value that `never` allows",
+    )
 
 
 def product_too_large(at: Span) -> Finding:
@@ -433,12 +533,24 @@ def product_too_large(at: Span) -> Finding:
 
 def template_refused(at: Span, why: str) -> Finding:
     """A Jinja2 template that does more than show values."""
-    return _error("E424", at, f"this template is refused: {why}", "", "use {{ name }}, if, and the listed filters")
+    return _error(
+        "E424",
+        at,
+        f"this template is refused: {why}",
+        "",
+        "use {{ name }}, if, and the listed filters",
+    )
 
 
 def step_down_without_levels(at: Span) -> Finding:
     """A plan without any level."""
-    return _error("E425", at, "a plan needs at least one level", "", "add `levels:` with `level: 1` and its `name`")
+    return _error(
+        "E425",
+        at,
+        "a plan needs at least one level",
+        "",
+        "add `levels:` with `level: 1` and its `name`",
+    )
 
 
 def steps_of_own_condition(at: Span, name: str) -> Finding:
@@ -458,7 +570,9 @@ def steps_of_own_condition(at: Span, name: str) -> Finding:
 def always(at: Span, truth: bool) -> Finding:
     """A condition that never changes."""
     word = "true" if truth else "false"
-    return _warning("W501", at, f"this is always {word}", "", "a condition should be able to change")
+    return _warning(
+        "W501", at, f"this is always {word}", "", "a condition should be able to change"
+    )
 
 
 def tie(at: Span, point: str, level: str, other: str) -> Finding:
@@ -474,7 +588,9 @@ def tie(at: Span, point: str, level: str, other: str) -> Finding:
 
 def never_fires(at: Span, why: str) -> Finding:
     """A rule without instances."""
-    return _warning("W510", at, f"never fires: {why}", "", "check the inventory, or remove the rule")
+    return _warning(
+        "W510", at, f"never fires: {why}", "", "check the inventory, or remove the rule"
+    )
 
 
 def slow_promise(at: Span, promised: float, needed: float, because: str) -> Finding:
@@ -491,13 +607,23 @@ def slow_promise(at: Span, promised: float, needed: float, because: str) -> Find
 def hysteresis_gap(at: Span) -> Finding:
     """`until` that is true whenever `while` is."""
     return _warning(
-        "W512", at, "`until` is true as soon as `while` is: the rule would flicker", "", "leave a gap between the two"
+        "W512",
+        at,
+        "`until` is true as soon as `while` is: the rule would flicker",
+        "",
+        "leave a gap between the two",
     )
 
 
 def cyclic_rules(at: Span, names: Iterable[str]) -> Finding:
     """Rules that drive each other over wanted values."""
-    return _warning("W513", at, f"these rules drive each other: {' -> '.join(names)}", "", "read reported values")
+    return _warning(
+        "W513",
+        at,
+        f"these rules drive each other: {' -> '.join(names)}",
+        "",
+        "read reported values",
+    )
 
 
 def untested(at: Span, name: str) -> Finding:

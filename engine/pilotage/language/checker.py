@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pilotage.language import check_findings as say
 from pilotage.language import syntax, templates, typed
@@ -30,13 +30,26 @@ from pilotage.model.diagnostics import Finding, Span
 from pilotage.model.entities import Access, CallSpec, Function, Kind, PointSpec
 from pilotage.model.priorities import NEEDS_IF_UNKNOWN, RESERVED, Priority, parse_priority
 from pilotage.model.units import PERCENT, SECOND
-from pilotage.model.values import ANY, BOOLEAN, DURATION, POSITION, TEXT, Base, ValueType, format_value, number, reference, set_of
+from pilotage.model.values import (
+    ANY,
+    BOOLEAN,
+    DURATION,
+    POSITION,
+    TEXT,
+    Base,
+    ValueType,
+    format_value,
+    number,
+    reference,
+    set_of,
+)
 
 MOST_STEPS: Final = 200
 """Cost bound of one evaluation of a rule, in nodes of its typed tree."""
 SEVERITIES: Final = ("low", "medium", "high", "critical")
 IF_UNKNOWN: Final = ("release", "hold", "act")
 Scope = dict[str, ValueType]
+_P = TypeVar("_P")
 
 
 def check(
@@ -52,7 +65,9 @@ def check(
     checker = _Checker(files, kinds, functions or {}, calls or {})
     program = checker.run()
     order = {file.file: index for index, file in enumerate(files)}
-    checker.findings.sort(key=lambda f: (order.get(f.at.file, len(order)), f.at.line, f.at.column, f.code))
+    checker.findings.sort(
+        key=lambda f: (order.get(f.at.file, len(order)), f.at.line, f.at.column, f.code)
+    )
     return program, list(dict.fromkeys(checker.findings))
 
 
@@ -76,7 +91,12 @@ class _Checker:
         self.findings: list[Finding] = []
         self.derived: dict[tuple[str, str], _Derived] = {}
         self.vocabulary = Vocabulary(
-            dict(kinds), functions, calls, {}, self._derived_point, lambda k: [n for kk, n in self.derived if kk == k]
+            dict(kinds),
+            functions,
+            calls,
+            {},
+            self._derived_point,
+            lambda k: [n for kk, n in self.derived if kk == k],
         )
         self._open: list[tuple[str, str]] = []
         self.rule_names = {r.name.text for f in files for r in f.rules}
@@ -89,11 +109,11 @@ class _Checker:
         for file in self.files:
             for plan in file.plans:
                 self.vocabulary.plans[f"plan:{plan.name.text}"] = _plan_kind(plan, self)
-        derived = [p for key in self.derived if (p := self._derive(key)) is not None]
-        rules = [p for f in self.files for d in f.rules if (p := self._rule(d)) is not None]
-        plans = [p for f in self.files for d in f.plans if (p := self._plan(d)) is not None]
-        alarms = [p for f in self.files for d in f.alarms if (p := self._alarm(d)) is not None]
-        invariants = [p for f in self.files for d in f.invariants if (p := self._invariant(d)) is not None]
+        derived = _understood(self._derive(key) for key in self.derived)
+        rules = _understood(self._rule(d) for f in self.files for d in f.rules)
+        plans = _understood(self._plan(d) for f in self.files for d in f.plans)
+        alarms = _understood(self._alarm(d) for f in self.files for d in f.alarms)
+        invariants = _understood(self._invariant(d) for f in self.files for d in f.invariants)
         self._tests()
         _report_ties(rules, self.findings)
         return Program(
@@ -153,10 +173,16 @@ class _Checker:
         key = (kind, decl.name.text)
         if key in self.derived:
             self.findings.append(
-                say.duplicate_name(decl.name.at, "derived value", decl.name.text, self.derived[key].decl.name.at)
+                say.duplicate_name(
+                    decl.name.at, "derived value", decl.name.text, self.derived[key].decl.name.at
+                )
             )
             return
-        taken = self.vocabulary.kinds[kind].point(decl.name.text) if kind in self.vocabulary.kinds else None
+        taken = (
+            self.vocabulary.kinds[kind].point(decl.name.text)
+            if kind in self.vocabulary.kinds
+            else None
+        )
         if taken is not None or (not kind and decl.name.text in GLOBALS):
             self.findings.append(say.variable_taken(decl.name.at, decl.name.text))
             return
@@ -198,11 +224,15 @@ class _Checker:
             return None
         variable = sets[0].variable if sets else ""
         where = sets[0].where if sets else None
-        return DeriveProgram(decl.name.text, entry.kind, variable, where, value, value.type, decl.coverage)
+        return DeriveProgram(
+            decl.name.text, entry.kind, variable, where, value, value.type, decl.coverage
+        )
 
     # ── sets ─────────────────────────────────────────────────────────────────────────────────
 
-    def _sets(self, for_each: syntax.ForEach, scope: Scope, at: Span, *, steps: bool = False) -> tuple[SetProgram, ...] | None:
+    def _sets(
+        self, for_each: syntax.ForEach, scope: Scope, at: Span, *, steps: bool = False
+    ) -> tuple[SetProgram, ...] | None:
         """Return the typed sets, with each variable added to the scope, or None after reporting."""
         programs: list[SetProgram] = []
         for index, (name, set_) in enumerate(for_each):
@@ -220,7 +250,9 @@ class _Checker:
             programs.append(program)
         return tuple(programs)
 
-    def _set(self, variable: str, set_: syntax.SetOf, scope: Scope, *, steps: bool = False) -> SetProgram | None:
+    def _set(
+        self, variable: str, set_: syntax.SetOf, scope: Scope, *, steps: bool = False
+    ) -> SetProgram | None:
         resolver = Resolver(self.vocabulary, self.findings, scope, reactive=not steps)
         if set_.expression is not None:
             source = resolver.value(set_.expression)
@@ -232,34 +264,36 @@ class _Checker:
             return SetProgram(variable, source.type.kind, source=source)
         assert set_.kind is not None
         if self.vocabulary.kind(set_.kind.text) is None:
-            self.findings.append(say.unknown_kind(set_.kind.at, set_.kind.text, self.vocabulary.kinds))
+            self.findings.append(
+                say.unknown_kind(set_.kind.at, set_.kind.text, self.vocabulary.kinds)
+            )
             return None
         kind = set_.kind.text
         inner = Resolver(
-            self.vocabulary, self.findings, {**scope, kind: reference(kind), variable: reference(kind)}, reactive=not steps
+            self.vocabulary,
+            self.findings,
+            {**scope, kind: reference(kind), variable: reference(kind)},
+            reactive=not steps,
         )
         where = inner.condition(set_.where) if set_.where is not None else None
-        of = self._of(set_, kind, resolver)
-        if (set_.where is not None and where is None) or of is False:
+        of = self._of(set_, kind, resolver) if set_.within_m is not None else None
+        if (set_.where is not None and where is None) or (set_.within_m is not None and of is None):
             return None
         if where is not None and variable != kind:
             where = _renamed(where, kind, variable)
-        return SetProgram(variable, kind, where, set_.within_m, of or None)
+        return SetProgram(variable, kind, where, set_.within_m, of)
 
-    def _of(self, set_: syntax.SetOf, kind: str, resolver: Resolver) -> Typed | None | bool:
-        if set_.within_m is None:
-            return None
+    def _of(self, set_: syntax.SetOf, kind: str, resolver: Resolver) -> Typed | None:
+        """Return what the distance is from, or None after reporting."""
         if set_.of is None:
             self.findings.append(say.within_needs_of(set_.at))
-            return False
+            return None
         own = self.vocabulary.kind(kind)
         if own is not None and position_point(own) is None:
             self.findings.append(say.no_place(set_.at, kind))
-            return False
+            return None
         node = resolver.value(set_.of)
-        if node is None:
-            return False
-        return resolver._place(node) or False
+        return None if node is None else resolver.place(node)
 
     # ── rules ────────────────────────────────────────────────────────────────────────────────
 
@@ -277,7 +311,9 @@ class _Checker:
         holds = tuple(h for hold in decl.hold if (h := self._hold(hold, scope, None)) is not None)
         steps = self._steps(decl.do, dict(scope), frozenset())
         self._rule_words(decl, scope, holds)
-        cost = sum(1 for e in (enter, stay, when, condition) if e is not None for _ in typed.walk(e))
+        cost = sum(
+            1 for e in (enter, stay, when, condition) if e is not None for _ in typed.walk(e)
+        )
         if cost > MOST_STEPS:
             self.findings.append(say.too_costly(decl.name.at, cost, MOST_STEPS))
         for node, at in ((enter, decl.while_), (stay, decl.until)):
@@ -302,7 +338,9 @@ class _Checker:
         self._promise(program)
         return program
 
-    def _hold_conditions(self, decl: syntax.Rule, resolver: Resolver) -> tuple[Typed | None, Typed | None]:
+    def _hold_conditions(
+        self, decl: syntax.Rule, resolver: Resolver
+    ) -> tuple[Typed | None, Typed | None]:
         """Return when a hold begins, and as long as what it stays (None: the same)."""
         if decl.while_ is None:
             return None, None
@@ -312,7 +350,9 @@ class _Checker:
         barriers: list[Typed] = [typed.Not(n.at, BOOLEAN, n) for n in exceptions]
         if enter is None:
             return None, None
-        stay = _all_of([typed.Not(until.at, BOOLEAN, until), *barriers]) if until is not None else None
+        stay = (
+            _all_of([typed.Not(until.at, BOOLEAN, until), *barriers]) if until is not None else None
+        )
         return _all_of([enter, *barriers]), stay
 
     def _rule_words(self, decl: syntax.Rule, scope: Scope, holds: Sequence[HoldProgram]) -> None:
@@ -354,14 +394,22 @@ class _Checker:
         if needed > promise.seconds:
             parts = [
                 p
-                for p, s in ((f"{slowest[1]} (each {slowest[0]:g} s)", slowest[0]), ("ramp and travel", moving), ("for", waiting))
+                for p, s in (
+                    (f"{slowest[1]} (each {slowest[0]:g} s)", slowest[0]),
+                    ("ramp and travel", moving),
+                    ("for", waiting),
+                )
                 if s
             ]
-            self.findings.append(say.slow_promise(promise.at, promise.seconds, needed, " and ".join(parts)))
+            self.findings.append(
+                say.slow_promise(promise.at, promise.seconds, needed, " and ".join(parts))
+            )
 
     # ── holds ────────────────────────────────────────────────────────────────────────────────
 
-    def _hold(self, hold: syntax.Hold, outer: Scope, plan_priority: syntax.Word | None) -> HoldProgram | None:
+    def _hold(
+        self, hold: syntax.Hold, outer: Scope, plan_priority: syntax.Word | None
+    ) -> HoldProgram | None:
         scope = dict(outer)
         each = self._sets(hold.each, scope, hold.at)
         if each is None:
@@ -371,10 +419,16 @@ class _Checker:
         path = hold.request if hold.request is not None else hold.set
         assert path is not None
         target = resolver.path(path)
-        if target is None or level is None or not self._may_set(target, path.at, request=hold.request is not None):
+        if (
+            target is None
+            or level is None
+            or not self._may_set(target, path.at, request=hold.request is not None)
+        ):
             return None
         value = self._hold_value(hold, target, resolver)
-        data = tuple((w.text, v) for w, raw in hold.with_ if (v := self._raw(raw, ANY, resolver)) is not None)
+        data = tuple(
+            (w.text, v) for w, raw in hold.with_ if (v := self._raw(raw, ANY, resolver)) is not None
+        )
         expect = self._expect(hold.expect, target.spec.statuses)
         if hold.ramp is not None and target.type.base is not Base.NUMBER:
             self.findings.append(say.ramp_on_state(hold.ramp.at, pretty(target)))
@@ -396,7 +450,9 @@ class _Checker:
             hold.at,
         )
 
-    def _hold_value(self, hold: syntax.Hold, target: Read, resolver: Resolver) -> Typed | TextProgram | None:
+    def _hold_value(
+        self, hold: syntax.Hold, target: Read, resolver: Resolver
+    ) -> Typed | TextProgram | None:
         if hold.request is not None:
             assert hold.for_ is not None
             return resolver.value_for(hold.for_, target.type)
@@ -419,7 +475,9 @@ class _Checker:
             return None
         level = parse_priority(word.text)
         if level is None:
-            self.findings.append(say.unknown_priority(word.at, word.text, [p.word for p in Priority]))
+            self.findings.append(
+                say.unknown_priority(word.at, word.text, [p.word for p in Priority])
+            )
         elif level in RESERVED:
             whose = "the control room" if level is Priority.OPERATOR else "the engine"
             self.findings.append(say.reserved_priority(word.at, word.text, whose))
@@ -455,9 +513,13 @@ class _Checker:
             if raw.problem is not None:
                 self.findings.append(raw.problem)
             return None
-        if wanted.base is Base.ANY and isinstance(raw.expression, syntax.Name) and not resolver._has_meaning(raw.text):
-            if raw.text not in resolver.scope:
-                return Const(raw.at, TEXT, raw.text)
+        if (
+            wanted.base is Base.ANY
+            and isinstance(raw.expression, syntax.Name)
+            and raw.text not in resolver.scope
+            and not resolver.has_meaning(raw.text)
+        ):
+            return Const(raw.at, TEXT, raw.text)
         node = resolver.value_for(raw.expression, wanted)
         if node is not None and spec is not None:
             self._in_range(node, spec)
@@ -481,7 +543,11 @@ class _Checker:
         if text.template is not None:
             return self._template(text, resolver)
         calm = Resolver(
-            self.vocabulary, self.findings, resolver.scope, reactive=False, step_variables=resolver.step_variables
+            self.vocabulary,
+            self.findings,
+            resolver.scope,
+            reactive=False,
+            step_variables=resolver.step_variables,
         )
         parts: list[str | Typed] = []
         for part in text.parts:
@@ -515,7 +581,9 @@ class _Checker:
 
     # ── steps ────────────────────────────────────────────────────────────────────────────────
 
-    def _steps(self, steps: Sequence[syntax.Step], scope: Scope, local: frozenset[str]) -> tuple[StepProgram, ...]:
+    def _steps(
+        self, steps: Sequence[syntax.Step], scope: Scope, local: frozenset[str]
+    ) -> tuple[StepProgram, ...]:
         """Return typed steps; `let` and `as` add variables to the scope for the steps that follow."""
         programs: list[StepProgram] = []
         for step in steps:
@@ -528,14 +596,20 @@ class _Checker:
     def _calm(self, scope: Scope, local: frozenset[str]) -> Resolver:
         return Resolver(self.vocabulary, self.findings, scope, reactive=False, step_variables=local)
 
-    def _step_setstep(self, step: syntax.SetStep, scope: Scope, local: frozenset[str]) -> tuple[StepProgram | None, frozenset[str]]:
+    def _step_setstep(
+        self, step: syntax.SetStep, scope: Scope, local: frozenset[str]
+    ) -> tuple[StepProgram | None, frozenset[str]]:
         resolver = self._calm(scope, local)
         target = resolver.path(step.point)
         level = self._level(step.priority, step.at)
         until = self._watched(step.until, scope, local)
         if step.until is None and step.at_most is None:
             self.findings.append(say.set_without_end(step.at))
-        if target is None or level is None or not self._may_set(target, step.point.at, request=False):
+        if (
+            target is None
+            or level is None
+            or not self._may_set(target, step.point.at, request=False)
+        ):
             return None, local
         value = self._raw(step.to, target.type, resolver, target.spec)
         if value is None or (step.until is not None and until is None):
@@ -553,16 +627,22 @@ class _Checker:
         failure = self._steps(step.on_failure, dict(scope), local)
         return StepProgram("set", step.at, parts, {"on_failure": failure}), local
 
-    def _watched(self, expr: syntax.Expr | None, scope: Scope, local: frozenset[str]) -> Typed | None:
+    def _watched(
+        self, expr: syntax.Expr | None, scope: Scope, local: frozenset[str]
+    ) -> Typed | None:
         """A condition that a step waits for: followed, so nothing that is worked out once."""
         if expr is None:
             return None
         return Resolver(self.vocabulary, self.findings, scope, step_variables=local).condition(expr)
 
-    def _step_callstep(self, step: syntax.CallStep, scope: Scope, local: frozenset[str]) -> tuple[StepProgram | None, frozenset[str]]:
+    def _step_callstep(
+        self, step: syntax.CallStep, scope: Scope, local: frozenset[str]
+    ) -> tuple[StepProgram | None, frozenset[str]]:
         spec = self.vocabulary.calls.get(step.name.text)
         if spec is None:
-            self.findings.append(say.unknown_call(step.name.at, step.name.text, self.vocabulary.calls))
+            self.findings.append(
+                say.unknown_call(step.name.at, step.name.text, self.vocabulary.calls)
+            )
             return None, local
         resolver = self._calm(scope, local)
         types = {p.name: p.type for p in spec.parameters}
@@ -574,19 +654,36 @@ class _Checker:
             value = self._given(given, types[word.text], resolver, scope)
             if value is not None:
                 arguments.append((word.text, value))
-        missing = [p.name for p in spec.parameters if p.required and p.name not in {w.text for w, _ in step.with_}]
+        missing = [
+            p.name
+            for p in spec.parameters
+            if p.required and p.name not in {w.text for w, _ in step.with_}
+        ]
         if missing:
-            self.findings.append(say.wrong_arguments(step.name.at, spec.name, ", ".join(types), len(step.with_)))
-        parts = {"name": spec.name, "arguments": tuple(arguments), "expect": self._expect(step.expect, spec.statuses), "spec": spec}
-        return StepProgram("call", step.at, parts, {"on_failure": self._steps(step.on_failure, dict(scope), local)}), local
+            self.findings.append(
+                say.wrong_arguments(step.name.at, spec.name, ", ".join(types), len(step.with_))
+            )
+        parts = {
+            "name": spec.name,
+            "arguments": tuple(arguments),
+            "expect": self._expect(step.expect, spec.statuses),
+            "spec": spec,
+        }
+        return StepProgram(
+            "call", step.at, parts, {"on_failure": self._steps(step.on_failure, dict(scope), local)}
+        ), local
 
-    def _given(self, given: syntax.Raw | syntax.SetOf, wanted: ValueType, resolver: Resolver, scope: Scope) -> Any:
+    def _given(
+        self, given: syntax.Raw | syntax.SetOf, wanted: ValueType, resolver: Resolver, scope: Scope
+    ) -> Any:
         if isinstance(given, syntax.SetOf):
             kind = given.kind.text if given.kind else ""
             return self._set(kind or "_", given, scope, steps=True)
         return self._raw(given, wanted, resolver)
 
-    def _step_notifystep(self, step: syntax.NotifyStep, scope: Scope, local: frozenset[str]) -> tuple[StepProgram | None, frozenset[str]]:
+    def _step_notifystep(
+        self, step: syntax.NotifyStep, scope: Scope, local: frozenset[str]
+    ) -> tuple[StepProgram | None, frozenset[str]]:
         resolver = self._calm(scope, local)
         text = self._text(step.text, resolver)
         link = resolver.value(step.link) if step.link is not None else None
@@ -598,18 +695,28 @@ class _Checker:
             "link": link,
             "within": step.acknowledge_within.seconds if step.acknowledge_within else None,
         }
-        return StepProgram("notify", step.at, parts, {"otherwise": self._steps(step.otherwise, dict(scope), local)}), local
+        return StepProgram(
+            "notify", step.at, parts, {"otherwise": self._steps(step.otherwise, dict(scope), local)}
+        ), local
 
-    def _step_incidentstep(self, step: syntax.IncidentStep, scope: Scope, local: frozenset[str]) -> tuple[StepProgram | None, frozenset[str]]:
+    def _step_incidentstep(
+        self, step: syntax.IncidentStep, scope: Scope, local: frozenset[str]
+    ) -> tuple[StepProgram | None, frozenset[str]]:
         resolver = self._calm(scope, local)
         title = self._text(step.title, resolver)
-        location = resolver.value_for(step.location, POSITION) if step.location is not None else None
+        location = (
+            resolver.value_for(step.location, POSITION) if step.location is not None else None
+        )
         key = resolver.value(step.one_per) if step.one_per is not None else None
         self._one_of(step.severity, "severity", SEVERITIES)
         if step.as_ is not None:
             scope[step.as_.text] = reference("incident")
             local = local | {step.as_.text}
-        if title is None or (step.location is not None and location is None) or (step.one_per is not None and key is None):
+        if (
+            title is None
+            or (step.location is not None and location is None)
+            or (step.one_per is not None and key is None)
+        ):
             return None, local
         parts = {
             "as": step.as_.text if step.as_ else None,
@@ -621,7 +728,9 @@ class _Checker:
         }
         return StepProgram("incident", step.at, parts), local
 
-    def _step_notestep(self, step: syntax.NoteStep, scope: Scope, local: frozenset[str]) -> tuple[StepProgram | None, frozenset[str]]:
+    def _step_notestep(
+        self, step: syntax.NoteStep, scope: Scope, local: frozenset[str]
+    ) -> tuple[StepProgram | None, frozenset[str]]:
         resolver = self._calm(scope, local)
         text = self._text(step.text, resolver)
         on = resolver.value_for(step.on, reference("incident")) if step.on is not None else None
@@ -629,7 +738,9 @@ class _Checker:
             return None, local
         return StepProgram("note", step.at, {"text": text, "on": on}), local
 
-    def _step_letstep(self, step: syntax.LetStep, scope: Scope, local: frozenset[str]) -> tuple[StepProgram | None, frozenset[str]]:
+    def _step_letstep(
+        self, step: syntax.LetStep, scope: Scope, local: frozenset[str]
+    ) -> tuple[StepProgram | None, frozenset[str]]:
         names: list[tuple[str, Any]] = []
         for word, given in step.names:
             if word.text in scope or word.text in GLOBALS:
@@ -646,7 +757,9 @@ class _Checker:
             names.append((word.text, value))
         return StepProgram("let", step.at, {"names": tuple(names)}), local
 
-    def _step_ifstep(self, step: syntax.IfStep, scope: Scope, local: frozenset[str]) -> tuple[StepProgram | None, frozenset[str]]:
+    def _step_ifstep(
+        self, step: syntax.IfStep, scope: Scope, local: frozenset[str]
+    ) -> tuple[StepProgram | None, frozenset[str]]:
         condition = self._calm(scope, local).condition(step.condition)
         branches = {
             "then": self._steps(step.then, dict(scope), local),
@@ -656,18 +769,26 @@ class _Checker:
             return None, local
         return StepProgram("if", step.at, {"condition": condition}, branches), local
 
-    def _step_foreachstep(self, step: syntax.ForEachStep, scope: Scope, local: frozenset[str]) -> tuple[StepProgram | None, frozenset[str]]:
+    def _step_foreachstep(
+        self, step: syntax.ForEachStep, scope: Scope, local: frozenset[str]
+    ) -> tuple[StepProgram | None, frozenset[str]]:
         inner = dict(scope)
         each = self._sets(step.each, inner, step.at, steps=True)
         if each is None:
             return None, local
         do = self._steps(step.do, inner, local | {s.variable for s in each})
-        return StepProgram("for_each", step.at, {"each": each, "together": step.together}, {"do": do}), local
+        return StepProgram(
+            "for_each", step.at, {"each": each, "together": step.together}, {"do": do}
+        ), local
 
-    def _step_waitstep(self, step: syntax.WaitStep, scope: Scope, local: frozenset[str]) -> tuple[StepProgram | None, frozenset[str]]:
+    def _step_waitstep(
+        self, step: syntax.WaitStep, scope: Scope, local: frozenset[str]
+    ) -> tuple[StepProgram | None, frozenset[str]]:
         return StepProgram("wait", step.at, {"seconds": step.duration.seconds}), local
 
-    def _step_waitforstep(self, step: syntax.WaitForStep, scope: Scope, local: frozenset[str]) -> tuple[StepProgram | None, frozenset[str]]:
+    def _step_waitforstep(
+        self, step: syntax.WaitForStep, scope: Scope, local: frozenset[str]
+    ) -> tuple[StepProgram | None, frozenset[str]]:
         condition = self._watched(step.condition, scope, local)
         otherwise = self._steps(step.otherwise, dict(scope), local)
         if condition is None:
@@ -675,7 +796,9 @@ class _Checker:
         parts = {"condition": condition, "timeout": step.timeout.seconds if step.timeout else None}
         return StepProgram("wait_for", step.at, parts, {"otherwise": otherwise}), local
 
-    def _step_planstep(self, step: syntax.PlanStep, scope: Scope, local: frozenset[str]) -> tuple[StepProgram | None, frozenset[str]]:
+    def _step_planstep(
+        self, step: syntax.PlanStep, scope: Scope, local: frozenset[str]
+    ) -> tuple[StepProgram | None, frozenset[str]]:
         if f"plan:{step.plan.text}" not in self.vocabulary.plans:
             known = [p.removeprefix("plan:") for p in self.vocabulary.plans]
             self.findings.append(say.unknown_plan(step.plan.at, step.plan.text, known))
@@ -685,14 +808,20 @@ class _Checker:
         reason = self._text(step.reason, resolver) if step.reason is not None else None
         if level is None:
             return None, local
-        return StepProgram("plan", step.at, {"plan": step.plan.text, "level": level, "reason": reason}), local
+        return StepProgram(
+            "plan", step.at, {"plan": step.plan.text, "level": level, "reason": reason}
+        ), local
 
-    def _step_alarmstep(self, step: syntax.AlarmStep, scope: Scope, local: frozenset[str]) -> tuple[StepProgram | None, frozenset[str]]:
+    def _step_alarmstep(
+        self, step: syntax.AlarmStep, scope: Scope, local: frozenset[str]
+    ) -> tuple[StepProgram | None, frozenset[str]]:
         self._one_of(step.severity, "severity", SEVERITIES)
         text = self._text(step.text, self._calm(scope, local))
         if text is None:
             return None, local
-        return StepProgram("alarm", step.at, {"name": step.name.text, "severity": step.severity.text, "text": text}), local
+        return StepProgram(
+            "alarm", step.at, {"name": step.name.text, "severity": step.severity.text, "text": text}
+        ), local
 
     # ── plans ────────────────────────────────────────────────────────────────────────────────
 
@@ -706,12 +835,16 @@ class _Checker:
         if not decl.levels:
             self.findings.append(say.step_down_without_levels(decl.name.at))
         levels = tuple(self._plan_level(level, scope, priority) for level in decl.levels)
-        parameters = tuple(p for param in decl.parameters if (p := self._parameter(param, kind)) is not None)
+        parameters = tuple(
+            p for param in decl.parameters if (p := self._parameter(param, kind)) is not None
+        )
         calendar = None
         if decl.activation is not None:
             self._activation(decl.activation, decl)
             if decl.activation.calendar is not None:
-                calendar = Resolver(self.vocabulary, self.findings).condition(decl.activation.calendar)
+                calendar = Resolver(self.vocabulary, self.findings).condition(
+                    decl.activation.calendar
+                )
         if any(f.is_error for f in self.findings[mistakes:]):
             return None
         return PlanProgram(decl.name.text, meaning(decl), decl, kind, parameters, levels, calendar)
@@ -725,10 +858,14 @@ class _Checker:
             if confirm.from_level > highest:
                 self.findings.append(say.confirm_level(confirm.at, confirm.from_level, highest))
 
-    def _plan_level(self, level: syntax.PlanLevel, scope: Scope, priority: syntax.Word) -> LevelProgram:
+    def _plan_level(
+        self, level: syntax.PlanLevel, scope: Scope, priority: syntax.Word
+    ) -> LevelProgram:
         resolver = Resolver(self.vocabulary, self.findings, scope)
         enter = resolver.condition(level.enter) if level.enter is not None else None
-        holds = tuple(h for hold in level.hold if (h := self._hold(hold, scope, priority)) is not None)
+        holds = tuple(
+            h for hold in level.hold if (h := self._hold(hold, scope, priority)) is not None
+        )
         checklist = tuple(
             (text, item.by.text, item.within.seconds)
             for item in level.checklist
@@ -758,7 +895,9 @@ class _Checker:
                 return None
             default: Any = self._set(spec.type.kind, parameter.default, {})
         else:
-            default = self._raw(parameter.default, spec.type, Resolver(self.vocabulary, self.findings))
+            default = self._raw(
+                parameter.default, spec.type, Resolver(self.vocabulary, self.findings)
+            )
         low, high = (self._bound(b, spec.type) for b in (parameter.min, parameter.max))
         if default is None:
             return None
@@ -804,7 +943,9 @@ class _Checker:
             return None
         resolver = Resolver(self.vocabulary, self.findings, scope)
         raise_while = resolver.condition(decl.raise_while)
-        suppress = resolver.condition(decl.suppress_while) if decl.suppress_while is not None else None
+        suppress = (
+            resolver.condition(decl.suppress_while) if decl.suppress_while is not None else None
+        )
         self._one_of(decl.severity, "severity", SEVERITIES)
         self._one_of(decl.if_unknown, "if_unknown", IF_UNKNOWN)
         title = decl.title.in_language("en") if decl.title else decl.name.text
@@ -812,7 +953,9 @@ class _Checker:
         if raise_while is None or text is None or any(f.is_error for f in self.findings[mistakes:]):
             return None
         severity = decl.severity.text if decl.severity else "medium"
-        return AlarmProgram(decl.name.text, meaning(decl), decl, sets, raise_while, suppress, severity, text)
+        return AlarmProgram(
+            decl.name.text, meaning(decl), decl, sets, raise_while, suppress, severity, text
+        )
 
     def _invariant(self, decl: syntax.Invariant) -> InvariantProgram | None:
         scope: Scope = {}
@@ -831,7 +974,9 @@ class _Checker:
         if not isinstance(value, Typed):
             return None
         if isinstance(value, Const) and _forbids(never, target, value):
-            self.findings.append(say.otherwise_is_forbidden(value.at, format_value(value.value, target.type)))
+            self.findings.append(
+                say.otherwise_is_forbidden(value.at, format_value(value.value, target.type))
+            )
         return InvariantProgram(decl.name.text, decl, sets, never, target, value)
 
     def _assumption(self, expr: syntax.Expr, scope: Scope) -> None:
@@ -860,13 +1005,21 @@ def _plan_kind(plan: syntax.Plan, checker: _Checker) -> Kind:
         PointSpec("reason", TEXT),
         PointSpec("duration", ValueType(Base.NUMBER, SECOND), doc="since the plan left level 0"),
     ]
-    for parameter in plan.parameters:
-        points.append(PointSpec(parameter.name.text, checker.parameter_type(parameter.type)))
+    points.extend(PointSpec(p.name.text, checker.parameter_type(p.type)) for p in plan.parameters)
     return Kind(f"plan:{plan.name.text}", plan.name.text, tuple(points))
 
 
+def _understood(programs: Iterable[_P | None]) -> list[_P]:
+    """Return what could be understood; the rest has its findings."""
+    return [p for p in programs if p is not None]
+
+
 def _all_of(operands: list[Typed]) -> Typed:
-    return operands[0] if len(operands) == 1 else typed.Logic(operands[0].at, BOOLEAN, "and", tuple(operands))
+    return (
+        operands[0]
+        if len(operands) == 1
+        else typed.Logic(operands[0].at, BOOLEAN, "and", tuple(operands))
+    )
 
 
 def _mentions(node: Typed, scope: Scope) -> bool:
@@ -902,7 +1055,9 @@ def _forbids(never: Typed, target: Read, value: Const) -> bool:
         and pretty(c.left.read) == pretty(target)
         and isinstance(c.right, Const)
     ]
-    return bool(own) and all(compare(c.op, value.value, c.right.value) for c in own if isinstance(c.right, Const))
+    return bool(own) and all(
+        compare(c.op, value.value, c.right.value) for c in own if isinstance(c.right, Const)
+    )
 
 
 def meaning(declaration: Any) -> str:
@@ -942,7 +1097,9 @@ def _report_ties(rules: Sequence[RuleProgram], findings: list[Finding]) -> None:
         for index, (rule, hold) in enumerate(group):
             for other, _ in group[:index]:
                 if other.name != rule.name and not _exclude(rule, other):
-                    findings.append(say.tie(hold.at, pretty(hold.target), Priority(level).word, other.name))
+                    findings.append(
+                        say.tie(hold.at, pretty(hold.target), Priority(level).word, other.name)
+                    )
 
 
 def _exclude(a: RuleProgram, b: RuleProgram) -> bool:
@@ -970,7 +1127,11 @@ def _contradict(x: Typed, y: Typed) -> bool:
         return True
     if not isinstance(x, typed.Comparison) or not isinstance(y, typed.Comparison):
         return False
-    if not _same(x.left, y.left) or not isinstance(x.right, Const) or not isinstance(y.right, Const):
+    if (
+        not _same(x.left, y.left)
+        or not isinstance(x.right, Const)
+        or not isinstance(y.right, Const)
+    ):
         return False
     a, b = x.right.value, y.right.value
     if x.op == "==" and y.op == "==":
@@ -984,7 +1145,7 @@ def _contradict(x: Typed, y: Typed) -> bool:
 
 def _same(x: Typed, y: Typed) -> bool:
     """True when two expressions mean the same, variables compared by their kind."""
-    return _shape(x) == _shape(y)
+    return bool(_shape(x) == _shape(y))
 
 
 def _shape(node: Typed) -> Any:

@@ -38,7 +38,14 @@ class Compiled:
     make: Callable[..., Evaluate] = field(repr=False)
 
 
-HOISTED: Final = (typed.AllOf, typed.Aggregate, typed.Window, typed.Pattern, typed.Older, typed.Global)
+HOISTED: Final = (
+    typed.AllOf,
+    typed.Aggregate,
+    typed.Window,
+    typed.Pattern,
+    typed.Older,
+    typed.Global,
+)
 """Expressions that keep a state of their own; each has a cell that conditions read."""
 
 _INFIX: Final = {"==", "!=", "<", "<=", ">", ">="}
@@ -49,7 +56,9 @@ def is_static(node: Typed) -> bool:
     return isinstance(node, (typed.Var, typed.EntityConst))
 
 
-def compile_expression(node: Typed, *, guard: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None) -> Compiled:
+def compile_expression(
+    node: Typed, *, guard: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
+) -> Compiled:
     """Return the function of an expression.
 
     Args:
@@ -61,7 +70,7 @@ def compile_expression(node: Typed, *, guard: Callable[[Callable[..., Any]], Cal
     parameters = ", ".join(f"s{i}" for i in range(len(coder.slots)))
     source = f"def make({parameters}):\n    def evaluate():\n        return {body}\n    return evaluate\n"
     scope: dict[str, Any] = {"__builtins__": {}}
-    exec(compile(source, "<condition>", "exec"), scope)  # noqa: S102  (generated from a checked tree)
+    exec(compile(source, "<condition>", "exec"), scope)
     return Compiled(source, tuple(coder.slots), scope["make"])
 
 
@@ -107,7 +116,9 @@ class _Coder:
     def _const(self, node: Const) -> str:
         if isinstance(node.value, (bool, float, int)):
             return repr(node.value)
-        return self.slot("object", node.value, ("const", type(node.value).__name__, str(node.value)))
+        return self.slot(
+            "object", node.value, ("const", type(node.value).__name__, str(node.value))
+        )
 
     def _var(self, node: typed.Var) -> str:
         return self.slot("variable", node, (node.name,))
@@ -149,21 +160,29 @@ class _Coder:
                 choices = tuple(i.value for i in items if isinstance(i, Const))
                 key = self.slot("object", choices, ("choices", id(node)))
                 return self._unless_unknown([node.left], lambda x: f"{x} in {key}")
-            return self._unless_unknown([node.left, *items], lambda x, *rest: f"{x} in ({', '.join(rest)},)")
+            return self._unless_unknown(
+                [node.left, *items], lambda x, *rest: f"{x} in ({', '.join(rest)},)"
+            )
         op = node.op if node.op in _INFIX else "in"
         return self._unless_unknown([node.left, node.right], lambda a, b: f"{a} {op} {b}")
 
     def _convert(self, node: typed.Convert) -> str:
-        return self._unless_unknown([node.operand], lambda x: f"{x} * {node.factor!r} + {node.addend!r}")
+        return self._unless_unknown(
+            [node.operand], lambda x: f"{x} * {node.factor!r} + {node.addend!r}"
+        )
 
     def _negative(self, node: typed.Negative) -> str:
         return self._unless_unknown([node.operand], lambda x: f"-{x}")
 
     def _arithmetic(self, node: typed.Arithmetic) -> str:
         if node.clock:
-            return self._unless_unknown([node.left, node.right], lambda a, b: f"({a} {node.op} {b}) % 1440.0")
+            return self._unless_unknown(
+                [node.left, node.right], lambda a, b: f"({a} {node.op} {b}) % 1440.0"
+            )
         if node.op in "/%":
-            return self._unless_unknown([node.left, node.right], lambda a, b: f"({a} {node.op} {b} if {b} else None)")
+            return self._unless_unknown(
+                [node.left, node.right], lambda a, b: f"({a} {node.op} {b} if {b} else None)"
+            )
         return self._unless_unknown([node.left, node.right], lambda a, b: f"{a} {node.op} {b}")
 
     def _choice(self, node: typed.Choice) -> str:
@@ -174,9 +193,13 @@ class _Coder:
         return f"({self.code(node.operand)} is not None)"
 
     def _apply(self, node: typed.Apply) -> str:
-        call = self.slot("object", self._guard(node.function.call), ("function", node.function.name))
+        call = self.slot(
+            "object", self._guard(node.function.call), ("function", node.function.name)
+        )
         city = f"{self.slot('city', None, ('city',))}, " if node.function.wants_city else ""
-        return self._unless_unknown(node.arguments, lambda *parts: f"{call}({city}{', '.join(parts)})")
+        return self._unless_unknown(
+            node.arguments, lambda *parts: f"{call}({city}{', '.join(parts)})"
+        )
 
     def _builtin(self, node: typed.Builtin) -> str:
         call = self.slot("object", node.call, ("builtin", node.name, id(node.call)))
@@ -186,7 +209,9 @@ class _Coder:
         if is_static(node.read.base):
             return f"{self.slot('wanted', node, (_key(node.read.base), node.read.point))}.value"
         key = self.slot("object", node.read.point, ("point", node.read.point))
-        return self._unless_unknown([node.read.base], lambda base: f"{base}.cells[{key}].wanted_cell().value")
+        return self._unless_unknown(
+            [node.read.base], lambda base: f"{base}.cells[{key}].wanted_cell().value"
+        )
 
     def _age(self, node: typed.Age) -> str:
         clock = self.slot("clock", None, ("clock",))
@@ -195,15 +220,23 @@ class _Coder:
 
 
 def _key(node: Typed) -> str:
-    return node.name if isinstance(node, typed.Var) else node.id if isinstance(node, typed.EntityConst) else ""
+    return (
+        node.name
+        if isinstance(node, typed.Var)
+        else node.id
+        if isinstance(node, typed.EntityConst)
+        else ""
+    )
 
 
 def reads_only_fixed(node: Typed) -> bool:
     """True when an expression can never change while the engine runs: it reads the inventory only."""
     for part in typed.walk(node):
-        if isinstance(part, HOISTED) or isinstance(part, (typed.Wanted, typed.Age, typed.Members, typed.Apply)):
+        if isinstance(part, (*HOISTED, typed.Wanted, typed.Age, typed.Members, typed.Apply)):
             return False
-        if isinstance(part, Read) and (part.spec.access.value != "fixed" or not is_static(part.base)):
+        if isinstance(part, Read) and (
+            part.spec.access.value != "fixed" or not is_static(part.base)
+        ):
             return False
         if isinstance(part, typed.Builtin) and part.reads_position:
             return False

@@ -35,7 +35,9 @@ class Place(Protocol):
 
 def offset_m(origin: Position, target: Position) -> tuple[float, float]:
     """Return how far east and north one place lies of another, in metres; exact enough within a region."""
-    east = (target.longitude - origin.longitude) * _DEGREE_M * math.cos(math.radians(origin.latitude))
+    east = (
+        (target.longitude - origin.longitude) * _DEGREE_M * math.cos(math.radians(origin.latitude))
+    )
     return east, (target.latitude - origin.latitude) * _DEGREE_M
 
 
@@ -75,7 +77,12 @@ def approaching(mover: Any, target: Any) -> bool | None:
 def eta(mover: Any, target: Any) -> float | None:
     """Return when the mover arrives at its present speed, whole seconds; unknown while it stands or leaves."""
     gap, motion = distance(mover, target), mover.motion
-    if gap is None or motion is None or motion[2] < LEAST_SPEED_M_S or approaching(mover, target) is False:
+    if (
+        gap is None
+        or motion is None
+        or motion[2] < LEAST_SPEED_M_S
+        or approaching(mover, target) is False
+    ):
         return None
     return float(round(gap / motion[2]))
 
@@ -149,9 +156,18 @@ BUILTINS: Final[dict[str, BuiltinSpec]] = {
     spec.name: spec
     for spec in (
         BuiltinSpec("abs", ("n",), "same", abs, doc="the size of a number without its sign"),
-        BuiltinSpec("round", ("n", "n"), "same", round_to, optional=1, doc="rounded, to so many digits"),
+        BuiltinSpec(
+            "round", ("n", "n"), "same", round_to, optional=1, doc="rounded, to so many digits"
+        ),
         BuiltinSpec("clamp", ("n", "n", "n"), "same", clamp, doc="a number between two bounds"),
-        BuiltinSpec("distance", ("p", "p"), "metres", distance, reads_position=True, doc="distance on the ground"),
+        BuiltinSpec(
+            "distance",
+            ("p", "p"),
+            "metres",
+            distance,
+            reads_position=True,
+            doc="distance on the ground",
+        ),
         BuiltinSpec(
             "inside",
             ("p", "p", "m"),
@@ -169,7 +185,9 @@ BUILTINS: Final[dict[str, BuiltinSpec]] = {
             reads_position=True,
             doc="the last movement went towards it",
         ),
-        BuiltinSpec("eta", ("e", "p"), "seconds", eta, reads_position=True, doc="time until it arrives"),
+        BuiltinSpec(
+            "eta", ("e", "p"), "seconds", eta, reads_position=True, doc="time until it arrives"
+        ),
         BuiltinSpec("names", ("s",), "text", names, doc="the names of a set, joined by commas"),
     )
 }

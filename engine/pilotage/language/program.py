@@ -11,6 +11,7 @@ from typing import Any
 
 from pilotage.language import syntax
 from pilotage.language.typed import Read, Typed
+from pilotage.model.diagnostics import Span
 from pilotage.model.entities import CallSpec, Function, Kind
 from pilotage.model.values import ValueType
 
@@ -69,7 +70,7 @@ class HoldProgram:
     ramp_down_s: float
     expect: ExpectProgram
     on_failure: tuple[StepProgram, ...]
-    at: syntax.Span
+    at: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class StepProgram:
     """
 
     how: str
-    at: syntax.Span
+    at: Span
     parts: Mapping[str, Any]
     branches: Mapping[str, tuple[StepProgram, ...]] = field(default_factory=dict)
 

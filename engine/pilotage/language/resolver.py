@@ -16,7 +16,16 @@ from pilotage.language.functions import BUILTINS, SPECIAL, STATISTICS, BuiltinSp
 from pilotage.language.typed import Const, Read, Typed
 from pilotage.model.diagnostics import Finding, Span
 from pilotage.model.entities import Access, CallSpec, Function, Kind, PointSpec
-from pilotage.model.units import METRE, ONE, PERCENT, SECOND, Unit, UnknownUnitError, conversion, parse_unit
+from pilotage.model.units import (
+    METRE,
+    ONE,
+    PERCENT,
+    SECOND,
+    Unit,
+    UnknownUnitError,
+    conversion,
+    parse_unit,
+)
 from pilotage.model.values import (
     BOOLEAN,
     DURATION,
@@ -100,7 +109,13 @@ class Vocabulary:
         known = self.kind(kind)
         if known is None:
             return []
-        return [*(p.name for p in known.points), *known.relations, *self.derived_names(kind), "name", "id"]
+        return [
+            *(p.name for p in known.points),
+            *known.relations,
+            *self.derived_names(kind),
+            "name",
+            "id",
+        ]
 
 
 def status_point(request: PointSpec | None) -> PointSpec | None:
@@ -108,7 +123,10 @@ def status_point(request: PointSpec | None) -> PointSpec | None:
     if request is None or not request.is_request:
         return None
     return PointSpec(
-        f"{request.name}.status", enum(*request.statuses), Access.REPORTED, doc=f"answer to {request.name}"
+        f"{request.name}.status",
+        enum(*request.statuses),
+        Access.REPORTED,
+        doc=f"answer to {request.name}",
     )
 
 
@@ -156,7 +174,11 @@ class Resolver:
 
     def event(self, expr: syntax.Expr) -> Typed | None:
         """Return a typed event; a condition stands for the moment it becomes true."""
-        if isinstance(expr, syntax.Logic) and expr.op == "or" and any(_is_event(o) for o in expr.operands):
+        if (
+            isinstance(expr, syntax.Logic)
+            and expr.op == "or"
+            and any(_is_event(o) for o in expr.operands)
+        ):
             found = [self.event(o) for o in expr.operands]
             if any(f is None for f in found):
                 return None
@@ -197,9 +219,15 @@ class Resolver:
         if same and wanted.base in (Base.ENTITY, Base.SET) and wanted.kind and node.type.kind:
             same = wanted.kind == node.type.kind
         if wanted.base is Base.POSITION and node.type.base is Base.ENTITY:
-            return self._place(node)
-        if wanted.base is Base.ENTITY and node.type.base is Base.SET and isinstance(node, typed.Nearest):
-            same = not wanted.kind or wanted.kind == node.type.kind  # nearest(1, …) stands for the one
+            return self.place(node)
+        if (
+            wanted.base is Base.ENTITY
+            and node.type.base is Base.SET
+            and isinstance(node, typed.Nearest)
+        ):
+            same = (
+                not wanted.kind or wanted.kind == node.type.kind
+            )  # nearest(1, …) stands for the one
         if wanted.base is Base.TEXT and node.type.base is Base.ENUM:
             same = True
         if not same:
@@ -286,7 +314,9 @@ class Resolver:
 
     def _attribute(self, expr: syntax.Attribute, expected: ValueType | None) -> Typed | None:
         base, words = _flatten(expr)
-        dotted = ".".join([base.name, *(w for w, _ in words)]) if isinstance(base, syntax.Name) else ""
+        dotted = (
+            ".".join([base.name, *(w for w, _ in words)]) if isinstance(base, syntax.Name) else ""
+        )
         if dotted in GLOBALS and isinstance(base, syntax.Name) and base.name not in self.scope:
             return typed.Global(expr.at, GLOBALS[dotted], dotted)
         start = self.value(base)
@@ -311,7 +341,9 @@ class Resolver:
         self, node: Typed, words: list[tuple[str, Span]], at: Span
     ) -> tuple[Typed, list[tuple[str, Span]]] | None:
         kind_name = node.type.kind
-        for length in range(len(words), 0, -1):  # the longest point name wins: `lights.level` before `lights`
+        for length in range(
+            len(words), 0, -1
+        ):  # the longest point name wins: `lights.level` before `lights`
             name = ".".join(w for w, _ in words[:length])
             spec = self.vocabulary.point(kind_name, name)
             if spec is not None:
@@ -374,7 +406,11 @@ class Resolver:
             return None
         if left.type.base is Base.TIME and right.type.base is Base.NUMBER and expr.op in "+-":
             shift = self._in_unit(right, parse_unit("min"))
-            return None if shift is None else typed.Arithmetic(expr.at, TIME, expr.op, left, shift, clock=True)
+            return (
+                None
+                if shift is None
+                else typed.Arithmetic(expr.at, TIME, expr.op, left, shift, clock=True)
+            )
         for side in (left, right):
             if side.type.base is not Base.NUMBER:
                 self._report(say.wrong_type(side.at, "a number", side.type))
@@ -384,23 +420,37 @@ class Resolver:
     def _sum(self, expr: syntax.Binary, left: Typed, right: Typed) -> Typed | None:
         if left.type.unit.dimension != right.type.unit.dimension:
             self._report(
-                say.cannot_add(expr.at, left.type.unit.dimension.title, right.type.unit.dimension.title)
+                say.cannot_add(
+                    expr.at, left.type.unit.dimension.title, right.type.unit.dimension.title
+                )
             )
             return None
         unit = left.type.unit
-        if unit.offset and right.type.unit.offset:  # temperatures: 20 °C + 2 °C is 22 °C, 20 °C - 2 °C a difference
+        if (
+            unit.offset and right.type.unit.offset
+        ):  # temperatures: 20 °C + 2 °C is 22 °C, 20 °C - 2 °C a difference
             result = unit if expr.op == "+" else parse_unit("K")
-            return _folded(typed.Arithmetic(expr.at, ValueType(Base.NUMBER, result), expr.op, left, right))
+            return _folded(
+                typed.Arithmetic(expr.at, ValueType(Base.NUMBER, result), expr.op, left, right)
+            )
         if unit.offset:
             return _folded(typed.Arithmetic(expr.at, left.type, expr.op, left, right))
         fitted = self._in_unit(right, unit)
-        return None if fitted is None else _folded(typed.Arithmetic(expr.at, left.type, expr.op, left, fitted))
+        return (
+            None
+            if fitted is None
+            else _folded(typed.Arithmetic(expr.at, left.type, expr.op, left, fitted))
+        )
 
     def _product(self, expr: syntax.Binary, left: Typed, right: Typed) -> Typed | None:
         a, b = left.type.unit, right.type.unit
         if expr.op == "%":
             fitted = self._in_unit(right, a)
-            return None if fitted is None else _folded(typed.Arithmetic(expr.at, left.type, "%", left, fitted))
+            return (
+                None
+                if fitted is None
+                else _folded(typed.Arithmetic(expr.at, left.type, "%", left, fitted))
+            )
         divide = expr.op == "/"
         dimension = a.dimension / b.dimension if divide else a.dimension * b.dimension
         if not b.symbol:
@@ -447,13 +497,18 @@ class Resolver:
 
     def _both_sides(self, a: syntax.Expr, b: syntax.Expr) -> tuple[Typed | None, Typed | None]:
         """Resolve both, the one that stands for a member of an enumeration last."""
-        if isinstance(a, syntax.Name) and a.name not in self.scope and not self._has_meaning(a.name):
+        if (
+            isinstance(a, syntax.Name)
+            and a.name not in self.scope
+            and not self.has_meaning(a.name)
+        ):
             right = self.value(b)
             return self.value(a, right.type if right else None), right
         left = self.value(a)
         return left, (self.value(b, left.type) if left is not None else None)
 
-    def _has_meaning(self, name: str) -> bool:
+    def has_meaning(self, name: str) -> bool:
+        """Return whether a bare word means something outside the rule's own variables."""
         return (
             name in GLOBALS
             or self.vocabulary.derived_point("", name) is not None
@@ -466,10 +521,16 @@ class Resolver:
             if any(i is None for i in items):
                 return None
             node: Typed = typed.Comparison(
-                at, BOOLEAN, "in", left, replace(right, items=tuple(i[1] for i in items if i is not None))
+                at,
+                BOOLEAN,
+                "in",
+                left,
+                replace(right, items=tuple(i[1] for i in items if i is not None)),
             )
         elif right.type.base is Base.SET:
-            if left.type.base is not Base.ENTITY or (left.type.kind and left.type.kind != right.type.kind):
+            if left.type.base is not Base.ENTITY or (
+                left.type.kind and left.type.kind != right.type.kind
+            ):
                 self._report(say.text_with_unit(at, left.type, right.type))
                 return None
             node = typed.Comparison(at, BOOLEAN, "in", left, right)
@@ -478,7 +539,9 @@ class Resolver:
             return None
         return typed.Not(at, BOOLEAN, node) if op == "not in" else node
 
-    def _comparable(self, at: Span, op: str, left: Typed, right: Typed) -> tuple[Typed, Typed] | None:
+    def _comparable(
+        self, at: Span, op: str, left: Typed, right: Typed
+    ) -> tuple[Typed, Typed] | None:
         a, b = left.type, right.type
         ordered = op not in ("==", "!=")
         if a.base is Base.NUMBER and b.base is Base.NUMBER:
@@ -486,7 +549,12 @@ class Resolver:
         if a.base is Base.TIME and b.base is Base.TIME:
             return left, right
         if ordered:
-            self._report(say.cannot_order(left.at if a.base not in _NUMERIC else right.at, a if a.base not in _NUMERIC else b))
+            self._report(
+                say.cannot_order(
+                    left.at if a.base not in _NUMERIC else right.at,
+                    a if a.base not in _NUMERIC else b,
+                )
+            )
             return None
         if a.base is Base.ENUM or b.base is Base.ENUM:
             return self._same_members(left, right, at)
@@ -541,7 +609,11 @@ class Resolver:
         """`age(x) > 5 min` and its relatives, kept by a timer instead of asked again and again."""
         if isinstance(right, typed.Age):
             left, right, op = right, left, {"<": ">", "<=": ">=", ">": "<", ">=": "<="}.get(op, op)
-        if not isinstance(left, typed.Age) or not isinstance(right, Const) or op not in ("<", "<=", ">", ">="):
+        if (
+            not isinstance(left, typed.Age)
+            or not isinstance(right, Const)
+            or op not in ("<", "<=", ">", ">=")
+        ):
             return None
         limit = self._in_unit(right, SECOND)
         if not isinstance(limit, Const):
@@ -562,7 +634,9 @@ class Resolver:
     def _crosses(self, expr: syntax.Crosses, expected: ValueType | None) -> Typed | None:
         if expr.subject is None or expr.place is None:
             if not self.has_pair:
-                self._report(say.needs_event(expr.at, "`enters` and `leaves` alone speak of a moving pair"))
+                self._report(
+                    say.needs_event(expr.at, "`enters` and `leaves` alone speak of a moving pair")
+                )
                 return None
             return typed.PairEvent(expr.at, BOOLEAN, expr.leaves)
         inside = self._builtin(BUILTINS["inside"], expr.at, (expr.subject, expr.place), ())
@@ -579,7 +653,13 @@ class Resolver:
         return None if time is None else typed.Daily(expr.at, BOOLEAN, time)
 
     def _pattern(
-        self, at: Span, how: str, first: syntax.Expr, second: syntax.Expr | None, seconds: float, count: int = 0
+        self,
+        at: Span,
+        how: str,
+        first: syntax.Expr,
+        second: syntax.Expr | None,
+        seconds: float,
+        count: int = 0,
     ) -> Typed | None:
         a = self.event(first)
         b = self.event(second) if second is not None else None
@@ -636,16 +716,24 @@ class Resolver:
             arguments.append(fitted)
         return typed.Apply(expr.at, function.returns, function, tuple(arguments))
 
-    def _bind(self, name: str, expr: syntax.Call, parameters: list[str]) -> dict[str, syntax.Expr] | None:
+    def _bind(
+        self, name: str, expr: syntax.Call, parameters: list[str]
+    ) -> dict[str, syntax.Expr] | None:
         if len(expr.arguments) > len(parameters):
             self._report(
-                say.wrong_arguments(expr.at, name, ", ".join(parameters) or "nothing", len(expr.arguments))
+                say.wrong_arguments(
+                    expr.at, name, ", ".join(parameters) or "nothing", len(expr.arguments)
+                )
             )
             return None
         bound = dict(zip(parameters, expr.arguments, strict=False))
         for word, value in expr.keywords:
             if word not in parameters or word in bound:
-                self._report(say.unknown_keyword(value.at, name, word, [p for p in parameters if p not in bound]))
+                self._report(
+                    say.unknown_keyword(
+                        value.at, name, word, [p for p in parameters if p not in bound]
+                    )
+                )
                 return None
             bound[word] = value
         return bound
@@ -660,7 +748,11 @@ class Resolver:
         given = [*arguments, *(v for k, v in keywords if k == "within")]
         for word, value in keywords:
             if word != "within" or spec.name != "inside":
-                self._report(say.unknown_keyword(value.at, spec.name, word, ["within"] if spec.name == "inside" else []))
+                self._report(
+                    say.unknown_keyword(
+                        value.at, spec.name, word, ["within"] if spec.name == "inside" else []
+                    )
+                )
                 return None
         most, least = len(spec.arguments), len(spec.arguments) - spec.optional
         if not least <= len(given) <= most:
@@ -682,7 +774,9 @@ class Resolver:
         }[spec.returns]
         return typed.Builtin(at, returns, spec.name, spec.call, tuple(nodes), spec.reads_position)
 
-    def _builtin_argument(self, letter: str, expr: syntax.Expr, before: list[Typed]) -> Typed | None:
+    def _builtin_argument(
+        self, letter: str, expr: syntax.Expr, before: list[Typed]
+    ) -> Typed | None:
         node = self.value(expr)
         if node is None:
             return None
@@ -690,17 +784,25 @@ class Resolver:
             if node.type.base is not Base.NUMBER:
                 self._report(say.wrong_type(expr.at, "a number", node.type))
                 return None
-            return self._in_unit(node, before[0].type.unit) if before and node.type.unit.symbol else node
+            return (
+                self._in_unit(node, before[0].type.unit)
+                if before and node.type.unit.symbol
+                else node
+            )
         if letter == "m":
-            return self._in_unit(node, METRE) if node.type.base is Base.NUMBER else self.fit(node, number("m"))
+            return (
+                self._in_unit(node, METRE)
+                if node.type.base is Base.NUMBER
+                else self.fit(node, number("m"))
+            )
         if letter == "s":
             if node.type.base is not Base.SET:
                 self._report(say.wrong_type(expr.at, "a set", node.type))
                 return None
             return node
-        return self._place(node, entity=letter == "e")
+        return self.place(node, entity=letter == "e")
 
-    def _place(self, node: Typed, *, entity: bool = False) -> Typed | None:
+    def place(self, node: Typed, *, entity: bool = False) -> Typed | None:
         """Return something that is somewhere: an entity with a position, or a position."""
         if node.type.base is Base.SET and isinstance(node, typed.Nearest):
             node = replace(node, type=ValueType(Base.ENTITY, kind=node.type.kind))
@@ -747,14 +849,23 @@ class Resolver:
 
     def _plan_call(self, expr: syntax.Call) -> Typed | None:
         if len(expr.arguments) != 1 or not isinstance(expr.arguments[0], syntax.String):
-            self._report(say.wrong_arguments(expr.at, "plan", 'the name of a plan in quotes: plan("snow")', len(expr.arguments)))
+            self._report(
+                say.wrong_arguments(
+                    expr.at,
+                    "plan",
+                    'the name of a plan in quotes: plan("snow")',
+                    len(expr.arguments),
+                )
+            )
             return None
         name = expr.arguments[0].value
         if f"plan:{name}" not in self.vocabulary.plans:
             known = [p.removeprefix("plan:") for p in self.vocabulary.plans]
             self._report(say.unknown_plan(expr.arguments[0].at, name, known))
             return None
-        return typed.EntityConst(expr.at, ValueType(Base.ENTITY, kind=f"plan:{name}"), f"plan:{name}")
+        return typed.EntityConst(
+            expr.at, ValueType(Base.ENTITY, kind=f"plan:{name}"), f"plan:{name}"
+        )
 
     def _nearest_call(self, expr: syntax.Call) -> Typed | None:
         if self.reactive:
@@ -764,17 +875,24 @@ class Resolver:
         if bound is None:
             return None
         if not {"count", "of", "to"} <= set(bound):
-            self._report(say.wrong_arguments(expr.at, "nearest", "a number, a kind, and to=", len(bound)))
+            self._report(
+                say.wrong_arguments(expr.at, "nearest", "a number, a kind, and to=", len(bound))
+            )
             return None
         count, source = self.value_for(bound["count"], number("")), self.value(bound["of"])
         target = self.value(bound["to"])
         within = self.value_for(bound["within"], number("m")) if "within" in bound else None
-        if count is None or source is None or target is None or ("within" in bound and within is None):
+        if (
+            count is None
+            or source is None
+            or target is None
+            or ("within" in bound and within is None)
+        ):
             return None
         if source.type.base is not Base.SET:
             self._report(say.wrong_type(source.at, "a kind or a set", source.type))
             return None
-        place = self._place(target)
+        place = self.place(target)
         inner = self._inside(source.type.kind)
         where = inner.condition(bound["where"]) if "where" in bound else None
         if place is None or ("where" in bound and where is None):
@@ -805,7 +923,11 @@ class Resolver:
         if len(arguments) >= 2 and name in ("min", "max"):
             return self._least_or_most(name, expr)
         if len(arguments) > 1:
-            self._report(say.wrong_arguments(expr.at, name, "a value and a length of time, or a set", len(arguments)))
+            self._report(
+                say.wrong_arguments(
+                    expr.at, name, "a value and a length of time, or a set", len(arguments)
+                )
+            )
             return None
         if name in ("rate", "changes"):
             self._report(say.needs_duration(expr.at, name))
@@ -821,7 +943,9 @@ class Resolver:
         if any(f is None for f in fitted):
             return None
         call = min if name == "min" else max
-        return typed.Builtin(expr.at, first.type, name, call, tuple(f for f in fitted if f is not None))
+        return typed.Builtin(
+            expr.at, first.type, name, call, tuple(f for f in fitted if f is not None)
+        )
 
     def _window(self, name: str, expr: syntax.Call) -> Typed | None:
         operand = self.value(expr.arguments[0])
@@ -832,7 +956,9 @@ class Resolver:
         if not 0 < seconds <= LONGEST_WINDOW_S:
             self._report(say.window_too_long(expr.arguments[1].at, seconds))
             return None
-        if any(isinstance(n, typed.Var) and n.name in self.step_variables for n in typed.walk(operand)):
+        if any(
+            isinstance(n, typed.Var) and n.name in self.step_variables for n in typed.walk(operand)
+        ):
             self._report(say.window_of_variable(expr.at))
             return None
         type_ = self._window_type(name, operand)
@@ -857,18 +983,23 @@ class Resolver:
             return None
         if name == "rate":
             unit = operand.type.unit
-            per_hour = Unit(f"{unit.symbol or '1'}/h", unit.dimension / SECOND.dimension, unit.scale / 3600.0)
+            per_hour = Unit(
+                f"{unit.symbol or '1'}/h", unit.dimension / SECOND.dimension, unit.scale / 3600.0
+            )
             return ValueType(Base.NUMBER, per_hour)
         if name == "sum":  # the integral over time: W over an hour is Wh
             unit = operand.type.unit
-            return ValueType(Base.NUMBER, Unit(f"{unit.symbol or '1'}·s", unit.dimension * SECOND.dimension, unit.scale))
+            return ValueType(
+                Base.NUMBER,
+                Unit(f"{unit.symbol or '1'}·s", unit.dimension * SECOND.dimension, unit.scale),
+            )
         return operand.type
 
     def _aggregate(self, name: str, expr: syntax.Call) -> Typed | None:
         keywords = dict(expr.keywords)
-        for word, value in expr.keywords:
+        for word, given in expr.keywords:
             if word != "where":
-                self._report(say.unknown_keyword(value.at, name, word, ["where"]))
+                self._report(say.unknown_keyword(given.at, name, word, ["where"]))
                 return None
         split = self._set_and_value(expr.arguments[0])
         if split is None:
@@ -885,7 +1016,13 @@ class Resolver:
         return self._aggregate_node(name, expr.at, source, variable, value, where)
 
     def _aggregate_node(
-        self, name: str, at: Span, source: Typed, variable: str, value: Typed | None, where: Typed | None
+        self,
+        name: str,
+        at: Span,
+        source: Typed,
+        variable: str,
+        value: Typed | None,
+        where: Typed | None,
     ) -> Typed | None:
         if name in ("any", "all"):
             if value is None and where is not None:
@@ -900,9 +1037,13 @@ class Resolver:
         if name == "count":
             if value is not None and value.type.base is Base.BOOLEAN:
                 where = value if where is None else typed.Logic(at, BOOLEAN, "and", (where, value))
-            return typed.Aggregate(at, number(""), name, source, variable, None, where, self.coverage)
+            return typed.Aggregate(
+                at, number(""), name, source, variable, None, where, self.coverage
+            )
         if value is None or value.type.base is not Base.NUMBER:
-            self._report(say.wrong_type(at, "a number of each member", value.type if value else source.type))
+            self._report(
+                say.wrong_type(at, "a number of each member", value.type if value else source.type)
+            )
             return None
         return typed.Aggregate(at, value.type, name, source, variable, value, where, self.coverage)
 
@@ -922,7 +1063,9 @@ class Resolver:
         if node is None:
             return None
         if node.type.base is not Base.SET:
-            self._report(say.wrong_type(expr.at, "a set, or a value and a length of time,", node.type))
+            self._report(
+                say.wrong_type(expr.at, "a set, or a value and a length of time,", node.type)
+            )
             return None
         return node, node.type.kind, words, expr.at
 
@@ -947,7 +1090,9 @@ def _dotted(expr: syntax.Expr) -> str:
 
 
 def _is_event(expr: syntax.Expr) -> bool:
-    return isinstance(expr, (syntax.Becomes, syntax.Changes, syntax.Crosses, syntax.Every, syntax.AtTime))
+    return isinstance(
+        expr, (syntax.Becomes, syntax.Changes, syntax.Crosses, syntax.Every, syntax.AtTime)
+    )
 
 
 def _is_duration(expr: syntax.Expr) -> bool:
@@ -968,7 +1113,11 @@ def _joined(a: Span, b: Span) -> Span:
 def _wraps_midnight(links: list[Typed]) -> bool:
     """`22:00 <= time < 05:00` means the night, not nothing."""
     first, last = links[0], links[-1]
-    if len(links) != 2 or not isinstance(first, typed.Comparison) or not isinstance(last, typed.Comparison):
+    if (
+        len(links) != 2
+        or not isinstance(first, typed.Comparison)
+        or not isinstance(last, typed.Comparison)
+    ):
         return False
     low, high = first.left, last.right
     return (
@@ -1024,7 +1173,11 @@ def calculate(op: str, a: float, b: float) -> float | None:
 
 def _folded(node: Typed) -> Typed:
     """Work out what is known before the engine runs."""
-    if isinstance(node, typed.Arithmetic) and isinstance(node.left, Const) and isinstance(node.right, Const):
+    if (
+        isinstance(node, typed.Arithmetic)
+        and isinstance(node.left, Const)
+        and isinstance(node.right, Const)
+    ):
         value = calculate(node.op, node.left.value, node.right.value)
         if value is not None:
             return Const(node.at, node.type, value)
@@ -1033,7 +1186,9 @@ def _folded(node: Typed) -> Typed:
 
 def _a(wanted: ValueType) -> str:
     if wanted.base is Base.NUMBER:
-        return f"a {wanted.unit.dimension.title}" + (f" ({wanted.unit})" if wanted.unit.symbol else "")
+        return f"a {wanted.unit.dimension.title}" + (
+            f" ({wanted.unit})" if wanted.unit.symbol else ""
+        )
     return str(wanted)
 
 
@@ -1061,4 +1216,14 @@ def _described(node: Typed) -> str:
     return f"{unit.dimension.title} ({unit})" if unit.symbol else unit.dimension.title
 
 
-__all__ = ["GLOBALS", "INCIDENT", "PERCENT", "Resolver", "Vocabulary", "calculate", "compare", "position_point", "pretty"]
+__all__ = [
+    "GLOBALS",
+    "INCIDENT",
+    "PERCENT",
+    "Resolver",
+    "Vocabulary",
+    "calculate",
+    "compare",
+    "position_point",
+    "pretty",
+]

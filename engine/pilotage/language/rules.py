@@ -40,7 +40,9 @@ def load_rules(
     if broken:  # what could not be read is missing here: do not report its absence too
         more = [f for f in more if f.code not in _FOLLOW_UPS]
     order = {name: index for index, name in enumerate(texts)}
-    found = sorted([*findings, *more], key=lambda f: (order.get(f.at.file, 0), f.at.line, f.at.column, f.code))
+    found = sorted(
+        [*findings, *more], key=lambda f: (order.get(f.at.file, 0), f.at.line, f.at.column, f.code)
+    )
     return replace(program, sources=dict(texts)), found
 
 
@@ -70,7 +72,9 @@ def only(program: Program, names: Sequence[str]) -> Program:
     return replace(
         program,
         rules=tuple(r for r in program.rules if r.name in wanted),
-        plans=tuple(p for p in program.plans if p.name in wanted or _is_read(program, p.name, wanted)),
+        plans=tuple(
+            p for p in program.plans if p.name in wanted or _is_read(program, p.name, wanted)
+        ),
         alarms=tuple(a for a in program.alarms if a.name in wanted),
         invariants=tuple(i for i in program.invariants if i.name in wanted),
     )

@@ -693,7 +693,9 @@ class TestStep:
     at: Span
     at_s: float
     set: tuple[Assignment, ...] = ()
-    orders: tuple[tuple[str, Mapping[str, Any], Span], ...] = ()  # ("plan"|"override"|"release"|"alarm"|…, arguments)
+    orders: tuple[
+        tuple[str, Mapping[str, Any], Span], ...
+    ] = ()  # ("plan"|"override"|"release"|"alarm"|…, arguments)
     expect: tuple[ExpectPoint | ExpectRule | ExpectSent | ExpectOther, ...] = ()
 
 

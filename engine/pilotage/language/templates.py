@@ -16,7 +16,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 LONGEST: Final = 4_000
 """Characters of a template, and of what it may give."""
 MOST_NODES: Final = 200
-FILTERS: Final = frozenset({"upper", "lower", "capitalize", "title", "trim", "default", "round", "int", "length", "abs"})
+FILTERS: Final = frozenset(
+    {"upper", "lower", "capitalize", "title", "trim", "default", "round", "int", "length", "abs"}
+)
 _ALLOWED: Final = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Getattr, nodes.Const, nodes.Compare,
     nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.CondExpr, nodes.If, nodes.Filter, nodes.Add, nodes.Sub, nodes.Neg,

@@ -179,7 +179,7 @@ class Apply(Typed):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Builtin(Typed):
-    """A function of the engine over values and positions: `abs`, `distance`, `approaching`…"""
+    """A function of the engine over values and positions: `abs`, `distance`, and so on."""
 
     name: str
     call: Callable[..., Any]

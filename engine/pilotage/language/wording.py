@@ -46,7 +46,9 @@ def _call(name: str, *parts: str) -> str:
 
 def _aggregate(node: typed.Aggregate) -> str:
     what = wording(node.value) if node.value is not None else wording(node.source)
-    return _call(node.function, what, f"where={wording(node.where)}" if node.where is not None else "")
+    return _call(
+        node.function, what, f"where={wording(node.where)}" if node.where is not None else ""
+    )
 
 
 def _pattern(node: typed.Pattern) -> str:
@@ -78,7 +80,9 @@ _WORDINGS: dict[type[Typed], Any] = {
     typed.Global: lambda n: n.key,
     typed.Members: lambda n: f"{wording(n.base)}.{n.relation}",
     typed.AllOf: lambda n: n.kind,
-    typed.Nearest: lambda n: _call("nearest", wording(n.count), wording(n.source), f"to={wording(n.to)}"),
+    typed.Nearest: lambda n: _call(
+        "nearest", wording(n.count), wording(n.source), f"to={wording(n.to)}"
+    ),
     typed.Not: _not,
     typed.Logic: lambda n: f" {n.op} ".join(_inner(o) for o in n.operands),
     typed.Comparison: lambda n: f"{_inner(n.left)} {n.op} {_inner(n.right)}",

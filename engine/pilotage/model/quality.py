@@ -9,7 +9,9 @@ class Quality(Enum):
     """The trust in one value; whatever is neither good nor uncertain counts as unknown in every condition."""
 
     GOOD = "good"
-    UNCERTAIN = "uncertain"  # usable, with a doubt: members of a group differ, an old value replayed
+    UNCERTAIN = (
+        "uncertain"  # usable, with a doubt: members of a group differ, an old value replayed
+    )
     BAD = "bad"  # the device or the door said so: out of range, of the wrong type, sensor fault
     STALE = "stale"  # older than the point's max_age
     MISSING = "missing"  # never reported, or the connection is lost

@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Final
 
 
-
 @dataclass(frozen=True, slots=True)
 class Dimension:
     """A product of base dimensions with whole exponents, in order of name."""
@@ -69,7 +68,18 @@ class UnknownUnitError(ValueError):
 PLAIN: Final = Dimension()
 _BASES = {
     name: Dimension(((name, 1),))
-    for name in ("length", "mass", "time", "current", "temperature", "light", "vehicle", "person", "money", "candela")
+    for name in (
+        "length",
+        "mass",
+        "time",
+        "current",
+        "temperature",
+        "light",
+        "vehicle",
+        "person",
+        "money",
+        "candela",
+    )
 }
 _L, _M, _T = _BASES["length"], _BASES["mass"], _BASES["time"]
 _POWER = _M * _L**2 / _T**3
@@ -220,7 +230,9 @@ def conversion(source: Unit, target: Unit) -> tuple[float, float]:
         ValueError: The two measure different things.
     """
     if source.dimension != target.dimension:
-        raise ValueError(f"a {source.dimension.title} ({source}) is no {target.dimension.title} ({target})")
+        raise ValueError(
+            f"a {source.dimension.title} ({source}) is no {target.dimension.title} ({target})"
+        )
     if source.scale == target.scale and source.offset == target.offset:
         return 1.0, 0.0
     return source.scale / target.scale, (source.offset - target.offset) / target.scale

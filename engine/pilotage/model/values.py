@@ -51,7 +51,11 @@ class ValueType:
         """Return the type as a city engineer reads it: `number in km/h`, `route`, `set of route`."""
         match self.base:
             case Base.NUMBER:
-                return f"{self.unit.dimension.title} ({self.unit})" if self.unit.symbol else "plain number"
+                return (
+                    f"{self.unit.dimension.title} ({self.unit})"
+                    if self.unit.symbol
+                    else "plain number"
+                )
             case Base.ENUM:
                 return "one of " + ", ".join(self.members)
             case Base.ENTITY:
@@ -63,7 +67,7 @@ class ValueType:
             case Base.TIME:
                 return "time of day"
             case _:
-                return self.base.value
+                return str(self.base.value)
 
 
 BOOLEAN: Final = ValueType(Base.BOOLEAN)

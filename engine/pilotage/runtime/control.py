@@ -59,7 +59,12 @@ class RunningService(Protocol):
 
     @property
     def engine(self) -> Any:
-        """The core (`pilotage.core.engine.Engine`): its cells and entities by id, and its views."""
+        """The core (`pilotage.core.engine.Engine`): its cells and entities by id."""
+        ...
+
+    @property
+    def views(self) -> Any:
+        """What is shown of the core (`pilotage.runtime.views.CityViews`)."""
         ...
 
     @property
@@ -441,7 +446,7 @@ class ControlSocket:
 
     def _view(self, what: str, *names: str) -> Any:
         """Ask the core for one of its views."""
-        view = getattr(self._service.engine, _VIEWS[what], None)
+        view = getattr(self._service.views, _VIEWS[what], None)
         if view is None:
             raise ApiError("not-available", f"this engine does not show its {what}")
         try:
@@ -461,7 +466,7 @@ _VIEWS: Final = {
     "explain_point": "explain_point",
     "explain_rule": "explain_rule",
 }
-"""Names of the core's methods behind each question."""
+"""The view behind each question."""
 
 
 def _point(cell: Cell, now: float) -> api.Point:
@@ -500,21 +505,16 @@ def _range(spec: PointSpec) -> str:
 
 def _explanation(found: Any) -> api.Explanation:
     """Return an explanation: its text, and everything in it as plain JSON."""
-    if isinstance(found, str):
-        return api.Explanation(found)
-    text = getattr(found, "text", None)
-    if callable(text):
-        text = text()
     plain = _plain(found)
-    if text is None:
-        text = plain.get("text", "") if isinstance(plain, dict) else ""
-    return api.Explanation(str(text), plain)
+    return api.Explanation(str(plain.get("sentence", "")), plain)
 
 
 def _plain(value: Any) -> Any:
     """Return what the core gives as plain JSON types."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, msgspec.Struct):
+        return msgspec.to_builtins(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):

@@ -5,12 +5,16 @@ The one place of the runtime that knows how language and core are called.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Protocol
 
+from pilotage.core.engine import Engine
+from pilotage.core.schedule import SiteTime
+from pilotage.language.program import Program
+from pilotage.language.rules import load_rules
 from pilotage.model.diagnostics import Finding, RuleError
 from pilotage.model.entities import EntitySpec, Kind, PointSpec
 from pilotage.model.messages import PointHandle
@@ -18,6 +22,7 @@ from pilotage.runtime.config import Settings, check_connections, check_names
 from pilotage.runtime.inventory import read_inventory
 from pilotage.runtime.loop import TickEngine
 from pilotage.runtime.plugins import Catalogue, load_plugins
+from pilotage.runtime.views import CityViews
 
 
 class LiveEngine(TickEngine, Protocol):
@@ -73,6 +78,10 @@ class Workshop(Protocol):
         """Return an engine whose next decision has the number after `number`."""
         ...
 
+    def views(self, engine: LiveEngine) -> Any:
+        """Return what the control socket shows of an engine (`pilotage.runtime.views.CityViews`)."""
+        ...
+
     def adopt(self, engine: LiveEngine, plan: CityPlan, now: float) -> None:
         """Exchange the rules of a running engine between two ticks."""
         ...
@@ -94,7 +103,7 @@ class CityWorkshop:
         )
         sources = dict(inventory.sources)
         if not any(finding.is_error for finding in inventory.findings):
-            program, found, texts = build_program(settings, catalogue, inventory.entities)
+            program, found, texts = build_program(settings, catalogue)
             findings += found
             sources |= texts
         if any(finding.is_error for finding in findings):
@@ -115,6 +124,11 @@ class CityWorkshop:
     def make(self, plan: CityPlan, number: int, now: float) -> LiveEngine:
         """Return an engine of the core."""
         return make_engine(plan, number, now)
+
+    def views(self, engine: LiveEngine) -> CityViews:
+        """Return the views of the core."""
+        assert isinstance(engine, Engine)
+        return CityViews(engine)
 
     def adopt(self, engine: LiveEngine, plan: CityPlan, now: float) -> None:
         """Exchange the rules."""
@@ -169,40 +183,46 @@ class PlannedPoint:
 
 
 def build_program(
-    settings: Settings, catalogue: Catalogue, entities: tuple[EntitySpec, ...]
-) -> tuple[Any, list[Finding], Mapping[str, str]]:
+    settings: Settings, catalogue: Catalogue
+) -> tuple[Program, list[Finding], Mapping[str, str]]:
     """Compile the site's rules and its rule packs.
 
     Returns:
-        The program, what was found that keeps nothing out, and the text of each file by name.
-
-    Raises:
-        RuleError: Rules are wrong.
+        The program (to be used only when no finding is an error), what was found, and the text of each file by name.
     """
-    rules = importlib.import_module("pilotage.language.rules")
-    files = catalogue.rule_files(settings.pack_names(catalogue.packs))
-    program = rules.load_rules(
-        (*settings.rules, *files),
-        catalogue.kinds,
-        catalogue.functions,
-        catalogue.calls,
-        entities=entities,
-    )
-    return program, list(getattr(program, "findings", ())), program.sources
+    files = (*settings.rules, *catalogue.rule_files(settings.pack_names(catalogue.packs)))
+    texts = _texts(files, settings.folder)
+    program, found = load_rules(texts, catalogue.kinds, catalogue.functions, catalogue.calls)
+    return program, found, texts
 
 
-def make_engine(plan: CityPlan, number: int, now: float) -> LiveEngine:
+def make_engine(plan: CityPlan, number: int, now: float) -> Engine:
     """Make the core of a city; its next decision has the number after `number`."""
-    engine = importlib.import_module("pilotage.core.engine")
-    made: LiveEngine = engine.Engine(
-        plan.program, plan.entities, site=plan.settings.site, number=number, now=now
+    site = plan.settings.site
+    here = SiteTime(
+        time_zone=site.time_zone, country=site.country, subdivision=site.subdivision or None
     )
-    return made
+    if site.position is not None:
+        here = replace(here, position=site.position)
+    engine = Engine(plan.program, plan.entities, now, here)
+    engine._number = number  # ids of commands come from it: they must not begin anew
+    return engine
 
 
 def adopt_program(engine: Any, plan: CityPlan, now: float) -> None:
     """Have a running core go on with another program; unchanged rules keep their state."""
     engine.adopt(plan.program, now)
+
+
+def _texts(paths: Iterable[Path], folder: Path) -> dict[str, str]:
+    """Return the text of each rule file, by its name as findings show it; folders with all below them."""
+    texts: dict[str, str] = {}
+    for path in paths:
+        files = [path] if path.is_file() else sorted(path.rglob("*.yaml"))
+        for file in files:
+            name = str(file.relative_to(folder) if file.is_relative_to(folder) else file)
+            texts[name] = file.read_text(encoding="utf-8", errors="surrogateescape")
+    return texts
 
 
 def _digest(texts: Mapping[str, str]) -> str:

@@ -50,7 +50,9 @@ from pilotage.model.values import DURATION, Base, Position, ValueType, as_plain,
 RAMP_REPORTS: Final = 10
 """A device that follows a ramp reports this many times on its way."""
 APART_M: Final = 10_000.0
-_PLACE = re.compile(r"(?P<distance>[\d.]+)\s*(?P<unit>m|km)\s+(?P<side>before|after)\s+(?P<anchor>\S+)$")
+_PLACE = re.compile(
+    r"(?P<distance>[\d.]+)\s*(?P<unit>m|km)\s+(?P<side>before|after)\s+(?P<anchor>\S+)$"
+)
 _NUMBERS = re.compile(r"\[?\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*\]?$")
 
 
@@ -87,9 +89,13 @@ class TestResult:
         return not self.findings
 
 
-def run_tests(program: Program, site: SiteTime | None = None, keyword: str = "") -> list[TestResult]:
+def run_tests(
+    program: Program, site: SiteTime | None = None, keyword: str = ""
+) -> list[TestResult]:
     """Run the tests of a rule set whose name contains a keyword, in order."""
-    return [run_test(program, t, site) for t in program.tests if keyword.lower() in t.name.text.lower()]
+    return [
+        run_test(program, t, site) for t in program.tests if keyword.lower() in t.name.text.lower()
+    ]
 
 
 def run_test(program: Program, test: syntax.RuleTest, site: SiteTime | None = None) -> TestResult:
@@ -105,7 +111,9 @@ def run_test(program: Program, test: syntax.RuleTest, site: SiteTime | None = No
 class Scenario:
     """One test at work."""
 
-    def __init__(self, program: Program, test: syntax.RuleTest, site: SiteTime, result: TestResult) -> None:
+    def __init__(
+        self, program: Program, test: syntax.RuleTest, site: SiteTime, result: TestResult
+    ) -> None:
         self._program = only(program, [w.text for w in test.use])
         self._test = test
         self._site = site
@@ -125,14 +133,20 @@ class Scenario:
         self._sent: list[str] = []
         past = {f"{p.assignment.entity}.{p.assignment.point}": self._past(p) for p in test.past}
         inventory = [self._entity(e) for e in test.world]
-        self.engine = Engine(self._program, inventory, self._start, site, past=past, keeps_fresh=True)
+        self.engine = Engine(
+            self._program, inventory, self._start, site, past=past, keeps_fresh=True
+        )
 
     # ── the world ────────────────────────────────────────────────────────────────────────────
 
     def _kind(self, entity: syntax.WorldEntity) -> Kind:
         kind = self._program.kinds.get(entity.kind.text)
         if kind is None:
-            raise ScenarioError(entity.kind.at, f'no plugin declares the kind "{entity.kind.text}"', "see `pilotage kinds`")
+            raise ScenarioError(
+                entity.kind.at,
+                f'no plugin declares the kind "{entity.kind.text}"',
+                "see `pilotage kinds`",
+            )
         return kind
 
     def _entity(self, entity: syntax.WorldEntity) -> EntitySpec:
@@ -152,7 +166,9 @@ class Scenario:
         place = position_point(kind)
         if place is not None and place.name not in values and self._is_anchor(entity.id.text):
             values[place.name] = self._anchor(entity.id.text, entity.id.at)
-        return EntitySpec(entity.id.text, kind.name, name, {k: as_plain(v) for k, v in values.items()}, relations)
+        return EntitySpec(
+            entity.id.text, kind.name, name, {k: as_plain(v) for k, v in values.items()}, relations
+        )
 
     def _is_anchor(self, id_: str) -> bool:
         texts = [a.text for s in self._test.steps for a in s.set]
@@ -163,13 +179,22 @@ class Scenario:
     def _anchor(self, id_: str, at: Span) -> Position:
         """Return where an entity is that others are before or after; anchors lie far apart, on one line."""
         if id_ not in self._kinds:
-            raise ScenarioError(at, f'there is no "{id_}" in this test\'s world', "add it under `world:`")
+            raise ScenarioError(
+                at, f'there is no "{id_}" in this test\'s world', "add it under `world:`"
+            )
         if id_ not in self._anchors:
             place = position_point(self._kinds[id_])
             for entity in self._test.world:
                 for assignment in entity.values:
-                    own = entity.id.text == id_ and place is not None and assignment.point == place.name
-                    if own and (found := _coordinates(assignment.value, assignment.text)) is not None:
+                    own = (
+                        entity.id.text == id_
+                        and place is not None
+                        and assignment.point == place.name
+                    )
+                    if (
+                        own
+                        and (found := _coordinates(assignment.value, assignment.text)) is not None
+                    ):
                         self._anchors[id_] = found
                         return found
             self._anchors[id_] = moved(self._site.position, 0.0, APART_M * len(self._anchors))
@@ -181,14 +206,18 @@ class Scenario:
             spec = status_point(kind.point(assignment.point.removesuffix(".status")))
         if spec is None:
             raise ScenarioError(
-                assignment.at, f'{kind.name} has no point "{assignment.point}"', f"see `pilotage kinds {kind.name}`"
+                assignment.at,
+                f'{kind.name} has no point "{assignment.point}"',
+                f"see `pilotage kinds {kind.name}`",
             )
         return spec
 
     def _past(self, past: syntax.Past) -> tuple[Any, float]:
         kind = self._kinds.get(past.assignment.entity)
         if kind is None:
-            raise ScenarioError(past.assignment.at, f'there is no "{past.assignment.entity}" in this test\'s world')
+            raise ScenarioError(
+                past.assignment.at, f'there is no "{past.assignment.entity}" in this test\'s world'
+            )
         value = self._value(past.assignment, self._spec(kind, past.assignment))
         return as_plain(value), self._start - past.for_s
 
@@ -219,9 +248,13 @@ class Scenario:
         raise ScenarioError(at, f'"{text}" is no {type_}', "write a value of the point's type")
 
     def _number(self, text: str, type_: ValueType, at: Span) -> float:
-        expr, problem = parse_expression(text, lambda offset, length=1: at)
+        expr, problem = parse_expression(text, lambda offset, length: at)
         findings: list[Finding] = [problem] if problem is not None else []
-        node = Resolver(self._vocabulary, findings).value_for(expr, type_) if expr is not None else None
+        node = (
+            Resolver(self._vocabulary, findings).value_for(expr, type_)
+            if expr is not None
+            else None
+        )
         if not isinstance(node, Const):
             why = findings[0].message if findings else f'"{text}" is no {type_}'
             raise ScenarioError(at, why, findings[0].mend if findings else "")
@@ -235,7 +268,9 @@ class Scenario:
             return moved(anchor, -metres if match["side"] == "before" else metres, 0.0)
         found = _coordinates(value, text)
         if found is None:
-            raise ScenarioError(at, f'"{text}" is no place', "write `140 m before J-12`, or [latitude, longitude]")
+            raise ScenarioError(
+                at, f'"{text}" is no place', "write `140 m before J-12`, or [latitude, longitude]"
+            )
         return found
 
     # ── running ──────────────────────────────────────────────────────────────────────────────
@@ -280,7 +315,9 @@ class Scenario:
     def _reading(self, assignment: syntax.Assignment) -> Reading:
         kind = self._kinds.get(assignment.entity)
         if kind is None:
-            raise ScenarioError(assignment.at, f'there is no "{assignment.entity}" in this test\'s world')
+            raise ScenarioError(
+                assignment.at, f'there is no "{assignment.entity}" in this test\'s world'
+            )
         spec = self._spec(kind, assignment)
         value = self._value(assignment, spec)
         cell = self.engine.cells[f"{assignment.entity}.{spec.name}"]
@@ -302,7 +339,14 @@ class Scenario:
             case "plan":
                 plan_name = str(arguments.get("plan", arguments.get("name", "")))
                 level = arguments.get("level")
-                return PlanOrder(plan_name, level, person, reason, str(arguments.get("role", "")), arguments.get("parameters"))
+                return PlanOrder(
+                    plan_name,
+                    level,
+                    person,
+                    reason,
+                    str(arguments.get("role", "")),
+                    arguments.get("parameters"),
+                )
             case "override":
                 point = str(arguments["point"])
                 cell = self.engine.cells.get(point)
@@ -314,15 +358,25 @@ class Scenario:
             case "alarm":
                 alarm = str(arguments.get("alarm", arguments.get("name", "")))
                 action = str(arguments.get("action", "acknowledge"))
-                return AlarmOrder(alarm, action, person, until, reason, str(arguments.get("role", "")))
+                return AlarmOrder(
+                    alarm, action, person, until, reason, str(arguments.get("role", ""))
+                )
             case "answer":
                 yes = bool(arguments.get("yes", True))
-                return PlanAnswer(str(arguments["plan"]), str(arguments.get("question", "confirm")), yes, person)
+                return PlanAnswer(
+                    str(arguments["plan"]), str(arguments.get("question", "confirm")), yes, person
+                )
             case "acknowledge":
                 waiting = self.engine.stories.unacknowledged
-                return NoticeAcknowledged(str(arguments.get("notice", waiting[-1] if waiting else "")), person)
+                return NoticeAcknowledged(
+                    str(arguments.get("notice", waiting[-1] if waiting else "")), person
+                )
             case "close_incident":
-                return IncidentOrder(str(arguments.get("incident", arguments.get("name", "incident-1"))), "close", person)
+                return IncidentOrder(
+                    str(arguments.get("incident", arguments.get("name", "incident-1"))),
+                    "close",
+                    person,
+                )
             case _:
                 raise ScenarioError(
                     at,
@@ -342,7 +396,11 @@ class Scenario:
             manner = self._manner(order)
             if manner == "ignore":
                 continue
-            delay = self._seconds(manner.removeprefix("slow:").strip(), self._test.name.at) if manner.startswith("slow") else 0.0
+            delay = (
+                self._seconds(manner.removeprefix("slow:").strip(), self._test.name.at)
+                if manner.startswith("slow")
+                else 0.0
+            )
             self._answer(order, decision.now + delay, lies=manner == "lie")
 
     def _manner(self, order: Any) -> str:
@@ -358,8 +416,14 @@ class Scenario:
         elif isinstance(order, Request):
             cell = self.engine.cells.get(f"{order.point}.status")
             if cell is not None and not lies:
-                wishes = ("completed",) if order.action == "cancel" else ("activated", "queued", "received")
-                answer = next((w for w in wishes if w in cell.spec.type.members), cell.spec.type.members[0])
+                wishes = (
+                    ("completed",)
+                    if order.action == "cancel"
+                    else ("activated", "queued", "received")
+                )
+                answer = next(
+                    (w for w in wishes if w in cell.spec.type.members), cell.spec.type.members[0]
+                )
                 self._later(when, self._report(cell, answer))
         elif isinstance(order, CallOut):
             spec = self._program.calls[order.name]
@@ -374,12 +438,17 @@ class Scenario:
         if lies:
             self._later(when, self._report(cell, before))
             return
-        self._pending = [p for p in self._pending if not (isinstance(p[2], Reading) and p[2].point is cell)]
+        self._pending = [
+            p for p in self._pending if not (isinstance(p[2], Reading) and p[2].point is cell)
+        ]
         heapq.heapify(self._pending)
         if order.ramp_s and isinstance(target, float) and isinstance(before, float):
             for part in range(1, RAMP_REPORTS):
                 share = part / RAMP_REPORTS
-                self._later(when + order.ramp_s * share, self._report(cell, before + (target - before) * share))
+                self._later(
+                    when + order.ramp_s * share,
+                    self._report(cell, before + (target - before) * share),
+                )
         self._later(when + order.ramp_s, self._report(cell, target))
 
     # ── expectations ─────────────────────────────────────────────────────────────────────────
@@ -397,7 +466,14 @@ class Scenario:
     def _missed(self, at: Span, what: str, wanted: str, got: str, mend: str = "") -> None:
         moment = self.engine.now - self._start
         self._result.findings.append(
-            Finding("T701", Severity.ERROR, at, f"{what} is {got} at {moment:g} s, not {wanted}", "", mend)
+            Finding(
+                "T701",
+                Severity.ERROR,
+                at,
+                f"{what} is {got} at {moment:g} s, not {wanted}",
+                "",
+                mend,
+            )
         )
 
     def _check_point(self, e: syntax.ExpectPoint) -> None:
@@ -414,9 +490,16 @@ class Scenario:
             self._compare(e.wanted, f"wanted {id_}", got, cell, explained.sentence)
         if e.reported is not None:
             self._compare(e.reported, f"reported {id_}", cell.value, cell)
-        if e.by is not None and e.by.text != explained.by and not explained.by.startswith(f"{e.by.text} "):
+        if (
+            e.by is not None
+            and e.by.text != explained.by
+            and not explained.by.startswith(f"{e.by.text} ")
+        ):
             self._missed(e.by.at, f"{id_} by", e.by.text, explained.by, explained.sentence)
-        if e.priority is not None and e.priority.text not in (explained.level_word, str(explained.level)):
+        if e.priority is not None and e.priority.text not in (
+            explained.level_word,
+            str(explained.level),
+        ):
             self._missed(e.priority.at, f"priority of {id_}", e.priority.text, explained.level_word)
 
     def _compare(self, word: syntax.Word, what: str, got: Any, cell: Cell, mend: str = "") -> None:
@@ -428,7 +511,11 @@ class Scenario:
         else:
             wanted = self._parse(_scalar(word.text), word.text, type_, word.at)
             tolerance = max(cell.spec.tolerance, 1e-6)
-            same = abs(got - wanted) <= tolerance if isinstance(wanted, float) and isinstance(got, float) else got == wanted
+            same = (
+                abs(got - wanted) <= tolerance
+                if isinstance(wanted, float) and isinstance(got, float)
+                else got == wanted
+            )
         if not same:
             shown = "nothing" if got is None else format_value(as_plain(got), type_)
             self._missed(word.at, what, word.text, shown, mend)
@@ -437,11 +524,19 @@ class Scenario:
         label = ", ".join(w.text for w in e.instance)
         states = self._states(e.rule.text, label)
         if states is None:
-            raise ScenarioError(e.rule.at, f'"{e.rule.text}" is no rule under test', "add it under `use:`")
+            raise ScenarioError(
+                e.rule.at, f'"{e.rule.text}" is no rule under test', "add it under `use:`"
+            )
         if not states or any(s != e.state.text for s in states):
             explained = self.engine.explainer.rule(e.rule.text, label)
             mend = explained.sentence if explained is not None else ""
-            self._missed(e.state.at, f"{e.rule.text}[{label}]" if label else e.rule.text, e.state.text, " and ".join(states) or "absent", mend)
+            self._missed(
+                e.state.at,
+                f"{e.rule.text}[{label}]" if label else e.rule.text,
+                e.state.text,
+                " and ".join(states) or "absent",
+                mend,
+            )
 
     def _states(self, rule: str, label: str) -> list[str] | None:
         engine = self.engine
@@ -459,7 +554,9 @@ class Scenario:
     def _check_sent(self, e: syntax.ExpectSent) -> None:
         wanted, got = sorted(w.text for w in e.lines), sorted(self._sent)
         if wanted != got:
-            self._missed(e.at, "what was sent", ", ".join(wanted) or "nothing", ", ".join(got) or "nothing")
+            self._missed(
+                e.at, "what was sent", ", ".join(wanted) or "nothing", ", ".join(got) or "nothing"
+            )
 
     def _check_other(self, e: syntax.ExpectOther) -> None:
         label = ", ".join(w.text for w in e.instance)
@@ -467,17 +564,31 @@ class Scenario:
         name = e.name.text
         if e.subject == "alarm":
             alarm = engine.alarms.all.get(f"{name}[{label}]" if label else name)
-            matching = [alarm] if alarm is not None else [a for a in engine.alarms.all.values() if a.name == name and not label]
+            matching = (
+                [alarm]
+                if alarm is not None
+                else [a for a in engine.alarms.all.values() if a.name == name and not label]
+            )
             got = " and ".join(a.state for a in matching) or "normal"
-            same = all(a.state == e.state.text for a in matching) if matching else e.state.text == "normal"
+            same = (
+                all(a.state == e.state.text for a in matching)
+                if matching
+                else e.state.text == "normal"
+            )
         elif e.subject == "plan":
             plan = engine.plans.all.get(name)
             if plan is None:
-                raise ScenarioError(e.name.at, f'"{name}" is no plan under test', "add it under `use:`")
+                raise ScenarioError(
+                    e.name.at, f'"{name}" is no plan under test', "add it under `use:`"
+                )
             got = str(plan.level)
             same = e.state.text in (got, plan.entity.read("level_name"))
         elif e.subject == "incident":
-            states = ["closed" if i.read("closed") else "open" for i in engine.graph.entities_of("incident") if i.read("type") == name]
+            states = [
+                "closed" if i.read("closed") else "open"
+                for i in engine.graph.entities_of("incident")
+                if i.read("type") == name
+            ]
             got = " and ".join(states) or "none"
             same = e.state.text in states or (e.state.text == "none" and not states)
         else:
@@ -500,7 +611,11 @@ class Scenario:
         for cell in self.engine.cells.values():
             array = cell.array
             for demand in array.demands.values() if array is not None else ():
-                (self._result.won if array is not None and demand is array.winner else self._result.lost).add(demand.by)
+                (
+                    self._result.won
+                    if array is not None and demand is array.winner
+                    else self._result.lost
+                ).add(demand.by)
 
     def _note_instance(self, instance: HoldInstance) -> None:
         word = {True: "true", False: "false", None: "unknown"}.get(instance.watch.value, "")
@@ -534,13 +649,12 @@ def _coordinates(value: Any, text: str) -> Position | None:
 
 def _sent_lines(order: Any, engine: Engine) -> list[str]:
     if isinstance(order, Command):
-        return [f"set {order.point} to {format_value(order.value, engine.cells[order.point].spec.type)}"]
+        return [
+            f"set {order.point} to {format_value(order.value, engine.cells[order.point].spec.type)}"
+        ]
     if isinstance(order, Request):
         return [f"{order.action} {order.point} for {order.entity}"]
     if isinstance(order, CallOut):
         return [f"call {order.name}"]
     assert isinstance(order, Notice)
     return [f"notify {to}" for to in order.to]
-
-
-

@@ -23,6 +23,7 @@ from pilotage.model.messages import (
     Override,
     PlanOrder,
     Reading,
+    Reconnected,
 )
 from pilotage.model.values import enum, number, reference
 from pilotage.runtime.config import Settings, load_settings
@@ -58,6 +59,7 @@ class EchoEngine:
         self.batches: list[list[Input]] = []
         self.times: list[float] = []
         self.due: float | None = None
+        self.told_again: list[tuple[str, ...]] = []
         self.fails_on: object = None
         for index in range(1, streets + 1):
             street = self.entities[f"street-{index}"] = Entity(f"street-{index}", "street")
@@ -95,6 +97,8 @@ class EchoEngine:
                 return [OrderRefused(f"override {item.point}", item.person, "nobody may not")]
             taken = OrderTaken(f"override {item.point}", item.person, f"set to {item.value}")
             return [taken, self._command(item.point, item.value, now)]
+        if isinstance(item, Reconnected):
+            self.told_again.append(item.points)
         if isinstance(item, PlanOrder):
             return [OrderTaken(f"plan {item.plan}", item.person, f"level {item.level}")]
         return []
@@ -127,7 +131,7 @@ class EchoEngine:
         return {"rule": self.rule_views()[0], "instances": [{"id": "street-1", "state": "idle"}]}
 
     def explain_point(self, point: str) -> dict[str, Any]:
-        return {"text": f"{point} is at 30 % by echo", "winner": "echo"}
+        return {"sentence": f"{point} is at 30 % by echo", "winner": "echo"}
 
 
 class SteppedClock:
@@ -250,6 +254,9 @@ class EchoWorkshop:
 
     def make(self, plan: CityPlan, number: int, now: float) -> EchoEngine:
         return EchoEngine(number=number)
+
+    def views(self, engine: Any) -> Any:
+        return engine
 
     def adopt(self, engine: Any, plan: CityPlan, now: float) -> None:
         self.adopted.append(plan.digest)

@@ -18,6 +18,7 @@ from pilotage.model.messages import (
     PlanAnswer,
     PlanOrder,
     Reading,
+    Reconnected,
     ReleaseOverride,
 )
 from pilotage.model.quality import Quality
@@ -31,6 +32,7 @@ class TestRoundTrip:
         [
             CommandResult("7.1", Outcome.UNKNOWN, "time-out"),
             CallResult("8.2", "accepted"),
+            Reconnected(("street-1.level", "street-2.level")),
             Override("street-1.level", 30.0, "m.garcia", "works", 1_800_000_000.5),
             Override("van-1.place", Position(47.3, 5.0), "m.garcia", "works", 1_800_000_000.5),
             ReleaseOverride("street-1.level", "m.garcia"),

@@ -52,6 +52,12 @@ class TestStart:
             lambda: any(getattr(i, "command", "") == command.id for b in engine.batches for i in b)
         )
 
+    async def test_told_again(self, service: Service, eventually: Eventually) -> None:
+        """When a connection comes up, the engine is asked to tell its points again what is wanted."""
+        engine: Any = service.engine
+        await eventually(lambda: engine.told_again)
+        assert engine.told_again == [("street-1.level", "street-2.level", "street-3.level")]
+
     async def test_without_connections(self, config: Path, workshop: Any) -> None:
         """An engine without any connection is in service."""
         config.write_text("site: {name: Quiet, position: [47.32, 5.04]}\n")

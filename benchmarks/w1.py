@@ -1,0 +1,360 @@
+"""W1: the core in one process, beside the same rules written by hand as ifs on dicts (the floor).
+
+500 street segments, 113 junctions, 180 buses, 113 watched buildings with 226 cameras, and fillers: rules that nobody's update
+concerns, but for one in twenty. The engine does on the way what the floor leaves out: quality and age, three-valued
+logic, priority arrays, decisions.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pilotage.core.engine import Engine
+from pilotage.language.rules import load_or_refuse
+from pilotage.model.entities import Access, Combine, EntitySpec, Kind, PointSpec
+from pilotage.model.messages import Command, Reading, Request
+from pilotage.model.quality import Quality
+from pilotage.model.values import BOOLEAN, enum, number, reference
+
+SEGMENTS, JUNCTIONS, BUSES, BUILDINGS = 500, 113, 180, 113
+START = 1_768_514_400.0  # a January night in Dijon
+BATCH = 64
+"""Readings in one tick: about what one read of a busy socket gives."""
+
+BASE_RULES = """
+rules:
+  dim:
+    title: Dim
+    owner: bench
+    for_each: {segment: {kind: segment}}
+    while: is_night and segment.flow < 60 veh/h
+    hold:
+      - {set: segment.level, to: 30 %, priority: saving}
+  green:
+    title: Green
+    owner: bench
+    for_each: {bus: {kind: bus}}
+    while: bus.delay >= 120 s and bus.next_junction.held_by == "nobody"
+    hold:
+      - {request: bus.next_junction.priority, for: bus, priority: service}
+  watch:
+    title: Watch
+    owner: bench
+    for_each: {building: {kind: building}}
+    while: building.alarm
+    hold:
+      - {each: {camera: building.cameras}, set: camera.recording, to: true, priority: security}
+"""
+FILLER = """
+  filler-{n}:
+    title: Filler
+    owner: bench
+    for_each: {{meter: {{kind: meter, where: meter.id == "m-{n}"}}}}
+    while: meter.power > {limit} kW and meter.power < 5000 kW
+    hold:
+      - {{set: meter.limit, to: true, priority: protect}}
+    if_unknown: release
+"""
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "segment",
+            "Segment",
+            (
+                PointSpec("flow", number("veh/h"), max_age_s=300.0, low=0.0, high=10_000.0),
+                PointSpec("level", number("%"), Access.COMMANDABLE, default=100.0),
+            ),
+        ),
+        Kind(
+            "junction",
+            "Junction",
+            (
+                PointSpec("held_by", enum("nobody", "emergency")),
+                PointSpec(
+                    "priority", reference(""), Access.BOTH, combine=Combine.FIRST, statuses=("queued",)
+                ),
+            ),
+        ),
+        Kind(
+            "bus",
+            "Bus",
+            (
+                PointSpec("delay", number("s"), max_age_s=120.0),
+                PointSpec("next_junction", reference("junction")),
+            ),
+        ),
+        Kind("camera", "Camera", (PointSpec("recording", BOOLEAN, Access.COMMANDABLE, default=False),)),
+        Kind("building", "Building", (PointSpec("alarm", BOOLEAN),), {"cameras": "camera"}),
+        Kind(
+            "meter",
+            "Meter",
+            (
+                PointSpec("power", number("kW"), max_age_s=900.0),
+                PointSpec("limit", BOOLEAN, Access.COMMANDABLE, default=False),
+            ),
+        ),
+    )
+}
+
+
+def inventory(fillers: int) -> list[EntitySpec]:
+    """Return the city of W1, everything known and calm."""
+    specs = [EntitySpec(f"s-{i}", "segment", values={"flow": 200.0}) for i in range(SEGMENTS)]
+    specs += [EntitySpec(f"j-{i}", "junction", values={"held_by": "nobody"}) for i in range(JUNCTIONS)]
+    specs += [
+        EntitySpec(f"b-{i}", "bus", values={"delay": 0.0, "next_junction": f"j-{i % JUNCTIONS}"})
+        for i in range(BUSES)
+    ]
+    specs += [EntitySpec(f"c-{i}", "camera") for i in range(2 * BUILDINGS)]
+    specs += [
+        EntitySpec(f"h-{i}", "building", values={"alarm": False}, relations={"cameras": (f"c-{2 * i}", f"c-{2 * i + 1}")})
+        for i in range(BUILDINGS)
+    ]
+    return specs + [EntitySpec(f"m-{i}", "meter", values={"power": 10.0}) for i in range(fillers)]
+
+
+def updates(count: int, fillers: int, seed: int = 1) -> list[tuple[str, Any]]:
+    """Return updates in random order: 60 % flow, 30 % bus, 5 % alarm, 5 % filler; values walk, as a street's do."""
+    chance = random.Random(seed)
+    flows = [200.0] * SEGMENTS
+    delays = [0.0] * BUSES
+    alarms = [False] * BUILDINGS
+    powers = [10.0] * fillers
+    found: list[tuple[str, Any]] = []
+    for _ in range(count):
+        dice = chance.random()
+        if dice < 0.60:
+            i = chance.randrange(SEGMENTS)
+            flows[i] = min(600.0, max(0.0, flows[i] + chance.gauss(0.0, 30.0)))
+            found.append((f"s-{i}.flow", round(flows[i], 1)))
+        elif dice < 0.90:
+            i = chance.randrange(BUSES)
+            if chance.random() < 0.1:
+                found.append((f"b-{i}.next_junction", f"j-{chance.randrange(JUNCTIONS)}"))
+            else:
+                delays[i] = min(600.0, max(-120.0, delays[i] + chance.gauss(0.0, 15.0)))
+                found.append((f"b-{i}.delay", round(delays[i], 1)))
+        elif dice < 0.95:
+            i = chance.randrange(BUILDINGS)
+            alarms[i] = not alarms[i] if chance.random() < 0.2 else alarms[i]
+            found.append((f"h-{i}.alarm", alarms[i]))
+        else:
+            i = chance.randrange(fillers)
+            powers[i] += chance.gauss(0.0, 5.0)
+            found.append((f"m-{i}.power", round(powers[i], 1)))
+    return found
+
+
+# ── the floor ────────────────────────────────────────────────────────────────────────────────
+
+
+class Floor:
+    """The same rules by hand: what an expert would write who needs nothing but speed."""
+
+    def __init__(self, fillers: int) -> None:
+        self.actions = 0
+        self.flow = {f"s-{i}.flow": [200.0, False] for i in range(SEGMENTS)}
+        self.held = {f"j-{i}": "nobody" for i in range(JUNCTIONS)}
+        self.bus = {f"b-{i}": [0.0, f"j-{i % JUNCTIONS}", False] for i in range(BUSES)}
+        self.alarm = {f"h-{i}.alarm": [False, 2] for i in range(BUILDINGS)}
+        self.power = {f"m-{i}.power": [10.0, False, 100.0 + i % 50] for i in range(fillers)}
+        self.table: dict[str, Callable[[Any], None]] = {}
+        for key, row in self.flow.items():
+            self.table[key] = self._flow(row)
+        for name, bus in self.bus.items():
+            self.table[f"{name}.delay"] = self._bus(bus, 0)
+            self.table[f"{name}.next_junction"] = self._bus(bus, 1)
+        for key, alarm in self.alarm.items():
+            self.table[key] = self._alarm(alarm)
+        for key, power in self.power.items():
+            self.table[key] = self._power(power)
+
+    def _flow(self, row: list[Any]) -> Callable[[Any], None]:
+        def update(value: Any) -> None:
+            row[0] = value
+            dim = value < 60.0
+            if dim is not row[1]:
+                row[1] = dim
+                self.actions += 1
+
+        return update
+
+    def _bus(self, row: list[Any], place: int) -> Callable[[Any], None]:
+        held = self.held
+
+        def update(value: Any) -> None:
+            row[place] = value
+            late = row[0] >= 120.0 and held[row[1]] == "nobody"
+            if late is not row[2]:
+                row[2] = late
+                self.actions += 1
+
+        return update
+
+    def _alarm(self, row: list[Any]) -> Callable[[Any], None]:
+        def update(value: Any) -> None:
+            if value is not row[0]:
+                row[0] = value
+                self.actions += row[1]
+
+        return update
+
+    def _power(self, row: list[Any]) -> Callable[[Any], None]:
+        def update(value: Any) -> None:
+            row[0] = value
+            high = row[2] < value < 5000.0
+            if high is not row[1]:
+                row[1] = high
+                self.actions += 1
+
+        return update
+
+    def run(self, found: list[tuple[str, Any]]) -> float:
+        """Return CPU seconds for all updates."""
+        table = self.table
+        begin = time.process_time()
+        for key, value in found:
+            table[key](value)
+        return time.process_time() - begin
+
+
+# ── ours ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(slots=True)
+class Figures:
+    """What one run gave; times in seconds."""
+
+    fillers: int
+    floor_per_s: float
+    ours_per_s: float
+    load_s: float
+    memory_mb: float
+    floor_actions: int
+    transitions: int
+    commands: int
+    update_us: list[float] = field(default_factory=list)
+    action_us: list[float] = field(default_factory=list)
+
+    @property
+    def ratio(self) -> float:
+        """Ours as a share of the floor."""
+        return self.ours_per_s / self.floor_per_s
+
+
+def rules(fillers: int) -> dict[str, str]:
+    """Return the rule files."""
+    texts = {"base.yaml": BASE_RULES}
+    for start in range(0, fillers, 2000):
+        part = "".join(FILLER.format(n=n, limit=100 + n % 50) for n in range(start, min(start + 2000, fillers)))
+        texts[f"filler-{start}.yaml"] = "rules:" + part
+    return texts
+
+
+def build(fillers: int) -> tuple[Engine, float]:
+    """Return the engine, and the CPU seconds it took to load the rules and start."""
+    begin = time.process_time()
+    gc.disable()
+    program = load_or_refuse(rules(fillers), KINDS)
+    engine = Engine(program, inventory(fillers), START)
+    engine.tick(START)
+    gc.enable()
+    gc.collect()
+    gc.freeze()
+    return engine, time.process_time() - begin
+
+
+def readings(engine: Engine, found: list[tuple[str, Any]], step_s: float) -> list[Reading]:
+    """Return the updates as the adapters' bindings resolve them: straight to their cells."""
+    cells, entities = engine.cells, engine.entities
+    return [
+        Reading(
+            cells[key],
+            entities[value] if key.endswith("next_junction") else value,
+            Quality.GOOD,
+            START + (i // BATCH) * step_s,
+        )
+        for i, (key, value) in enumerate(found)
+    ]
+
+
+def run_ours(engine: Engine, resolved: list[Reading], step_s: float) -> tuple[float, int, int]:
+    """Return CPU seconds, transitions of rules, and orders sent."""
+    transitions = commands = 0
+    decisions = []
+    begin = time.process_time()
+    now = START
+    for start in range(0, len(resolved), BATCH):
+        decision = engine.tick(now, resolved[start : start + BATCH])
+        if decision is not None:
+            decisions.append(decision)
+        now += step_s
+    spent = time.process_time() - begin
+    for decision in decisions:
+        for event in decision.events:
+            transitions += type(event).__name__ == "RuleChanged"
+            commands += isinstance(event, (Command, Request))
+    return spent, transitions, commands
+
+
+def latencies(engine: Engine, resolved: list[Reading]) -> tuple[list[float], list[float]]:
+    """Return microseconds per update that decides nothing, and per update that does, one per tick."""
+    calm: list[float] = []
+    acting: list[float] = []
+    now = engine.now + 1.0
+    for reading in resolved:
+        begin = time.perf_counter()
+        decision = engine.tick(now, (reading._replace(source_time=now),))
+        spent = (time.perf_counter() - begin) * 1e6
+        (calm if decision is None else acting).append(spent)
+    return calm, acting
+
+
+def measure(fillers: int, count: int = 100_000, repeats: int = 3) -> Figures:
+    """Return the figures of one size: medians of several runs, floor and ours in turn."""
+    found = updates(count, fillers)
+    step_s = 100.0 / (count / BATCH)
+    floor_s: list[float] = []
+    ours_s: list[float] = []
+    loads: list[float] = []
+    transitions = commands = actions = 0
+    calm: list[float] = []
+    acting: list[float] = []
+    for _ in range(repeats):
+        floor = Floor(fillers)
+        floor_s.append(floor.run(found))
+        actions = floor.actions
+        engine, load_s = build(fillers)
+        loads.append(load_s)
+        resolved = readings(engine, found, step_s)
+        spent, transitions, commands = run_ours(engine, resolved, step_s)
+        ours_s.append(spent)
+        calm, acting = latencies(engine, resolved[:20_000])
+        gc.unfreeze()
+        del engine, resolved
+        gc.collect()
+    return Figures(
+        fillers,
+        count / statistics.median(floor_s),
+        count / statistics.median(ours_s),
+        statistics.median(loads),
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        actions,
+        transitions,
+        commands,
+        calm,
+        acting,
+    )
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Return a percentile, or 0 of nothing."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else 0.0

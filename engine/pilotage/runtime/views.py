@@ -1,0 +1,142 @@
+"""What the control socket shows of the core: its live state as the answers of `pilotage.api`; changes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from pilotage import api
+from pilotage.core.arbiter import PriorityArray
+from pilotage.core.engine import Engine
+from pilotage.core.explain import level_word
+from pilotage.language.program import RuleProgram
+from pilotage.model.values import as_plain
+
+
+class CityViews:
+    """Reads a running engine; call it between two ticks only."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def point_view(self, point: str) -> dict[str, Any]:
+        """Return what is wanted of a point, by whom, and all demands on it."""
+        array = self._engine.cells[point].array
+        if array is None:
+            return {}
+        return {
+            "wanted": as_plain(array.wanted) if array.is_decided else None,
+            "winner": _winner(array) if array.is_decided else "",
+            "demands": [
+                api.Demand(
+                    owner=demand.by,
+                    level=demand.level,
+                    value=as_plain(demand.value),
+                    reason=demand.reason,
+                    since=demand.since,
+                    until=demand.until,
+                )
+                for demand in array.in_order()
+            ],
+        }
+
+    def rule_views(self) -> list[api.Rule]:
+        """Return all rules of the program, in its order."""
+        return [self._rule(rule) for rule in self._engine.program.rules]
+
+    def rule_view(self, name: str) -> api.RuleDetail:
+        """Return a rule with its instances.
+
+        Raises:
+            LookupError: There is no such rule.
+        """
+        rule = next((r for r in self._engine.program.rules if r.name == name), None)
+        if rule is None:
+            raise LookupError(
+                f'there is no rule "{name}"; `pilotage status` and `pilotage check` know them'
+            )
+        return api.RuleDetail(self._rule(rule), self._instances(rule))
+
+    def plan_views(self) -> list[api.Plan]:
+        """Return all plans in order of name."""
+        return [self._plan(plan) for _, plan in sorted(self._engine.plans.all.items())]
+
+    def alarm_views(self) -> list[api.Alarm]:
+        """Return all alarms that have been made, in order of id."""
+        return [
+            api.Alarm(
+                id=alarm.id,
+                title=alarm.name,
+                severity=alarm.severity,
+                state=alarm.state,
+                since=alarm.since if alarm.raised_at is None else alarm.raised_at,
+                until=alarm.until,
+                text=alarm.text,
+            )
+            for _, alarm in sorted(self._engine.alarms.all.items())
+        ]
+
+    def explain_point(self, point: str) -> Any:
+        """Return who decides a point and why, with the sentence under `text`."""
+        found = self._engine.explainer.point(point)
+        if found is None:
+            raise LookupError(f'there is no point "{point}"')
+        return found
+
+    def explain_rule(self, rule: str, instance: str) -> Any:
+        """Return why an instance of a rule is in its state.
+
+        Raises:
+            LookupError: There is no such rule, or no such instance of it.
+        """
+        found = self._engine.explainer.rule(rule, instance)
+        if found is None:
+            known = ", ".join(i.id for i in self.rule_view(rule).instances[:5])
+            hint = f"; there are {known} …" if known else ""
+            raise LookupError(f'the rule "{rule}" has no instance "{instance}"{hint}')
+        return found
+
+    def _rule(self, rule: RuleProgram) -> api.Rule:
+        instances = self._instances(rule)
+        return api.Rule(
+            name=rule.name,
+            title=rule.title,
+            owner=rule.decl.owner.text if rule.decl.owner else "",
+            file=str(rule.decl.name.at),
+            enabled=rule.decl.enabled and rule.name not in self._engine._off,
+            mode="shadow" if rule.decl.shadow else "live",
+            instances=len(instances),
+            states=dict(Counter(instance.state for instance in instances)),
+        )
+
+    def _instances(self, rule: RuleProgram) -> list[api.Instance]:
+        if rule.when is not None:
+            runs = self._engine.stories.runs(rule.name)
+            return [api.Instance(id=run.instance, state="running") for run in runs]
+        room = self._engine.shadow if rule.decl.shadow else self._engine.evaluator
+        return [
+            api.Instance(id=found.label, state=found.state, since=found.since)
+            for found in room.instances(rule.name)
+        ]
+
+    def _plan(self, plan: Any) -> api.Plan:
+        cells, decl = plan.entity.cells, plan.program.decl
+        return api.Plan(
+            name=plan.program.name,
+            title=decl.title.in_language("en") if decl.title else plan.program.name,
+            level=plan.level,
+            level_name=cells["level_name"].value or "",
+            levels=[level.name for level in plan.program.levels],
+            by="a person" if plan.manual is not None else "its conditions" if plan.level else "",
+            reason=cells["reason"].value or "",
+            since=plan.since,
+            until=plan.manual_until,
+            asks=[f"confirm level {plan.proposed}"] if plan.proposed is not None else [],
+        )
+
+
+def _winner(array: PriorityArray) -> str:
+    """Return who decides: the demand's name, or the level that stands above all demands."""
+    if array.winner is not None and array.winner.level == array.level:
+        return array.winner.by
+    return array.owner or level_word(array.level)
