@@ -19,7 +19,7 @@ from typing import Any
 from pilotage.core.engine import Engine
 from pilotage.language.rules import load_or_refuse
 from pilotage.model.entities import Access, Combine, EntitySpec, Kind, PointSpec
-from pilotage.model.messages import Command, Reading, Request
+from pilotage.model.messages import Command, CommandResult, Outcome, Reading, Request
 from pilotage.model.quality import Quality
 from pilotage.model.values import BOOLEAN, enum, number, reference
 
@@ -290,12 +290,18 @@ def run_ours(engine: Engine, resolved: list[Reading], step_s: float) -> tuple[fl
     """Return CPU seconds, transitions of rules, and orders sent."""
     transitions = commands = 0
     decisions = []
+    answers: list[Any] = []
     begin = time.process_time()
     now = START
     for start in range(0, len(resolved), BATCH):
-        decision = engine.tick(now, resolved[start : start + BATCH])
+        decision = engine.tick(now, [*resolved[start : start + BATCH], *answers])
+        if answers:
+            answers = []
         if decision is not None:
             decisions.append(decision)
+            answers = [
+                CommandResult(e.id, Outcome.ACKNOWLEDGED) for e in decision.events if type(e) is Command
+            ]
         now += step_s
     spent = time.process_time() - begin
     for decision in decisions:

@@ -6,7 +6,6 @@ Source of the sixteen levels: the priority array of ANSI/ASHRAE 135 (BACnet), wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pilotage.core.store import Cell
@@ -25,7 +24,10 @@ DEFAULT: Final = "default"
 MINIMUM_TIME: Final = "minimum-time"
 
 
-@dataclass(slots=True, eq=False)
+NO_DATA: Final[Mapping[str, Any]] = {}
+AS_THE_KIND_SAYS: Final = ExpectProgram()
+
+
 class Demand:
     """What somebody wants of a point.
 
@@ -37,20 +39,40 @@ class Demand:
         on_failure: Called with a reason when the device does not follow.
     """
 
-    owner: str
-    by: str
-    level: int
-    value: Any
-    reason: str
-    since: float
-    until: float | None = None
-    ramp_up_s: float = 0.0
-    ramp_down_s: float = 0.0
-    expect: ExpectProgram = field(default_factory=ExpectProgram)
-    data: Mapping[str, Any] = field(default_factory=dict)
-    on_failure: Callable[[str], None] | None = None
-    timer: Timer | None = None
-    order: int = 0
+    __slots__ = (
+        "by", "data", "expect", "level", "on_failure", "order", "owner", "ramp_down_s", "ramp_up_s", "reason",
+        "since", "timer", "until", "value",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        owner: str,
+        by: str,
+        level: int,
+        value: Any,
+        reason: str,
+        since: float,
+        until: float | None = None,
+        ramp_up_s: float = 0.0,
+        ramp_down_s: float = 0.0,
+        expect: ExpectProgram = AS_THE_KIND_SAYS,
+        data: Mapping[str, Any] = NO_DATA,
+        on_failure: Callable[[str], None] | None = None,
+    ) -> None:
+        self.owner = owner
+        self.by = by
+        self.level = level
+        self.value = value
+        self.reason = reason
+        self.since = since
+        self.until = until
+        self.ramp_up_s = ramp_up_s
+        self.ramp_down_s = ramp_down_s
+        self.expect = expect
+        self.data = data
+        self.on_failure = on_failure
+        self.timer: Timer | None = None
+        self.order = 0
 
 
 class PriorityArray:
@@ -82,8 +104,12 @@ class PriorityArray:
 
     def best(self) -> tuple[Demand | None, list[Demand]]:
         """Return the winner and all demands at its level, oldest first."""
-        if not self.demands:
+        demands = self.demands
+        if not demands:
             return None, []
+        if len(demands) == 1:
+            (only,) = demands.values()
+            return only, [only]
         level = min(d.level for d in self.demands.values())
         peers = sorted(
             (d for d in self.demands.values() if d.level == level), key=lambda d: (d.since, d.order)
@@ -229,6 +255,8 @@ class Arbiter:
         return True
 
     def _report_conflict(self, cell: Cell, peers: list[Demand]) -> None:
+        if len(peers) < 2 and not self._conflicts:
+            return
         clash = (
             cell.spec.combine is Combine.REFUSE
             and len(peers) > 1

@@ -125,12 +125,7 @@ class Engine:
         while (action := self.timers.pop_due(now)) is not None:
             action()
             graph.flush()
-        for item in inputs:
-            if type(item) is Reading:
-                self._store(item, now)
-            else:
-                self.orders.take(item)
-                graph.flush()
+        self._take(inputs, now)
         self._settle()
         if not self._events:
             return None
@@ -139,33 +134,58 @@ class Engine:
         self._count = 0
         return Decision(self._number, now, events)
 
-    def _store(self, reading: Reading, now: float) -> None:
-        """Store a reading and ask whoever reads the point; the fast path of the engine, so it is flat."""
+    def _take(self, inputs: Sequence[Any], now: float) -> None:
+        """Store each reading and ask whoever reads the point, before the next one comes; orders in their turn.
+
+        The hot path of the engine, so it is long and flat: most readings change nothing that a rule could see, and end
+        after two comparisons.
+        """
+        graph = self.graph
+        for item in inputs:
+            if type(item) is not Reading:
+                self.orders.take(item)
+                graph.flush()
+                continue
+            cell: Any
+            cell, value, quality, time = item
+            if cell.stale_due is None:
+                self._watch_age(cell, time)
+            if not cell.is_plain or value is None or not quality.is_usable:
+                self._take_slowly(item, now)
+                continue
+            cell.time = time
+            cell.quality = quality
+            if value == cell.value:
+                if cell.nodes:
+                    self._refresh(cell)
+                continue
+            cell.value = value
+            cell.since = now
+            if cell.nodes:
+                graph.touch(cell)
+                graph.flush()
+                continue
+            readers = cell.readers
+            if readers is None:
+                readers = cell.readers = tuple(cell.watches)
+            moved = False
+            for watch in readers:
+                truth = watch.evaluate()
+                if truth is not watch.value:
+                    watch.changed(truth)
+                    moved = True
+            if moved and not graph.is_calm:
+                graph.flush()
+
+    def _take_slowly(self, reading: Reading, now: float) -> None:
+        """Store a reading that is lost, moves something, or leads somewhere else."""
         cell, value, quality, time = reading
         assert isinstance(cell, Cell)
-        if cell.stale_due is None:
-            self._watch_age(cell, time)
-        if not cell.put(value, quality, time, now):
-            if cell.nodes:
-                self._refresh(cell)
-            return
-        graph = self.graph
-        if cell.nodes:
-            graph.touch(cell)
-            graph.flush()
-            return
-        readers = cell.readers
-        if readers is None:
-            readers = cell.readers = tuple(cell.watches)
-        for watch in readers:
-            if watch.dynamic:
-                watch.check()
-                continue
-            truth = watch.evaluate()
-            if truth is not watch.value:
-                watch.changed(truth)
-        if not graph.is_calm:
-            graph.flush()
+        if cell.put(value, quality, time, now):
+            self.graph.touch(cell)
+            self.graph.flush()
+        elif cell.nodes:
+            self._refresh(cell)
 
     def _refresh(self, cell: Cell) -> None:
         """A reading that says the same again still makes the point younger."""

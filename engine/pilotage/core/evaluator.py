@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from pilotage.core.arbiter import Arbiter, Demand
+from pilotage.core.arbiter import NO_DATA, Arbiter, Demand
 from pilotage.core.graph import Env, Graph, Watch
 from pilotage.core.instances import Instances, label
 from pilotage.core.interpreter import Interpreter
@@ -52,37 +52,10 @@ class Desk(Protocol):
 
 
 class Placement:
-    """One `hold` item at work: its demands stand, follow their values, and leave when it is closed."""
+    """One `hold` item at work: its demands stand, follow their values, and leave."""
 
     def __init__(
-        self,
-        desk: Desk,
-        program: HoldProgram,
-        env: dict[str, Entity],
-        owner: str,
-        by: str,
-        reason: str,
-    ) -> None:
-        self._desk = desk
-        self._program = program
-        self._owner = owner
-        self._by = by
-        self._reason = reason
-        self._instances = Instances(desk.graph, program.each, desk.nearby, self._stand, env)
-
-    def _stand(self, env: dict[str, Entity]) -> _Standing:
-        return _Standing(self._desk, self._program, env, self._owner, self._by, self._reason)
-
-    def close(self) -> None:
-        """Relinquish everything."""
-        self._instances.close()
-
-
-class _Standing:
-    """One demand of one item for one combination of entities."""
-
-    def __init__(
-        self, desk: Desk, program: HoldProgram, env: Env, owner: str, by: str, reason: str
+        self, desk: Desk, program: HoldProgram, env: dict[str, Entity], owner: str, by: str, reason: str
     ) -> None:
         self._desk = desk
         self._program = program
@@ -90,39 +63,80 @@ class _Standing:
         self._owner = owner
         self._by = by
         self._reason = reason
-        self._since = desk.now
+        self._one = None if program.each else _Standing(desk, program, env, owner, by, reason)
+        self._several: Instances | None = None
+
+    def stand(self) -> None:
+        """Place the demands, for everybody who is in the sets of `each` now or later."""
+        if self._one is not None:
+            self._one.stand()
+            return
+        desk = self._desk
+        self._several = Instances(desk.graph, self._program.each, desk.nearby, self._for_one, self._env)
+
+    def _for_one(self, env: dict[str, Entity]) -> _Standing:
+        standing = _Standing(self._desk, self._program, env, self._owner, self._by, self._reason)
+        standing.stand()
+        return standing
+
+    def leave(self) -> None:
+        """Relinquish everything."""
+        if self._one is not None:
+            self._one.close()
+        elif self._several is not None:
+            self._several.close()
+            self._several = None
+
+
+class _Standing:
+    """One demand of one item for one combination of entities."""
+
+    __slots__ = (
+        "_by", "_cell", "_desk", "_env", "_fixed", "_followed", "_home", "_owner", "_program", "_reason",
+        "_since", "_watches",
+    )  # fmt: skip
+
+    def __init__(self, desk: Desk, program: HoldProgram, env: Env, owner: str, by: str, reason: str) -> None:
+        self._desk = desk
+        self._program = program
+        self._env = env
+        self._owner = owner
+        self._by = by
+        self._reason = reason
+        self._since = 0.0
         self._cell: Cell | None = None
         self._watches: list[Watch] = []
-        for node in self._followed():
-            if isinstance(node, Const):
-                continue
-            watch = Watch(desk.graph, node, env, lambda value: self._place())
+        self._followed = _what_may_change(program)
+        self._home = desk.graph.cell(program.target, env) if is_static(program.target.base) else None
+        self._fixed = desk.interpreter.value_or_text(program.value, env) if not self._followed else None
+
+    def stand(self) -> None:
+        """Place the demand, and follow what it depends on."""
+        self._since = self._desk.now
+        for node in self._followed:
+            watch = Watch(self._desk.graph, node, self._env, self._value_changed)
             watch.value = watch.evaluate()
-            if watch.cells:
-                self._watches.append(watch)
+            self._watches.append(watch)
         self._place()
 
-    def _followed(self) -> list[Typed]:
-        program = self._program
-        values = [program.value, *(v for _, v in program.data)]
-        nodes: list[Typed] = [] if is_static(program.target.base) else [program.target.base]
-        for value in values:
-            if isinstance(value, TextProgram):
-                nodes.extend(
-                    p for p in (*value.parts, *(n for _, n in value.names)) if isinstance(p, Typed)
-                )
-            else:
-                nodes.append(value)
-        return nodes
+    def _value_changed(self, value: Any) -> None:
+        self._place()
+
+    def _target(self) -> Cell | None:
+        if self._home is not None:
+            return self._home
+        entity = self._desk.graph.base(self._program.target.base, self._env)
+        return None if entity is None else entity.cells[self._program.target.point]
 
     def _place(self) -> None:
         desk, program = self._desk, self._program
-        entity = desk.graph.base(program.target.base, self._env)
-        cell = None if entity is None else entity.cells[program.target.point]
+        cell = self._target()
         if self._cell is not None and cell is not self._cell:
             desk.arbiter.relinquish(self._cell, self._owner, "it is about another point now")
             self._cell = None
-        value = desk.interpreter.value_or_text(program.value, self._env)
+        value = self._fixed
+        if value is None:
+            value = desk.interpreter.value_or_text(program.value, self._env)
         if cell is None or value is None:  # unknown: what stood before stays
             return
         self._cell = cell
@@ -135,11 +149,14 @@ class _Standing:
                 value,
                 self._reason,
                 self._since,
-                ramp_up_s=program.ramp_up_s,
-                ramp_down_s=program.ramp_down_s,
-                expect=program.expect,
-                data={k: desk.interpreter.value_or_text(v, self._env) for k, v in program.data},
-                on_failure=self._failed if program.on_failure else None,
+                None,
+                program.ramp_up_s,
+                program.ramp_down_s,
+                program.expect,
+                {k: desk.interpreter.value_or_text(v, self._env) for k, v in program.data}
+                if program.data
+                else NO_DATA,
+                self._failed if program.on_failure else None,
             ),
         )
 
@@ -147,10 +164,25 @@ class _Standing:
         self._desk.run_steps(f"{self._owner}!", self._by, self._program.on_failure, self._env)
 
     def close(self) -> None:
+        """Relinquish the demand; it may stand again later."""
         for watch in self._watches:
             watch.close()
+        self._watches.clear()
         if self._cell is not None:
             self._desk.arbiter.relinquish(self._cell, self._owner, "")
+            self._cell = None
+
+
+def _what_may_change(program: HoldProgram) -> tuple[Typed, ...]:
+    """Return the expressions that a standing demand depends on, constants left out."""
+    nodes: list[Typed] = [] if is_static(program.target.base) else [program.target.base]
+    for value in (program.value, *(v for _, v in program.data)):
+        if isinstance(value, TextProgram):
+            parts = (*value.parts, *(n for _, n in value.names))
+            nodes.extend(p for p in parts if isinstance(p, Typed))
+        elif not is_static(value):
+            nodes.append(value)
+    return tuple(n for n in nodes if not isinstance(n, Const))
 
 
 class HoldInstance:
@@ -298,17 +330,15 @@ class HoldInstance:
             self._limit = self._desk.graph.timers.at(
                 self._desk.now + most.seconds, self._time_is_over
             )
-        self._placements = [
-            Placement(
-                self._desk,
-                hold,
-                self.env,
-                f"{self.owner}#{i}" if i else self.owner,
-                self.rule.name,
-                reason,
-            )
-            for i, hold in enumerate(self.rule.holds)
-        ]
+        if not self._placements:
+            self._placements = [
+                Placement(
+                    self._desk, hold, self.env, f"{self.owner}#{i}" if i else self.owner, self.rule.name, reason
+                )
+                for i, hold in enumerate(self.rule.holds)
+            ]
+        for placement in self._placements:
+            placement.stand()
 
     def _time_is_over(self) -> None:
         self._limit = None
@@ -321,8 +351,7 @@ class HoldInstance:
             self._limit = None
         self.is_holding = False
         for placement in self._placements:
-            placement.close()
-        self._placements = []
+            placement.leave()
         cooldown = self.rule.decl.cooldown
         if cooldown is not None:
             self._rests[self._rest_key()] = self._desk.now + cooldown.after.seconds

@@ -7,10 +7,10 @@ watches that read something new are asked, each once.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from pilotage.core.store import Cell, Entity, EntitySet
+from pilotage.core.store import Cell, Entity
 from pilotage.core.timers import Timers
 from pilotage.language import typed
 from pilotage.language.compiler import HOISTED, Compiled, compile_expression, is_static
@@ -22,8 +22,26 @@ from pilotage.model.values import ANY
 Env = Mapping[str, Any]
 """Values of variables: entities of `for_each`, results of `let`."""
 
+Structure = tuple[tuple[Cell, Any], ...]
+"""References that an expression follows, with what they led to: when one leads elsewhere, other cells are read."""
+
 MOST_ROUNDS: Final = 100_000
 """Watches asked in one tick before the engine says that rules drive each other in a circle."""
+
+
+def _parts_that_read(node: Typed) -> Iterator[Typed]:
+    if isinstance(node, (*HOISTED, Read, typed.Members, typed.Wanted, typed.Age)):
+        yield node
+        return
+    if isinstance(node, typed.Apply) or (isinstance(node, typed.Builtin) and node.reads_position):
+        yield node
+    for child in typed.children(node):
+        yield from _parts_that_read(child)
+
+
+def leads_elsewhere(structure: Structure) -> bool:
+    """Return whether a reference has changed, so that an expression reads other cells now."""
+    return any(cell.value is not known for cell, known in structure)
 
 
 class Clock:
@@ -54,7 +72,7 @@ class Watch:
     `evaluate` may be exchanged while it lives; `fire` gets the new value, and None for unknown.
     """
 
-    __slots__ = ("alive", "cells", "dynamic", "env", "evaluate", "fire", "graph", "node", "value")
+    __slots__ = ("alive", "cells", "env", "evaluate", "fire", "graph", "node", "structure", "value")
 
     def __init__(self, graph: Graph, node: Typed, env: Env, fire: Callable[[Any], None]) -> None:
         self.graph = graph
@@ -65,7 +83,7 @@ class Watch:
         self.alive = True
         self.evaluate = graph.bind(node, env)
         self.cells: dict[Cell, None] = {}
-        self.dynamic = False
+        self.structure: Structure = ()
         self._subscribe()
 
     def turn_to(self, node: Typed) -> None:
@@ -80,7 +98,7 @@ class Watch:
         if not self.alive:
             return
         value = self.evaluate()
-        if self.dynamic:
+        if self.structure and leads_elsewhere(self.structure):
             self._subscribe()
         if value is not self.value:
             self.changed(value)
@@ -93,7 +111,7 @@ class Watch:
         self.fire(value)
 
     def _subscribe(self) -> None:
-        cells, self.dynamic = self.graph.sources(self.node, self.env)
+        cells, self.structure = self.graph.sources(self.node, self.env)
         if cells == self.cells:
             return
         for cell in self.cells:
@@ -162,21 +180,21 @@ class Node:
 class Formula(Node):
     """A derived value that is a plain expression."""
 
-    __slots__ = ("dynamic", "env", "evaluate", "node")
+    __slots__ = ("env", "evaluate", "node", "structure")
 
     def __init__(self, graph: Graph, cell: Cell, node: Typed, env: Env) -> None:
         super().__init__(graph, cell)
         self.node = node
         self.env = env
         self.evaluate = graph.bind(node, env)
-        cells, self.dynamic = graph.sources(node, env)
+        cells, self.structure = graph.sources(node, env)
         self.follow(cells)
 
     def update(self) -> bool:
         """Evaluate the expression."""
         value = self.evaluate()
-        if self.dynamic:
-            cells, self.dynamic = self.graph.sources(self.node, self.env)
+        if leads_elsewhere(self.structure):
+            cells, self.structure = self.graph.sources(self.node, self.env)
             self.follow(cells)
         return self.store(value)
 
@@ -213,6 +231,7 @@ class Graph:
         self._compiled: dict[int, tuple[Typed, Compiled]] = {}
         self._free: dict[int, tuple[Typed, tuple[str, ...]]] = {}
         self._hoisted: dict[tuple[Any, ...], Cell] = {}
+        self._readers: dict[int, tuple[Typed, tuple[Typed, ...]]] = {}
         self._keys: dict[Cell, tuple[Any, ...]] = {}
         self._heap: list[tuple[int, int, Node]] = []
         self._pending: dict[Watch, None] = {}
@@ -306,65 +325,79 @@ class Graph:
             raise KeyError(read.point)
         return entity.cells[read.point]
 
-    def sources(self, node: Typed, env: Env) -> tuple[dict[Cell, None], bool]:
-        """Return the cells that an expression reads now, and whether they may become others."""
+    def sources(self, node: Typed, env: Env) -> tuple[dict[Cell, None], Structure]:
+        """Return the cells that an expression reads now, and the references that led to some of them."""
         cells: dict[Cell, None] = {}
-        return cells, self._collect(node, env, cells)
+        structure: dict[Cell, Any] = {}
+        self._collect(node, env, cells, structure)
+        return cells, tuple(structure.items())
 
-    def _collect(self, node: Typed, env: Env, cells: dict[Cell, None]) -> bool:
-        if isinstance(node, HOISTED):
-            cells[self.hoist(node, env)] = None
-            return False
-        if isinstance(node, (Read, typed.Members)):
-            return self._collect_read(node, env, cells)
-        if isinstance(node, (typed.Wanted, typed.Age)):
-            dynamic = (
-                False if is_static(node.read.base) else self._collect(node.read.base, env, cells)
-            )
-            entity = self.base(node.read.base, env)
-            if entity is not None:
-                cell = entity.cells[node.read.point]
-                cells[cell.wanted_cell() if isinstance(node, typed.Wanted) else cell] = None
-            return dynamic or not is_static(node.read.base)
-        dynamic = False
-        if isinstance(node, typed.Apply):
-            dynamic = self._collect_function(node, cells)
-        if isinstance(node, typed.Builtin) and node.reads_position:
-            dynamic = self._collect_positions(node, env, cells)
-        for child in typed.children(node):
-            dynamic = self._collect(child, env, cells) or dynamic
-        return dynamic
+    def _collect(self, node: Typed, env: Env, cells: dict[Cell, None], structure: dict[Cell, Any]) -> None:
+        for part in self._parts_that_read(node):
+            match part:
+                case Read() | typed.Members() | typed.Wanted() | typed.Age():
+                    self._collect_read(part, env, cells, structure)
+                case typed.Apply():
+                    self._collect_function(part, cells)
+                case typed.Builtin():
+                    self._collect_positions(part, env, cells, structure)
+                case _:
+                    cells[self.hoist(part, env)] = None
 
-    def _collect_read(self, node: Read | typed.Members, env: Env, cells: dict[Cell, None]) -> bool:
-        dynamic = not is_static(node.base)
-        if dynamic:
-            self._collect(node.base, env, cells)
-        entity = self.base(node.base, env)
-        if entity is not None:
-            cells[
-                entity.cells[node.point]
-                if isinstance(node, Read)
-                else entity.relations[node.relation]
-            ] = None
-        return dynamic
+    def _parts_that_read(self, node: Typed) -> tuple[Typed, ...]:
+        """Return the parts of an expression that read a cell by themselves; worked out once per expression."""
+        entry = self._readers.get(id(node))
+        if entry is None:
+            entry = self._readers[id(node)] = (node, tuple(_parts_that_read(node)))
+        return entry[1]
 
-    def _collect_function(self, node: typed.Apply, cells: dict[Cell, None]) -> bool:
+    def _collect_read(
+        self,
+        node: Read | typed.Members | typed.Wanted | typed.Age,
+        env: Env,
+        cells: dict[Cell, None],
+        structure: dict[Cell, Any],
+    ) -> None:
+        base = node.read.base if isinstance(node, (typed.Wanted, typed.Age)) else node.base
+        entity = self._led_to(base, env, cells, structure)
+        if entity is None:
+            return
+        match node:
+            case Read():
+                cells[entity.cells[node.point]] = None
+            case typed.Members():
+                cells[entity.relations[node.relation]] = None
+            case typed.Wanted():
+                cells[entity.cells[node.read.point].wanted_cell()] = None
+            case _:
+                cells[entity.cells[node.read.point]] = None
+
+    def _led_to(
+        self, base: Typed, env: Env, cells: dict[Cell, None], structure: dict[Cell, Any]
+    ) -> Entity | None:
+        """Return where a path leads now; the references on it are read too, and may lead elsewhere later."""
+        if not is_static(base):
+            on_the_way: dict[Cell, None] = {}
+            self._collect(base, env, on_the_way, structure)
+            cells.update(on_the_way)
+            structure.update((cell, cell.value) for cell in on_the_way)
+        return self.base(base, env)
+
+    def _collect_function(self, node: typed.Apply, cells: dict[Cell, None]) -> None:
         for path in node.function.reads:
             kind, _, point = path.partition(".")
             for entity in self.entities_of(kind):
                 if point in entity.cells:
                     cells[entity.cells[point]] = None
-        return False
 
-    def _collect_positions(self, node: typed.Builtin, env: Env, cells: dict[Cell, None]) -> bool:
-        dynamic = False
+    def _collect_positions(
+        self, node: typed.Builtin, env: Env, cells: dict[Cell, None], structure: dict[Cell, Any]
+    ) -> None:
         for argument in node.arguments:
             if argument.type.base.value == "reference":
-                dynamic = dynamic or not is_static(argument)
-                entity = self.base(argument, env)
+                entity = self._led_to(argument, env, cells, structure)
                 if entity is not None and entity.position is not None:
                     cells[entity.position] = None
-        return dynamic
 
     # ── values with a state of their own ─────────────────────────────────────────────────────
 
@@ -478,4 +511,3 @@ class Graph:
         return not self._heap and not self._pending
 
 
-__all__ = ["Clock", "EntitySet", "Env", "Formula", "Graph", "Node", "Watch"]

@@ -384,6 +384,8 @@ class Plan:
             )
             for i, hold in enumerate(program.holds)
         ]
+        for placement in self._placements[program.level]:
+            placement.stand()
         for name in program.enable:
             self._room.enable(name, True)
         for index, (text, by, within) in enumerate(program.checklist):
@@ -409,7 +411,7 @@ class Plan:
 
     def _leave(self, program: LevelProgram) -> None:
         for placement in self._placements.pop(program.level, []):
-            placement.close()
+            placement.leave()
         for name in program.enable:
             self._room.enable(name, False)
         for level, index in [k for k in self.checklist if k[0] == program.level]:
@@ -474,7 +476,7 @@ class Plan:
             watch.close()
         for placements in self._placements.values():
             for placement in placements:
-                placement.close()
+                placement.leave()
         for key in list(self._timers):
             self._forget(key)
         for node in self._defaults.values():

@@ -10,7 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pilotage.core.graph import Env, Graph, Node, Watch
+from pilotage.core.graph import Env, Graph, Node, Watch, leads_elsewhere
 from pilotage.core.store import Cell, Entity, EntitySet
 from pilotage.language import typed
 from pilotage.language.compiler import reads_only_fixed
@@ -120,28 +120,17 @@ class LiveSet:
 
 def _candidates(graph: Graph, program: SetProgram) -> list[Entity]:
     """Return who may be a member; `where: x.id == "L-17"` speaks of one, and nobody else need be asked."""
-    id_ = _only_id(program.where, program.variable)
+    id_ = typed.only_id(program.where, program.variable)
     if id_ is None:
         return list(graph.entities_of(program.kind))
     entity = graph.entities.get(id_)
     return [entity] if entity is not None and entity.kind == program.kind else []
 
 
-def _only_id(where: Typed | None, variable: str) -> str | None:
-    clauses = where.operands if isinstance(where, typed.Logic) and where.op == "and" else (where,)
-    for clause in clauses:
-        if isinstance(clause, typed.Comparison) and clause.op == "==":
-            left, right = clause.left, clause.right
-            if isinstance(left, typed.NameOf) and left.what == "id" and isinstance(right, typed.Const):
-                if isinstance(left.base, typed.Var) and left.base.name == variable:
-                    return str(right.value)
-    return None
-
-
 class _Contribution(Node):
     """What one member adds to a statistic: whether it counts, and its value."""
 
-    __slots__ = ("_parts", "dynamic", "entity", "env", "now_is", "parent")
+    __slots__ = ("_parts", "entity", "env", "now_is", "parent", "structure")
 
     def __init__(self, graph: Graph, parent: SetNode, entity: Entity, env: Env) -> None:
         super().__init__(graph, Cell("", parent.cell.spec))
@@ -156,12 +145,13 @@ class _Contribution(Node):
 
     def _resubscribe(self) -> None:
         cells: dict[Cell, None] = {}
-        self.dynamic = False
+        structure: dict[Cell, Any] = {}
         for node in self.parent.member_expressions:
             if node is not None:
-                found, dynamic = self.graph.sources(node, self.env)
+                found, led = self.graph.sources(node, self.env)
                 cells.update(found)
-                self.dynamic = self.dynamic or dynamic
+                structure.update(led)
+        self.structure = tuple(structure.items())
         self.follow(cells)
         if self.parent.rank <= self.rank:
             self.parent.rank = self.rank + 1
@@ -170,7 +160,7 @@ class _Contribution(Node):
         """Tell the statistic what changed; the contribution itself is nobody's value."""
         where, value = self._parts
         now_is = (True if where is None else where(), None if value is None else value())
-        if self.dynamic:
+        if leads_elsewhere(self.structure):
             self._resubscribe()
         if now_is != self.now_is:
             self.parent.exchange(self.now_is, now_is)
@@ -183,7 +173,7 @@ class SetNode(Node):
     """A set or a statistic over one, kept by its members' contributions."""
 
     __slots__ = (
-        "_contributions", "_dynamic_source", "_env", "_source", "_source_node", "_sum", "_updates", "_values",
+        "_contributions", "_env", "_source", "_source_node", "_sum", "_updates", "_values",
         "certain", "doubtful", "false", "function", "member_expressions", "node", "true", "unknown", "variable",
     )  # fmt: skip
 

@@ -82,7 +82,7 @@ class Cell:
 
     Attributes:
         value: None while it is unknown.
-        last: The last known value, for pages.
+        before: The last known value while this one is unknown.
         time: Source time of the value, seconds since 1970.
         readers: Watches to ask when it changes; None asks for a new tuple from `watches`.
         nodes: Derived values that depend on it.
@@ -90,7 +90,7 @@ class Cell:
     """
 
     __slots__ = (
-        "array", "entity", "id", "last", "motion", "nodes", "quality", "readers", "since", "source",
+        "array", "before", "entity", "id", "is_plain", "is_position", "motion", "nodes", "quality", "readers", "since", "source",
         "spec", "stale_due", "time", "value", "wanted", "watches",
     )  # fmt: skip
 
@@ -102,7 +102,9 @@ class Cell:
         self.quality = Quality.MISSING
         self.time: float | None = None
         self.since: float | None = None
-        self.last: Any = None
+        self.before: Any = None
+        self.is_position = spec.type.base is Base.POSITION
+        self.is_plain = spec.type.base not in (Base.POSITION, Base.ENTITY, Base.SET)
         self.readers: tuple[Watch, ...] | None = ()
         self.watches: dict[Watch, None] = {}
         self.nodes: dict[Node, None] = {}
@@ -126,19 +128,24 @@ class Cell:
     def put(self, value: Any, quality: Quality, time: float, now: float) -> bool:
         """Store a value and return whether anything changed that a condition could see."""
         old = self.value
-        if not quality.is_usable:
+        if value is not None and not quality.is_usable:
             value = None
-        if self.spec.type.base is Base.POSITION and value is not None:
+        if self.is_position and value is not None:
             self._track(value, time)
         self.time = time
-        changed = (value is None) is not (old is None) or value != old
-        if value is not None:
-            self.last = value
         self.quality = quality
-        if changed:
-            self.value = value
-            self.since = now
-        return changed
+        if value is old or (value is not None and value == old):
+            return False
+        if value is None:
+            self.before = old
+        self.value = value
+        self.since = now
+        return True
+
+    @property
+    def last(self) -> Any:
+        """The last known value, for pages and for the direction of a movement."""
+        return self.before if self.value is None else self.value
 
     def _track(self, here: Position, time: float) -> None:
         """Keep the direction of the last movement: a bus that stands still is still on its way."""

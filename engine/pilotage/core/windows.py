@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Final
 
-from pilotage.core.graph import Env, Graph, Node
+from pilotage.core.graph import Env, Graph, Node, leads_elsewhere
 from pilotage.core.store import Cell
 from pilotage.core.timers import Timer
 from pilotage.language import typed
@@ -201,7 +201,7 @@ class Track:
 class WindowNode(Node):
     """A window in the graph: follows its operand, and looks again while its contents age."""
 
-    __slots__ = ("_evaluate", "_timer", "_track", "dynamic", "env", "node")
+    __slots__ = ("_evaluate", "_timer", "_track", "env", "node", "structure")
 
     def __init__(self, graph: Graph, node: typed.Window, env: Env, cell: Cell) -> None:
         super().__init__(graph, cell)
@@ -209,7 +209,7 @@ class WindowNode(Node):
         self.env = env
         self._evaluate = graph.bind(node.operand, env)
         self._timer: Timer | None = None
-        cells, self.dynamic = graph.sources(node.operand, env)
+        cells, self.structure = graph.sources(node.operand, env)
         now = graph.clock.now
         since = [c.since for c in cells if c.since is not None]
         self._track = Track(
@@ -223,8 +223,8 @@ class WindowNode(Node):
         track = self._track
         track.advance(now)
         track.turn(_as_number(self._evaluate()), now)
-        if self.dynamic:
-            cells, self.dynamic = self.graph.sources(self.node.operand, self.env)
+        if leads_elsewhere(self.structure):
+            cells, self.structure = self.graph.sources(self.node.operand, self.env)
             self.follow(cells)
         if self._timer is None and not track.is_steady:
             self._timer = self.graph.timers.at(

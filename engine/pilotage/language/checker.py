@@ -25,7 +25,7 @@ from pilotage.language.program import (
     TextProgram,
 )
 from pilotage.language.resolver import GLOBALS, Resolver, Vocabulary, position_point, pretty
-from pilotage.language.typed import Const, Read, Typed
+from pilotage.language.typed import Const, Read, Typed, only_id
 from pilotage.model.diagnostics import Finding, Span
 from pilotage.model.entities import Access, CallSpec, Function, Kind, PointSpec
 from pilotage.model.priorities import NEEDS_IF_UNKNOWN, RESERVED, Priority, parse_priority
@@ -1094,12 +1094,27 @@ def _report_ties(rules: Sequence[RuleProgram], findings: list[Finding]) -> None:
                 key = (hold.target.base.type.kind, hold.target.point, hold.level)
                 wanting.setdefault(key, []).append((rule, hold))
     for (_, _, level), group in wanting.items():
-        for index, (rule, hold) in enumerate(group):
-            for other, _ in group[:index]:
-                if other.name != rule.name and not _exclude(rule, other):
-                    findings.append(
-                        say.tie(hold.at, pretty(hold.target), Priority(level).word, other.name)
-                    )
+        for peers in _that_may_meet(group):
+            for index, (rule, hold) in enumerate(peers):
+                for other, _ in peers[:index]:
+                    if other.name != rule.name and not _exclude(rule, other):
+                        point, word = pretty(hold.target), Priority(level).word
+                        findings.append(say.tie(hold.at, point, word, other.name))
+
+
+_Wanting = tuple[RuleProgram, HoldProgram]
+
+
+def _that_may_meet(group: list[_Wanting]) -> Iterable[list[_Wanting]]:
+    """Part a group by the entity that a rule is for, so that 10,000 rules are not compared pair by pair."""
+    everyone: list[_Wanting] = []
+    by_id: dict[str, list[_Wanting]] = {}
+    for rule, hold in group:
+        ids = [i for s in rule.for_each if (i := only_id(s.where, s.variable)) is not None]
+        (by_id.setdefault(ids[0], []) if ids else everyone).append((rule, hold))
+    yield everyone
+    for peers in by_id.values():
+        yield everyone + peers if len(everyone) < len(group) // 2 or len(group) < 100 else peers
 
 
 def _exclude(a: RuleProgram, b: RuleProgram) -> bool:

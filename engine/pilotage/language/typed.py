@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 from pilotage.model.diagnostics import Span
@@ -278,10 +279,15 @@ class Pattern(Typed):
     count: int = 0
 
 
+@lru_cache(maxsize=None)
+def _places_of_expressions(kind: type[Typed]) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind) if f.name not in ("at", "type", "spec", "name", "function"))
+
+
 def children(node: Typed) -> Iterator[Typed]:
     """Return the typed expressions directly inside one."""
-    for field in fields(node):
-        value = getattr(node, field.name)
+    for name in _places_of_expressions(type(node)):
+        value = getattr(node, name)
         if isinstance(value, Typed):
             yield value
         elif isinstance(value, tuple):
@@ -298,3 +304,17 @@ def walk(node: Typed) -> Iterator[Typed]:
 
 
 EVENTS = (Event, PairEvent, Periodic, Daily, AnyEvent)
+
+
+def only_id(where: Typed | None, variable: str) -> str | None:
+    """Return the one id that a `where` like `x.id == "L-17"` allows, or None when it allows several."""
+    clauses = where.operands if isinstance(where, Logic) and where.op == "and" else (where,)
+    for clause in clauses:
+        if not isinstance(clause, Comparison) or clause.op != "==":
+            continue
+        left, right = clause.left, clause.right
+        if isinstance(left, NameOf) and left.what == "id" and isinstance(right, Const):
+            base = left.base
+            if isinstance(base, Var) and base.name == variable:
+                return str(right.value)
+    return None

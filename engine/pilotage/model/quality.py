@@ -16,7 +16,9 @@ class Quality(Enum):
     STALE = "stale"  # older than the point's max_age
     MISSING = "missing"  # never reported, or the connection is lost
 
-    @property
-    def is_usable(self) -> bool:
-        """True when a condition may read the value."""
-        return self is Quality.GOOD or self is Quality.UNCERTAIN
+    is_usable: bool
+    """True when a condition may read the value."""
+
+
+for _quality in Quality:  # a plain attribute: it is read for every reading of every device
+    _quality.is_usable = _quality in (Quality.GOOD, Quality.UNCERTAIN)

@@ -50,7 +50,9 @@ def order(**changes: Any) -> api.SetOverride:
 
 
 class TestQuestions:
-    async def test_status(self, client: api.AsyncClient, eventually: Eventually) -> None:
+    async def test_status(
+        self, client: api.AsyncClient, service: Service, eventually: Eventually
+    ) -> None:
         """The status says what runs, on which loop, and how each connection is."""
         status = await client.ask(api.GetStatus())
         assert (status.site, status.points, status.entities, status.rules) == (
@@ -61,8 +63,7 @@ class TestQuestions:
         )
         assert status.loop in ("asyncio", "uvloop")
         assert [(c.name, c.adapter) for c in status.connections] == [("lamps", "echo")]
-        while (await client.ask(api.GetStatus())).connections[0].state != "up":
-            await asyncio.sleep(0)
+        await eventually(lambda: service.status().connections[0].state == "up")
 
     async def test_health(self, client: api.AsyncClient, service: Service) -> None:
         """Findings come with their mend, counters with their values."""
@@ -111,7 +112,7 @@ class TestQuestions:
 
     async def test_unknown_point(self, client: api.AsyncClient) -> None:
         """A point that is not there is an error with its mend."""
-        with pytest.raises(api.ApiError, match='there is no point "street-9.flow"') as caught:
+        with pytest.raises(api.ApiError, match=r'there is no point "street-9\.flow"') as caught:
             await client.ask(api.GetPoint(point="street-9.flow"))
         assert caught.value.code == "unknown-point"
 
@@ -201,7 +202,7 @@ class TestOrders:
             Reading(service.engine.cells["street-1.flow"], 41.0, Quality.GOOD, time.time())
         )
         await eventually(lambda: service.health.finding("journal.disk"))
-        with pytest.raises(api.ApiError, match="orders are not taken now.*locked"):
+        with pytest.raises(api.ApiError, match=r"orders are not taken now.*locked"):
             await client.ask(order())
         other.execute("ROLLBACK")
         other.close()
@@ -219,13 +220,14 @@ class TestDecisions:
         assert [d["number"] for d in (*first.decisions, *rest.decisions)] == list(range(1, 8))
         assert rest.next == 0
 
-    async def test_subscribe(self, client: api.AsyncClient, service: Service) -> None:
+    async def test_subscribe(
+        self, client: api.AsyncClient, service: Service, eventually: Eventually
+    ) -> None:
         """A subscriber gets every decision from now on, as the journal holds it."""
         async with api.AsyncClient(service.settings.control.socket) as second:
             stream = second.decisions()
             next_one = asyncio.ensure_future(anext(stream))
-            while not service.pump._listeners:
-                await asyncio.sleep(0.001)
+            await eventually(lambda: service.pump._listeners)
             receipt = await client.ask(order())
             decision = await next_one
             assert decision["number"] == receipt.decision
@@ -291,8 +293,8 @@ class TestCallers:
         self, service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """A caller of another user gets no answer, and is named in the log."""
-        monkeypatch.setattr(control.os, "getuid", lambda: 4242)
-        monkeypatch.setattr(control.struct, "unpack", lambda *_: (1, 1001, 1001))
+        monkeypatch.setattr("pilotage.runtime.control.os.getuid", lambda: 4242)
+        monkeypatch.setattr("pilotage.runtime.control.struct.unpack", lambda *_: (1, 1001, 1001))
         with pytest.raises((json.JSONDecodeError, ConnectionResetError)):
             await raw(service, b'{"method":"health"}\n')
         assert "user 1001 asked at the control socket and was refused" in caplog.text

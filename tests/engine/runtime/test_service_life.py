@@ -147,22 +147,20 @@ class TestStop:
         await again.start()
         await again.stop()
 
-    async def test_by_order(self, config: Path, workshop: Any) -> None:
+    async def test_by_order(self, config: Path, workshop: Any, eventually: Eventually) -> None:
         """The stop order ends `run`."""
         service = Service(load_settings(config, {}), workshop)
         running = asyncio.ensure_future(service.run())
-        while not service.settings.control.socket.exists():
-            await asyncio.sleep(0.001)
+        await eventually(service.settings.control.socket.exists)
         async with api.AsyncClient(service.settings.control.socket) as client:
             await client.ask(api.Stop())
         await asyncio.wait_for(running, 5)
 
-    async def test_by_signal(self, config: Path, workshop: Any) -> None:
+    async def test_by_signal(self, config: Path, workshop: Any, eventually: Eventually) -> None:
         """SIGTERM ends `run` in order."""
         service = Service(load_settings(config, {}), workshop)
         running = asyncio.ensure_future(service.run())
-        while not service.settings.control.socket.exists():
-            await asyncio.sleep(0.001)
+        await eventually(service.settings.control.socket.exists)
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(running, 5)
 
