@@ -23,7 +23,7 @@ OUT_OF_SERVICE_AT_MOST_S: Final = 30 * 86_400.0
 class Alarm:
     """One alarm of one thing, and its life.
 
-    `state` is normal, unacknowledged, acknowledged, returned (gone, not yet acknowledged), latched (gone, to be
+    `state` is normal, raised, acknowledged, cleared (gone, not yet acknowledged), latched (gone, to be
     reset by a person), shelved, suppressed or out_of_service.
     """
 
@@ -146,10 +146,10 @@ class Alarm:
         if self._suppressed:
             return "suppressed"
         if self._active:
-            return "acknowledged" if self._acknowledged else "unacknowledged"
+            return "acknowledged" if self._acknowledged else "raised"
         if self._held:
             return "latched"
-        return "normal" if self._acknowledged else "returned"
+        return "normal" if self._acknowledged else "cleared"
 
 
 class _AlarmInstance:

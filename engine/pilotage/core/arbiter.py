@@ -37,11 +37,12 @@ class Demand:
         value: In the point's unit; the entity of a request.
         data: The `with` of a request.
         on_failure: Called with a reason when the device does not follow.
+        rank: Level of the plan: of one plan's demands on one point, that of the highest level counts.
     """
 
     __slots__ = (
-        "by", "data", "expect", "level", "on_failure", "order", "owner", "ramp_down_s", "ramp_up_s", "reason",
-        "since", "timer", "until", "value",
+        "by", "data", "expect", "level", "on_failure", "order", "owner", "ramp_down_s", "ramp_up_s", "rank",
+        "reason", "since", "timer", "until", "value",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +59,7 @@ class Demand:
         expect: ExpectProgram = AS_THE_KIND_SAYS,
         data: Mapping[str, Any] = NO_DATA,
         on_failure: Callable[[str], None] | None = None,
+        rank: int = 0,
     ) -> None:
         self.owner = owner
         self.by = by
@@ -71,6 +73,7 @@ class Demand:
         self.expect = expect
         self.data = data
         self.on_failure = on_failure
+        self.rank = rank
         self.timer: Timer | None = None
         self.order = 0
 
@@ -114,6 +117,10 @@ class PriorityArray:
         peers = sorted(
             (d for d in self.demands.values() if d.level == level), key=lambda d: (d.since, d.order)
         )
+        highest: dict[str, int] = {}
+        for demand in peers:
+            highest[demand.by] = max(demand.rank, highest.get(demand.by, 0))
+        peers = [d for d in peers if d.rank == highest[d.by]]
         combine = self.cell.spec.combine
         if len(peers) == 1 or combine in (Combine.FIRST, Combine.REFUSE):
             return peers[0], peers

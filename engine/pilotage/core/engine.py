@@ -68,6 +68,7 @@ class Engine:
         *,
         past: Mapping[str, tuple[Any, float]] | None = None,
         keeps_fresh: bool = False,
+        number: int = 0,
     ) -> None:
         """Build the city and start its rules.
 
@@ -77,11 +78,12 @@ class Engine:
             now: Seconds since 1970.
             site: Where and when the city is.
             past: Values that have lasted: point id to (value, since).
+            number: Of the last decision that was taken before: ids go on from there.
             keeps_fresh: Values never grow stale by age; for tests, in which devices repeat themselves unseen.
         """
         self.program = program
         self._events: list[Any] = []
-        self._number = 0
+        self._number = number
         self._count = 0
         self._faults: dict[str, float] = {}
         self._keeps_fresh = keeps_fresh
@@ -230,6 +232,11 @@ class Engine:
     def run_steps(self, owner: str, by: str, steps: tuple[StepProgram, ...], env: Env) -> None:
         """Start a story of these steps."""
         self.stories.run_steps(owner, by, steps, env)
+
+    @property
+    def switched_off(self) -> frozenset[str]:
+        """Names of the rules that are off until a plan enables them."""
+        return frozenset(self._off)
 
     def _next_id(self) -> str:
         """Return an id from the decision's number and the place in it."""
@@ -406,10 +413,9 @@ class Engine:
                 )
                 if cell.source is not None:
                     cell.source.close()
-                node = Formula(
-                    self.graph, cell, value, {} if entity is None else {program.variable: entity}
-                )
-                self.graph.mark(node)
+                env = {} if entity is None else {program.variable: entity}
+                Formula(self.graph, cell, value, env).begin()
+                self.graph.touch(cell)
                 self.cells[cell.id] = cell
 
     def _derived_entities(self, program: DeriveProgram) -> list[Entity | None]:

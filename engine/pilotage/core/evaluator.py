@@ -16,9 +16,9 @@ from pilotage.core.interpreter import Interpreter
 from pilotage.core.sets import Nearby
 from pilotage.core.store import Cell, Entity
 from pilotage.core.timers import Timer
-from pilotage.language.compiler import is_static
+from pilotage.language.compiler import HOISTED, is_static
 from pilotage.language.program import HoldProgram, RuleProgram, StepProgram, TextProgram
-from pilotage.language.typed import Const, Typed
+from pilotage.language.typed import Const, Global, Typed, children
 from pilotage.model.messages import RuleChanged
 
 HOLD_AT_MOST_S: Final = 3600.0
@@ -55,7 +55,14 @@ class Placement:
     """One `hold` item at work: its demands stand, follow their values, and leave."""
 
     def __init__(
-        self, desk: Desk, program: HoldProgram, env: dict[str, Entity], owner: str, by: str, reason: str
+        self,
+        desk: Desk,
+        program: HoldProgram,
+        env: dict[str, Entity],
+        owner: str,
+        by: str,
+        reason: str,
+        rank: int = 0,
     ) -> None:
         self._desk = desk
         self._program = program
@@ -63,7 +70,8 @@ class Placement:
         self._owner = owner
         self._by = by
         self._reason = reason
-        self._one = None if program.each else _Standing(desk, program, env, owner, by, reason)
+        self._rank = rank
+        self._one = None if program.each else self._standing(env)
         self._several: Instances | None = None
 
     def stand(self) -> None:
@@ -75,9 +83,12 @@ class Placement:
         self._several = Instances(desk.graph, self._program.each, desk.nearby, self._for_one, self._env)
 
     def _for_one(self, env: dict[str, Entity]) -> _Standing:
-        standing = _Standing(self._desk, self._program, env, self._owner, self._by, self._reason)
+        standing = self._standing(env)
         standing.stand()
         return standing
+
+    def _standing(self, env: dict[str, Entity]) -> _Standing:
+        return _Standing(self._desk, self._program, env, self._owner, self._by, self._reason, self._rank)
 
     def leave(self) -> None:
         """Relinquish everything."""
@@ -92,11 +103,14 @@ class _Standing:
     """One demand of one item for one combination of entities."""
 
     __slots__ = (
-        "_by", "_cell", "_desk", "_env", "_fixed", "_followed", "_home", "_owner", "_program", "_reason",
-        "_since", "_watches",
+        "_by", "_cell", "_desk", "_env", "_fixed", "_followed", "_home", "_owner", "_program", "_rank",
+        "_reason", "_since", "_watches",
     )  # fmt: skip
 
-    def __init__(self, desk: Desk, program: HoldProgram, env: Env, owner: str, by: str, reason: str) -> None:
+    def __init__(
+        self, desk: Desk, program: HoldProgram, env: Env, owner: str, by: str, reason: str, rank: int
+    ) -> None:
+        self._rank = rank
         self._desk = desk
         self._program = program
         self._env = env
@@ -157,6 +171,7 @@ class _Standing:
                 if program.data
                 else NO_DATA,
                 self._failed if program.on_failure else None,
+                self._rank,
             ),
         )
 
@@ -188,7 +203,7 @@ def _what_may_change(program: HoldProgram) -> tuple[Typed, ...]:
 class HoldInstance:
     """One instance of a hold rule.
 
-    `state` is idle, pending (`for`), holding, unknown, cooldown or spent (`at_most`, or left by `until`).
+    `state` is idle, pending (`for`), holding, unknown, cooldown or spent (`at_most`).
     """
 
     def __init__(
@@ -214,6 +229,11 @@ class HoldInstance:
         assert rule.enter is not None
         self.watch = Watch(desk.graph, rule.enter, env, self._judge)
         self._first = True
+        self._true_from: float | None = None
+        self._histories = [
+            Watch(desk.graph, part, env, lambda value: None)
+            for part in _with_histories(rule.enter, rule.stay)
+        ]
         desk.graph.ask(self.watch)
         if self.watch.evaluate() is None:  # a watch begins with None, and would not tell
             self.state = "unknown"
@@ -229,9 +249,10 @@ class HoldInstance:
         if self.is_holding:
             self._judge_holding(truth)
         elif truth is True:
-            self._may_hold(since)
+            self._counts_as_true(since)
         elif truth is False:
             self._forget_timer()
+            self._true_from = None
             self._become("idle")
         else:
             self._judge_unknown()
@@ -242,21 +263,27 @@ class HoldInstance:
             (c.since for c in self.watch.cells if c.since is not None), default=self._desk.now
         )
 
-    def _may_hold(self, since: float) -> None:
-        if self.state == "spent":
+    def _counts_as_true(self, since: float) -> None:
+        if self._true_from is None:
+            self._true_from = since
+        self._may_hold()
+
+    def _may_hold(self) -> None:
+        """Hold, unless it is spent, or has to rest or to wait first; asked again when that is over."""
+        if self.state == "spent" or self._true_from is None:
             return
         self._forget_timer()
+        now = self._desk.now
         rest = self._rests.get(self._rest_key(), 0.0)
-        if rest > self._desk.now:
+        if rest > now:
             self._become("cooldown")
-            self._after(rest - self._desk.now, lambda: self._may_hold(self._desk.now))
+            self._timer = self._desk.graph.timers.at(rest, self._may_hold)
             return
         waiting = self.rule.decl.for_
-        if waiting is not None and since + waiting.seconds > self._desk.now:
+        if waiting is not None and self._true_from + waiting.seconds > now:
             self._become("pending")
-            self._after(
-                since + waiting.seconds - self._desk.now, lambda: self._hold(self._reason())
-            )
+            due = self._true_from + waiting.seconds
+            self._timer = self._desk.graph.timers.at(due, self._may_hold)
             return
         self._hold(self._reason())
 
@@ -266,11 +293,13 @@ class HoldInstance:
         if self.state == "spent":
             return
         self._become("unknown")
-        if self.rule.if_unknown == "act":
-            if delay is not None:
-                self._after(delay.seconds, lambda: self._hold("its condition is unknown"))
-            else:
-                self._hold("its condition is unknown")
+        if self.rule.if_unknown != "act":
+            self._true_from = None
+        elif delay is None:
+            self._counts_as_true(self._desk.now)
+        else:
+            self._true_from = None
+            self._after(delay.seconds, lambda: self._counts_as_true(self._desk.now))
 
     def _judge_holding(self, truth: bool | None) -> None:
         was_unknown = self.state == "unknown"
@@ -282,9 +311,7 @@ class HoldInstance:
             if keep is not None and not was_unknown:
                 self._after(keep.seconds, lambda: self._release("idle", f"kept {keep.seconds:g} s"))
             else:
-                self._release(
-                    "spent" if self._left_by_until() else "idle", "its condition is false"
-                )
+                self._release("idle", "its condition is false")
         else:
             delay = self.rule.decl.unknown_after
             if delay is not None and not was_unknown:
@@ -301,13 +328,6 @@ class HoldInstance:
             most = self.rule.decl.hold_at_most
             seconds = HOLD_AT_MOST_S if most is None else most.seconds
             self._after(seconds, lambda: self._release("unknown", f"unknown for {seconds:g} s"))
-
-    def _left_by_until(self) -> bool:
-        """True when `until` ended the hold while `while` is still true: it must be false once first."""
-        return (
-            self.rule.stay is not None
-            and self._desk.graph.bind(self.watch_enter, self.env)() is not False
-        )
 
     @property
     def watch_enter(self) -> Typed:
@@ -342,7 +362,8 @@ class HoldInstance:
 
     def _time_is_over(self) -> None:
         self._limit = None
-        self._release("spent", "held at most")
+        is_over = self.rule.stay is None and self.watch.value is False  # kept only
+        self._release("idle" if is_over else "spent", "held at most")
 
     def _release(self, state: str, why: str) -> None:
         self._forget_timer()
@@ -350,6 +371,7 @@ class HoldInstance:
             self._limit.cancel()
             self._limit = None
         self.is_holding = False
+        self._true_from = None
         for placement in self._placements:
             placement.leave()
         cooldown = self.rule.decl.cooldown
@@ -374,7 +396,7 @@ class HoldInstance:
             self._timer = None
 
     def _reason(self) -> str:
-        return self.rule.title
+        return self.rule.title if self.watch.value is not None else "its condition is unknown"
 
     def _become(self, state: str, why: str = "") -> None:
         before, self.state = self.state, state
@@ -388,6 +410,22 @@ class HoldInstance:
         if self.is_holding:
             self._release("idle", "it left the rule's set")
         self.watch.close()
+        for watch in self._histories:
+            watch.close()
+
+
+def _with_histories(enter: Typed, stay: Typed | None) -> list[Typed]:
+    """Return the parts with a past of their own: a window must not begin when its turn comes."""
+    parts: list[Typed] = []
+    queue = [enter, stay] if stay is not None else []
+    while queue:
+        node = queue.pop()
+        if isinstance(node, HOISTED):
+            if not isinstance(node, Global):
+                parts.append(node)
+        else:
+            queue.extend(children(node))
+    return parts
 
 
 not_a_truth: Final = object()

@@ -190,6 +190,13 @@ class Formula(Node):
         cells, self.structure = graph.sources(node, env)
         self.follow(cells)
 
+    def begin(self) -> None:
+        """Work the value out for the first time: it is as old as what it is made of."""
+        self.update()
+        since = [c.since for c in self.sources if c.since is not None]
+        if self.cell.value is not None and since:
+            self.cell.since = max(since)
+
     def update(self) -> bool:
         """Evaluate the expression."""
         value = self.evaluate()

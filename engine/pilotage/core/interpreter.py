@@ -227,11 +227,16 @@ class Interpreter:
     def text(self, program: TextProgram, env: Env) -> str:
         """Return a text for people with its expressions filled in."""
         if program.template is not None:
-            values = {path: self.show(node, env) for path, node in program.names}
+            values = {path: self._plain(node, env) for path, node in program.names}
             return templates.render(program.template, values)
         return "".join(
             part if isinstance(part, str) else self.show(part, env) for part in program.parts
         )
+
+    def _plain(self, node: Typed, env: Env) -> Any:
+        """Return a value as a template may see it: numbers, texts and truths; everything else in words."""
+        value = self.evaluate(node, env)
+        return value if value is None or isinstance(value, (bool, float, str)) else self.show(node, env)
 
     def show(self, node: Typed, env: Env) -> str:
         """Return the value of an expression as people read it."""

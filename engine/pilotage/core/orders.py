@@ -18,6 +18,7 @@ from pilotage.model.messages import (
     NoticeAcknowledged,
     OrderRefused,
     OrderTaken,
+    Outcome,
     Override,
     PlanAnswer,
     PlanOrder,
@@ -25,7 +26,7 @@ from pilotage.model.messages import (
     ReleaseOverride,
 )
 from pilotage.model.priorities import Priority
-from pilotage.model.values import format_value
+from pilotage.model.values import as_plain, format_value
 
 if TYPE_CHECKING:
     from pilotage.core.engine import Engine
@@ -40,7 +41,7 @@ class Orders:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
-            CommandResult: engine.reconciler.result,
+            CommandResult: self._result,
             Reconnected: lambda order: engine.reconciler.reconnected(order.points),
             CallResult: engine.stories.call_result,
             Override: self._override,
@@ -69,6 +70,11 @@ class Orders:
             raise TypeError(f"{type(order).__name__} is no input")
         handler(order)
 
+    def _result(self, result: CommandResult) -> None:
+        self._engine.reconciler.result(result)
+        if result.outcome is Outcome.NOT_SENT:
+            self._engine.stories.not_sent(result.command)
+
     def _receipt(self, order: str, person: str, detail: str, why_not: str) -> None:
         if why_not:
             self._engine.emit(OrderRefused(order, person, why_not))
@@ -76,7 +82,7 @@ class Orders:
             self._engine.emit(OrderTaken(order, person, detail))
 
     def _override(self, order: Override) -> None:
-        why = self._override_problem(order)
+        why, detail = self._override_problem(order), order.point
         if not why:
             cell = self._engine.cells[order.point]
             value = to_value(cell.spec, order.value, self._engine.entities)
@@ -92,7 +98,10 @@ class Orders:
             )
             self._engine.arbiter.place(cell, demand)
             self._announce_end(order, owner)
-        self._receipt("override", order.person, order.point, why)
+            until = self._engine.schedule.local(order.until)
+            shown = format_value(as_plain(value), cell.spec.type)
+            detail = f"{order.point} at {shown} until {until:%Y-%m-%d %H:%M}"
+        self._receipt("override", order.person, detail, why)
 
     def _override_problem(self, order: Override) -> str:
         cell = self._engine.cells.get(order.point)

@@ -95,7 +95,7 @@ class Plan:
             return
         node = default.source if isinstance(default, SetProgram) else default
         if node is not None:
-            graph.put(cell, self._desk.interpreter.evaluate(node, self.env))
+            graph.put(cell, self._desk.interpreter.value_or_text(node, self.env))
 
     # ── conditions ───────────────────────────────────────────────────────────────────────────
 
@@ -381,6 +381,7 @@ class Plan:
                 f"{owner}/{program.level}.{i}",
                 self.program.name,
                 reason,
+                program.level,
             )
             for i, hold in enumerate(program.holds)
         ]

@@ -41,7 +41,7 @@ class SiteTime:
     """
 
     time_zone: str = "Europe/Paris"
-    position: Position = DIJON
+    position: Position | None = DIJON
     country: str = "FR"
     subdivision: str | None = None
     night_below: float = -0.833
@@ -59,7 +59,8 @@ class Schedule:
         self._graph = graph
         self._site = site
         self._zone = site.zone
-        self._observer = Observer(site.position.latitude, site.position.longitude)
+        place = site.position
+        self._observer = Observer(place.latitude, place.longitude) if place is not None else None
         self._holidays = _holidays_of(site.country, site.subdivision)
         self._makers: dict[str, tuple[Callable[[float], Any], Callable[[float], float]]] = {
             "time": (self._minutes, self._next_minute),
@@ -71,7 +72,7 @@ class Schedule:
             "sunset": (lambda now: self._sun_minutes("sunset", now), self._next_midnight),
             "sun.elevation": (self.elevation, lambda now: now + SUN_EVERY_S),
             "sun.azimuth": (
-                lambda now: float(astral_sun.azimuth(self._observer, _utc(now))),
+                self.azimuth,
                 lambda now: now + SUN_EVERY_S,
             ),
         }
@@ -136,13 +137,20 @@ class Schedule:
 
     # ── the sun ──────────────────────────────────────────────────────────────────────────────
 
-    def elevation(self, now: float) -> float:
-        """Return the sun's height above the horizon in degrees, without refraction."""
+    def elevation(self, now: float) -> float | None:
+        """Return the sun's height above the horizon in degrees, without refraction; unknown without a place."""
+        if self._observer is None:
+            return None
         return float(astral_sun.elevation(self._observer, _utc(now), with_refraction=False))
 
-    def is_night(self, now: float) -> bool:
+    def is_night(self, now: float) -> bool | None:
         """Return whether the sun is down."""
-        return self.elevation(now) < self._site.night_below
+        elevation = self.elevation(now)
+        return None if elevation is None else elevation < self._site.night_below
+
+    def azimuth(self, now: float) -> float | None:
+        """Return where the sun stands, degrees from north; unknown without a place."""
+        return None if self._observer is None else float(astral_sun.azimuth(self._observer, _utc(now)))
 
     def _next_twilight(self, now: float) -> float:
         """Return the next moment at which day and night change, to the second; at most a day ahead."""
@@ -160,6 +168,8 @@ class Schedule:
 
     def _sun_minutes(self, what: str, now: float) -> float | None:
         """Return the time of sunrise or sunset in minutes, or None on a day without one."""
+        if self._observer is None:
+            return None
         try:
             moment = getattr(astral_sun, what)(
                 self._observer, self.local(now).date(), tzinfo=self._zone

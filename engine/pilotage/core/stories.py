@@ -429,6 +429,10 @@ class Stories:
         self._calls[call.id] = pending
         self._wait(run, "call", now + within, lambda: self._call_unanswered(call.id))
 
+    def not_sent(self, id_: str) -> None:
+        """A call never left: do not wait for its answer."""
+        self._call_unanswered(id_)
+
     def _call_unanswered(self, id_: str) -> None:
         pending = self._calls.pop(id_, None)
         if pending is None or pending.run.ended:
@@ -557,11 +561,10 @@ class Stories:
         if not step.parts["together"]:
             run.frames.append(Frame(step.branches["do"], items=tuple(items)))
             return
-        run.waiting = "branches"
+        run.waiting = "starting"  # a branch that ends at once must not set the run going before all have begun
         for item in items:
             self._branch(run, step.branches["do"], {**run.env, **item}, blocks=True)
-        if not run.blocked:
-            run.waiting = ""
+        run.waiting = "branches" if run.blocked else ""
 
     def _items(
         self, run: Run, each: tuple[SetProgram, ...], env: dict[str, Any]

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from typing import Final
+
+FEW: Final = 256
+"""So many cancelled deadlines may lie about; above, they are swept out when they are the greater part."""
 
 
 class Timer:
     """A deadline with something to do; a cancelled one does nothing."""
 
-    __slots__ = ("action", "due")
+    __slots__ = ("_timers", "action", "due")
 
-    def __init__(self, due: float, action: Callable[[], None]) -> None:
+    def __init__(self, due: float, action: Callable[[], None], timers: Timers) -> None:
         self.due = due
         self.action: Callable[[], None] | None = action
+        self._timers = timers
 
     def cancel(self) -> None:
         """Forget it."""
-        self.action = None
+        if self.action is not None:
+            self.action = None
+            self._timers.note_cancelled()
 
 
 class Timers:
@@ -26,10 +33,11 @@ class Timers:
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
         self._count = 0
+        self._cancelled = 0
 
     def at(self, due: float, action: Callable[[], None]) -> Timer:
         """Do something at a time (seconds since 1970), at the first tick that is not before it."""
-        timer = Timer(due, action)
+        timer = Timer(due, action, self)
         self._count += 1
         heapq.heappush(self._heap, (due, self._count, timer))
         return timer
@@ -39,6 +47,7 @@ class Timers:
         heap = self._heap
         while heap and heap[0][2].action is None:
             heapq.heappop(heap)
+            self._cancelled -= 1
         return heap[0][0] if heap else None
 
     def pop_due(self, now: float) -> Callable[[], None] | None:
@@ -49,6 +58,14 @@ class Timers:
         timer = heapq.heappop(self._heap)[2]
         action, timer.action = timer.action, None
         return action
+
+    def note_cancelled(self) -> None:
+        """Sweep out what was cancelled when it has become the greater part: delays come and go with every reading."""
+        self._cancelled += 1
+        if self._cancelled > FEW and self._cancelled * 2 > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[2].action is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
 
     def __len__(self) -> int:
         """Return how many deadlines are kept, cancelled ones included."""

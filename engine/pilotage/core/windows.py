@@ -201,7 +201,7 @@ class Track:
 class WindowNode(Node):
     """A window in the graph: follows its operand, and looks again while its contents age."""
 
-    __slots__ = ("_evaluate", "_timer", "_track", "env", "node", "structure")
+    __slots__ = ("_codes", "_evaluate", "_timer", "_track", "env", "node", "structure")
 
     def __init__(self, graph: Graph, node: typed.Window, env: Env, cell: Cell) -> None:
         super().__init__(graph, cell)
@@ -212,9 +212,9 @@ class WindowNode(Node):
         cells, self.structure = graph.sources(node.operand, env)
         now = graph.clock.now
         since = [c.since for c in cells if c.since is not None]
-        self._track = Track(
-            node.seconds, now, _as_number(self._evaluate()), max(since, default=now)
-        )
+        self._codes: dict[str, float] = {}
+        first = self._as_number(self._evaluate())
+        self._track = Track(node.seconds, now, first, max(since, default=now))
         self.follow(cells)
 
     def update(self) -> bool:
@@ -222,7 +222,7 @@ class WindowNode(Node):
         now = self.graph.clock.now
         track = self._track
         track.advance(now)
-        track.turn(_as_number(self._evaluate()), now)
+        track.turn(self._as_number(self._evaluate()), now)
         if leads_elsewhere(self.structure):
             cells, self.structure = self.graph.sources(self.node.operand, self.env)
             self.follow(cells)
@@ -234,6 +234,12 @@ class WindowNode(Node):
         if value is not None and self.node.function in ("any", "all"):
             value = bool(value)
         return self.store(value)
+
+    def _as_number(self, value: Any) -> float | None:
+        """Return what the track keeps: members and texts are numbered in the order in which they were seen."""
+        if value is None or isinstance(value, (bool, float)):
+            return None if value is None else float(value)
+        return self._codes.setdefault(str(value), float(len(self._codes)))
 
     def _look(self) -> None:
         self._timer = None
@@ -251,6 +257,3 @@ class WindowNode(Node):
             self._timer.cancel()
         super().close()
 
-
-def _as_number(value: Any) -> float | None:
-    return None if value is None else float(value)

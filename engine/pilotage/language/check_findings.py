@@ -67,11 +67,10 @@ def _example(type_: ValueType) -> str:
         case Base.POSITION:
             return "a point of type position, or an entity that has one"
         case Base.ENTITY:
-            return (
-                f"a variable or a point that leads to a {type_.kind}"
-                if type_.kind
-                else "a variable"
-            )
+            if type_.kind == "incident":
+                return "the name under `as` of an `open_incident` step"
+            leads = _article(type_.kind) if type_.kind else "something"
+            return f"a variable or a point that leads to {leads}"
         case Base.SET:
             return f"a set such as {{kind: {type_.kind or 'KIND'}}}"
         case _:
@@ -511,37 +510,15 @@ def priority_missing(at: Span) -> Finding:
     )
 
 
-def if_unknown_missing(at: Span, level: str) -> Finding:
-    """A rule at levels 1 to 6."""
+def if_unknown_missing(at: Span, what: str, level: str) -> Finding:
+    """A rule or a plan at levels 1 to 6."""
+    place = " under `activation:`" if what == "plan" else ""
     return _error(
         "E406",
         at,
-        f"a rule at level {level} must say what happens when its condition is unknown",
+        f"a {what} at level {level} must say what happens when its condition is unknown",
         "",
-        "add `if_unknown: release`, `hold` or `act`",
-    )
-
-
-def bad_word(at: Span, word: str, key: str, words: Iterable[str]) -> Finding:
-    """`if_unknown: relese`."""
-    known = list(words)
-    return _error(
-        "E407",
-        at,
-        f'"{word}" is no value of {key}',
-        _did_you_mean(word, known),
-        f"write one of {_listed(known)}",
-    )
-
-
-def cooldown_needs_per(at: Span, variables: Iterable[str]) -> Finding:
-    """`cooldown: 90 s` with instances."""
-    return _error(
-        "E408",
-        at,
-        "a cooldown of a rule with instances must say what rests",
-        "",
-        f"write {{after: …, per: …}} with one of {_listed(variables)}",
+        f"add `if_unknown: release`, `hold` or `act`{place}",
     )
 
 
@@ -554,17 +531,6 @@ def per_no_variable(at: Span, word: str, variables: Iterable[str]) -> Finding:
         f'"{word}" is no variable of this rule',
         _did_you_mean(word, known),
         f"variables: {_listed(known) or 'none'}",
-    )
-
-
-def set_without_end(at: Span) -> Finding:
-    """A `set` step that would stand for ever."""
-    return _error(
-        "E410",
-        at,
-        "a `set` step needs an end, or it would stand for ever",
-        "",
-        "add `until:` a condition, or `at_most:` a duration; for as long as a state lasts use `while` and `hold`",
     )
 
 
@@ -606,17 +572,6 @@ def too_costly(at: Span, cost: int, most: int) -> Finding:
     )
 
 
-def within_needs_of(at: Span) -> Finding:
-    """`{kind: bus, within: 150 m}`."""
-    return _error(
-        "E415",
-        at,
-        "`within` needs `of`: a distance from what?",
-        "",
-        "add `of:` an earlier variable",
-    )
-
-
 def no_place(at: Span, kind: str) -> Finding:
     """A distance from something that has no position."""
     return _error(
@@ -647,7 +602,7 @@ def confirm_level(at: Span, level: float, highest: int) -> Finding:
         at,
         f"there is no level {level:g}",
         "",
-        f"write a level from 1 to {highest}, or declare more under `levels:`",
+        f"write {f'a level from 1 to {highest}' if highest > 1 else 1}, or declare more under `levels:`",
     )
 
 
@@ -715,17 +670,6 @@ def template_refused(at: Span, why: str) -> Finding:
         "",
         "a template shows values and chooses: {{ name.point }}, {% if … %}…{% endif %}, "
         "and the filters upper, lower, capitalize, title, trim, default, round, int, length, abs",
-    )
-
-
-def step_down_without_levels(at: Span) -> Finding:
-    """A plan without any level."""
-    return _error(
-        "E425",
-        at,
-        "a plan needs at least one level",
-        "",
-        "add `levels:` with `level: 1` and its `name`",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Final, TypeVar
@@ -26,6 +27,7 @@ from pilotage.language.program import (
 )
 from pilotage.language.resolver import GLOBALS, Resolver, Vocabulary, position_point, pretty
 from pilotage.language.typed import Const, Read, Typed, only_id
+from pilotage.language.wording import wording
 from pilotage.model.diagnostics import Finding, Span
 from pilotage.model.entities import Access, CallSpec, Function, Kind, PointSpec
 from pilotage.model.priorities import NEEDS_IF_UNKNOWN, RESERVED, Priority, parse_priority
@@ -46,8 +48,6 @@ from pilotage.model.values import (
 
 MOST_STEPS: Final = 200
 """Cost bound of one evaluation of a rule, in nodes of its typed tree."""
-SEVERITIES: Final = ("low", "medium", "high", "critical")
-IF_UNKNOWN: Final = ("release", "hold", "act")
 Scope = dict[str, ValueType]
 _P = TypeVar("_P")
 
@@ -115,7 +115,8 @@ class _Checker:
         alarms = _understood(self._alarm(d) for f in self.files for d in f.alarms)
         invariants = _understood(self._invariant(d) for f in self.files for d in f.invariants)
         self._tests()
-        _report_ties(rules, self.findings)
+        _report_ties(rules, plans, self.findings)
+        _report_circles(rules, derived, self.findings)
         return Program(
             kinds=dict(self.vocabulary.kinds),
             functions=self.vocabulary.functions,
@@ -132,7 +133,7 @@ class _Checker:
     # ── names ────────────────────────────────────────────────────────────────────────────────
 
     def _names_once(self) -> None:
-        seen: dict[tuple[str, str], Span] = {}
+        seen: dict[tuple[str, str], tuple[str, Span]] = {}
         for file in self.files:
             groups: tuple[tuple[str, Iterable[Any]], ...] = (
                 ("rule", file.rules),
@@ -145,10 +146,13 @@ class _Checker:
                 for declaration in declarations:
                     self._once(seen, what, declaration.name)
 
-    def _once(self, seen: dict[tuple[str, str], Span], what: str, name: syntax.Word) -> None:
-        first = seen.setdefault((what, name.text), name.at)
+    def _once(
+        self, seen: dict[tuple[str, str], tuple[str, Span]], what: str, name: syntax.Word
+    ) -> None:
+        among = "test" if what == "test" else ""  # tests are called by no one
+        first_what, first = seen.setdefault((among, name.text), (what, name.at))
         if first != name.at:
-            self.findings.append(say.duplicate_name(name.at, what, name.text, first))
+            self.findings.append(say.duplicate_name(name.at, what, name.text, first, first_what))
 
     def _tests(self) -> None:
         known = {
@@ -184,7 +188,8 @@ class _Checker:
             else None
         )
         if taken is not None or (not kind and decl.name.text in GLOBALS):
-            self.findings.append(say.variable_taken(decl.name.at, decl.name.text))
+            meaning_ = f"{kind} has a point of that name" if taken is not None else ""
+            self.findings.append(say.variable_taken(decl.name.at, decl.name.text, meaning_))
             return
         self.derived[key] = _Derived(decl, kind)
 
@@ -222,6 +227,10 @@ class _Checker:
         if isinstance(value, typed.EVENTS):
             self.findings.append(say.event_in_condition(decl.value.at))
             return None
+        if decl.unit is not None:
+            value = resolver.fit(value, number(decl.unit.text))
+            if value is None:
+                return None
         variable = sets[0].variable if sets else ""
         where = sets[0].where if sets else None
         return DeriveProgram(
@@ -286,8 +295,7 @@ class _Checker:
     def _of(self, set_: syntax.SetOf, kind: str, resolver: Resolver) -> Typed | None:
         """Return what the distance is from, or None after reporting."""
         if set_.of is None:
-            self.findings.append(say.within_needs_of(set_.at))
-            return None
+            return None  # the reader has said so
         own = self.vocabulary.kind(kind)
         if own is not None and position_point(own) is None:
             self.findings.append(say.no_place(set_.at, kind))
@@ -310,15 +318,15 @@ class _Checker:
         condition = resolver.condition(decl.if_) if decl.if_ is not None else None
         holds = tuple(h for hold in decl.hold if (h := self._hold(hold, scope, None)) is not None)
         steps = self._steps(decl.do, dict(scope), frozenset())
-        self._rule_words(decl, scope, holds)
+        self._rule_words(decl, scope, [*(h.level for h in holds), *_step_levels(steps)])
         cost = sum(
             1 for e in (enter, stay, when, condition) if e is not None for _ in typed.walk(e)
         )
         if cost > MOST_STEPS:
             self.findings.append(say.too_costly(decl.name.at, cost, MOST_STEPS))
-        for node, at in ((enter, decl.while_), (stay, decl.until)):
-            if isinstance(node, Const) and at is not None:
-                self.findings.append(say.always(at.at, bool(node.value)))
+        for condition_ in (enter, stay, condition):
+            self._doubts(condition_)
+        self._own_wish(enter, holds)
         if any(f.is_error for f in self.findings[mistakes:]):
             return None
         program = RuleProgram(
@@ -341,36 +349,71 @@ class _Checker:
     def _hold_conditions(
         self, decl: syntax.Rule, resolver: Resolver
     ) -> tuple[Typed | None, Typed | None]:
-        """Return when a hold begins, and as long as what it stays (None: the same)."""
+        """Return when a hold begins, and as long as what it stays (None: the same).
+
+        It never begins while `until` is true or unknown: what leaves at once would come and go for ever.
+        """
         if decl.while_ is None:
             return None, None
         enter = resolver.condition(decl.while_)
         exceptions = [n for e in decl.unless if (n := resolver.condition(e)) is not None]
         until = resolver.condition(decl.until) if decl.until is not None else None
+        if enter is not None and until is not None:
+            self._gap(enter, until)
         barriers: list[Typed] = [typed.Not(n.at, BOOLEAN, n) for n in exceptions]
         if enter is None:
             return None, None
-        stay = (
-            _all_of([typed.Not(until.at, BOOLEAN, until), *barriers]) if until is not None else None
-        )
-        return _all_of([enter, *barriers]), stay
+        if until is None:
+            return _all_of([enter, *barriers]), None
+        barriers.insert(0, typed.Not(until.at, BOOLEAN, until))
+        return _all_of([enter, *barriers]), _all_of(barriers)
 
-    def _rule_words(self, decl: syntax.Rule, scope: Scope, holds: Sequence[HoldProgram]) -> None:
-        self._one_of(decl.if_unknown, "if_unknown", IF_UNKNOWN)
-        self._one_of(decl.if_interrupted, "if_interrupted", ("resume", "restart", "abandon"))
+    def _doubts(self, condition: Typed | None) -> None:
+        """Warn of what is always true or never."""
+        for node in typed.walk(condition) if condition is not None else ():
+            if node is condition or isinstance(node, typed.Logic):
+                parts = node.operands if isinstance(node, typed.Logic) else (node,)
+                for part in parts:
+                    if isinstance(part, Const):
+                        self.findings.append(say.always(part.at, bool(part.value)))
+            if isinstance(node, typed.Comparison) and isinstance(node.left, Read):
+                self._beyond_range(node, node.left)
+
+    def _beyond_range(self, node: typed.Comparison, read: Read) -> None:
+        spec, right = read.spec, node.right
+        if not isinstance(right, Const) or not isinstance(right.value, float):
+            return
+        truth = _over_range(node.op, right.value, spec.low, spec.high)
+        if truth is not None:
+            low, high = (
+                format_value(bound, spec.type) if bound is not None else ""
+                for bound in (spec.low, spec.high)
+            )
+            self.findings.append(say.never_in_range(node.at, truth, pretty(read), low, high))
+
+    def _gap(self, enter: Typed, until: Typed) -> None:
+        """Warn of an `until` that may be true as soon as `while` is."""
+        for a in _operands(enter, "and"):
+            for b in _operands(until, "or"):
+                if _overlap(a, b):
+                    self.findings.append(say.hysteresis_gap(b.at, wording(a), wording(b)))
+
+    def _own_wish(self, enter: Typed | None, holds: Sequence[HoldProgram]) -> None:
+        decided = {pretty(hold.target) for hold in holds if not hold.each}
+        for node in typed.walk(enter) if enter is not None else ():
+            if isinstance(node, typed.Wanted) and pretty(node.read) in decided:
+                self.findings.append(say.steps_of_own_condition(node.at, pretty(node.read)))
+
+    def _rule_words(self, decl: syntax.Rule, scope: Scope, levels: Sequence[int]) -> None:
         if decl.cooldown is not None:
-            if scope and not decl.cooldown.per:
-                self.findings.append(say.cooldown_needs_per(decl.cooldown.at, scope))
             self._per(decl.cooldown.per, scope)
         if decl.runs is not None:
             self._per(decl.runs.per, scope)
-        urgent = [h.level for h in holds if h.level <= NEEDS_IF_UNKNOWN]
+        urgent = [level for level in levels if level <= NEEDS_IF_UNKNOWN]
         if urgent and decl.if_unknown is None:
-            self.findings.append(say.if_unknown_missing(decl.name.at, Priority(min(urgent)).word))
-
-    def _one_of(self, word: syntax.Word | None, key: str, words: Sequence[str]) -> None:
-        if word is not None and word.text not in words:
-            self.findings.append(say.bad_word(word.at, word.text, key, words))
+            self.findings.append(
+                say.if_unknown_missing(decl.name.at, "rule", Priority(min(urgent)).word)
+            )
 
     def _per(self, words: Iterable[syntax.Word], scope: Scope) -> None:
         for word in words:
@@ -461,7 +504,9 @@ class _Checker:
 
     def _may_set(self, target: Read, at: Span, *, request: bool) -> bool:
         if not target.spec.access.is_commandable:
-            self.findings.append(say.not_commandable(at, pretty(target), target.spec.access.value))
+            derived = (target.base.type.kind, target.point) in self.derived
+            access = "derived" if derived else target.spec.access.value
+            self.findings.append(say.not_commandable(at, pretty(target), access))
             return False
         if request != target.spec.is_request:
             finding = say.not_a_request if request else say.is_a_request
@@ -501,6 +546,8 @@ class _Checker:
         if wanted.base is Base.TEXT:
             if isinstance(raw.expression, syntax.String):
                 return Const(raw.at, TEXT, raw.expression.value)
+            if raw.expression is not None and _speaks_of(raw.expression, resolver):
+                return resolver.value_for(raw.expression, TEXT)
             return self._text(raw.as_text, resolver)
         if wanted.base is Base.ENUM and raw.text in wanted.members:
             return Const(raw.at, wanted, raw.text)
@@ -534,8 +581,8 @@ class _Checker:
                 say.out_of_range(
                     node.at,
                     format_value(node.value, spec.type),
-                    format_value(low, spec.type) if low is not None else "any",
-                    format_value(high, spec.type) if high is not None else "any",
+                    format_value(low, spec.type) if low is not None else "",
+                    format_value(high, spec.type) if high is not None else "",
                 )
             )
 
@@ -570,14 +617,31 @@ class _Checker:
         names: list[tuple[str, Typed]] = []
         for path in paths:
             words = path.split(".")
-            expr: syntax.Expr = syntax.Name(text.at, words[0])
-            for word in words[1:]:
-                expr = syntax.Attribute(text.at, expr, word, text.at)
+            places = self._places_in_template(text, path)
+            expr: syntax.Expr = syntax.Name(places[0], words[0])
+            for word, at in zip(words[1:], places[1:], strict=True):
+                expr = syntax.Attribute(places[0], expr, word, at)
             node = calm.value(expr)
             if node is None:
                 return None
             names.append((path, node))
         return TextProgram((), text.template, tuple(names))
+
+    def _places_in_template(self, text: syntax.Text, path: str) -> list[Span]:
+        """Return where the words of a dotted name stand in the file, or the template as a whole."""
+        words, at = path.split("."), text.at
+        source = next((f.source for f in self.files if f.file == at.file), "")
+        pattern = re.compile(
+            r"(?<![\w.])" + r"\s*\.\s*".join(rf"({re.escape(w)})" for w in words) + r"(?!\w)"
+        )
+        for number_, row in enumerate(source.splitlines()[at.line - 1 :], at.line):
+            found = pattern.search(row, at.column - 1 if number_ == at.line else 0)
+            if found is not None:
+                starts = [found.start(i) + 1 for i in range(1, len(words) + 1)]
+                return [
+                    Span(at.file, number_, c, len(w)) for c, w in zip(starts, words, strict=True)
+                ]
+        return [at] * len(words)
 
     # ── steps ────────────────────────────────────────────────────────────────────────────────
 
@@ -603,8 +667,6 @@ class _Checker:
         target = resolver.path(step.point)
         level = self._level(step.priority, step.at)
         until = self._watched(step.until, scope, local)
-        if step.until is None and step.at_most is None:
-            self.findings.append(say.set_without_end(step.at))
         if (
             target is None
             or level is None
@@ -624,6 +686,8 @@ class _Checker:
             "ramp_down_s": (step.ramp.down_s or 0.0) if step.ramp else 0.0,
             "expect": self._expect(step.expect, target.spec.statuses),
         }
+        if step.ramp is not None and target.type.base is not Base.NUMBER:
+            self.findings.append(say.ramp_on_state(step.ramp.at, pretty(target)))
         failure = self._steps(step.on_failure, dict(scope), local)
         return StepProgram("set", step.at, parts, {"on_failure": failure}), local
 
@@ -660,9 +724,7 @@ class _Checker:
             if p.required and p.name not in {w.text for w, _ in step.with_}
         ]
         if missing:
-            self.findings.append(
-                say.wrong_arguments(step.name.at, spec.name, ", ".join(types), len(step.with_))
-            )
+            self.findings.append(say.call_incomplete(step.name.at, spec.name, missing))
         parts = {
             "name": spec.name,
             "arguments": tuple(arguments),
@@ -708,7 +770,6 @@ class _Checker:
             resolver.value_for(step.location, POSITION) if step.location is not None else None
         )
         key = resolver.value(step.one_per) if step.one_per is not None else None
-        self._one_of(step.severity, "severity", SEVERITIES)
         if step.as_ is not None:
             scope[step.as_.text] = reference("incident")
             local = local | {step.as_.text}
@@ -808,6 +869,9 @@ class _Checker:
         reason = self._text(step.reason, resolver) if step.reason is not None else None
         if level is None:
             return None, local
+        highest = self._highest_level(step.plan.text)
+        if isinstance(level, Const) and not 0 <= level.value <= highest:
+            self.findings.append(say.confirm_level(level.at, level.value, highest))
         return StepProgram(
             "plan", step.at, {"plan": step.plan.text, "level": level, "reason": reason}
         ), local
@@ -815,7 +879,6 @@ class _Checker:
     def _step_alarmstep(
         self, step: syntax.AlarmStep, scope: Scope, local: frozenset[str]
     ) -> tuple[StepProgram | None, frozenset[str]]:
-        self._one_of(step.severity, "severity", SEVERITIES)
         text = self._text(step.text, self._calm(scope, local))
         if text is None:
             return None, local
@@ -832,8 +895,6 @@ class _Checker:
         if decl.priority is not None:
             self._level(decl.priority, decl.priority.at)
         priority = decl.priority or syntax.Word("plan", decl.name.at)
-        if not decl.levels:
-            self.findings.append(say.step_down_without_levels(decl.name.at))
         levels = tuple(self._plan_level(level, scope, priority) for level in decl.levels)
         parameters = tuple(
             p for param in decl.parameters if (p := self._parameter(param, kind)) is not None
@@ -845,18 +906,28 @@ class _Checker:
                 calendar = Resolver(self.vocabulary, self.findings).condition(
                     decl.activation.calendar
                 )
+        urgent = [h.level for x in levels for h in x.holds if h.level <= NEEDS_IF_UNKNOWN]
+        said = decl.activation is not None and decl.activation.if_unknown is not None
+        if urgent and not said and any(x.enter is not None for x in levels):
+            self.findings.append(
+                say.if_unknown_missing(decl.name.at, "plan", Priority(min(urgent)).word)
+            )
         if any(f.is_error for f in self.findings[mistakes:]):
             return None
         return PlanProgram(decl.name.text, meaning(decl), decl, kind, parameters, levels, calendar)
 
     def _activation(self, activation: syntax.Activation, decl: syntax.Plan) -> None:
-        self._one_of(activation.if_unknown, "if_unknown", IF_UNKNOWN)
         confirm = activation.confirm
         if confirm is not None:
-            self._one_of(confirm.otherwise, "else", ("escalate", "refuse", "activate"))
             highest = max((level.level for level in decl.levels), default=0)
             if confirm.from_level > highest:
                 self.findings.append(say.confirm_level(confirm.at, confirm.from_level, highest))
+
+    def _highest_level(self, plan: str) -> int:
+        levels = [
+            x.level for f in self.files for p in f.plans if p.name.text == plan for x in p.levels
+        ]
+        return max(levels, default=0)
 
     def _plan_level(
         self, level: syntax.PlanLevel, scope: Scope, priority: syntax.Word
@@ -873,7 +944,9 @@ class _Checker:
         )
         for word in level.enable:
             if word.text not in self.rule_names:
-                self.findings.append(say.group_of_nothing(word.at, word.text))
+                self.findings.append(
+                    say.group_of_nothing(word.at, word.text, sorted(self.rule_names))
+                )
         return LevelProgram(
             level.level,
             level.name.text,
@@ -891,7 +964,7 @@ class _Checker:
             return None
         if isinstance(parameter.default, syntax.SetOf):
             if spec.type.base is not Base.SET:
-                self.findings.append(say.wrong_type(parameter.default.at, spec.type, set_of("…")))
+                self.findings.append(say.wrong_set(parameter.default.at, spec.type))
                 return None
             default: Any = self._set(spec.type.kind, parameter.default, {})
         else:
@@ -928,7 +1001,9 @@ class _Checker:
         if text.startswith("set of ") and self.vocabulary.kind(kind) is not None:
             return set_of(kind)
         if text.startswith("set of "):
-            self.findings.append(say.unknown_kind(word.at, kind, self.vocabulary.kinds))
+            at = replace(word.at, column=word.at.column + len("set of "), length=len(kind))
+            self.findings.append(say.unknown_kind(at, kind, self.vocabulary.kinds))
+            return set_of(kind)
         else:
             self.findings.append(say.parameter_type(word.at, text))
         return number("")
@@ -946,8 +1021,6 @@ class _Checker:
         suppress = (
             resolver.condition(decl.suppress_while) if decl.suppress_while is not None else None
         )
-        self._one_of(decl.severity, "severity", SEVERITIES)
-        self._one_of(decl.if_unknown, "if_unknown", IF_UNKNOWN)
         title = decl.title.in_language("en") if decl.title else decl.name.text
         text = self._text(decl.text, resolver) if decl.text is not None else TextProgram((title,))
         if raise_while is None or text is None or any(f.is_error for f in self.findings[mistakes:]):
@@ -965,11 +1038,13 @@ class _Checker:
         resolver = Resolver(self.vocabulary, self.findings, scope)
         never = resolver.condition(decl.never)
         target = resolver.path(decl.set)
-        self._one_of(decl.if_unknown, "if_unknown", IF_UNKNOWN)
         for assumed in decl.assume:
             self._assumption(assumed, scope)
         if never is None or target is None or not self._may_set(target, decl.set.at, request=False):
             return None
+        if not _judges(never, target):
+            for read in _own_reports(never, target):
+                self.findings.append(say.invariant_of_the_reported(read.at, pretty(read)))
         value = self._raw(decl.to, target.type, resolver, target.spec)
         if not isinstance(value, Typed):
             return None
@@ -1007,6 +1082,17 @@ def _plan_kind(plan: syntax.Plan, checker: _Checker) -> Kind:
     ]
     points.extend(PointSpec(p.name.text, checker.parameter_type(p.type)) for p in plan.parameters)
     return Kind(f"plan:{plan.name.text}", plan.name.text, tuple(points))
+
+
+def _speaks_of(expr: syntax.Expr, resolver: Resolver) -> bool:
+    """True for a call or a path that begins with something known: then it is no text, though a text is wanted."""
+    node = expr
+    while isinstance(node, (syntax.Attribute, syntax.Call)):
+        node = node.base if isinstance(node, syntax.Attribute) else node.function
+    if node is expr or not isinstance(node, syntax.Name):
+        return False
+    known = node.name in resolver.scope or resolver.has_meaning(node.name)
+    return known or any(f.split(".")[0] == node.name for f in resolver.vocabulary.functions)
 
 
 def _understood(programs: Iterable[_P | None]) -> list[_P]:
@@ -1084,55 +1170,88 @@ def _bare(value: Any) -> Any:
 # ── ties ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _report_ties(rules: Sequence[RuleProgram], findings: list[Finding]) -> None:
-    """Warn of rules that can want one point at one level at the same time."""
-    wanting: dict[tuple[str, str, int], list[tuple[RuleProgram, HoldProgram]]] = {}
-    for rule in rules:
-        for hold in rule.holds:
-            combine = hold.target.spec.combine.value
-            if combine == "refuse" and rule.decl.enabled and not rule.decl.shadow:
-                key = (hold.target.base.type.kind, hold.target.point, hold.level)
-                wanting.setdefault(key, []).append((rule, hold))
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A demand that a rule or a plan may make, and what is true then."""
+
+    name: str
+    hold: HoldProgram
+    clauses: tuple[Typed, ...]
+    group: str = ""
+    only: str = ""  # id of the one entity that the rule is for
+
+
+def _report_ties(
+    rules: Sequence[RuleProgram], plans: Sequence[PlanProgram], findings: list[Finding]
+) -> None:
+    """Warn of rules and plans that can want one point differently at one level at the same time."""
+    wanting: dict[tuple[str, str, int], list[_Wish]] = {}
+    for wish in (*_rule_wishes(rules), *_plan_wishes(plans)):
+        target = wish.hold.target
+        if target.spec.combine.value == "refuse" and not wish.hold.is_request:
+            key = (target.base.type.kind, target.point, wish.hold.level)
+            wanting.setdefault(key, []).append(wish)
     for (_, _, level), group in wanting.items():
         for peers in _that_may_meet(group):
-            for index, (rule, hold) in enumerate(peers):
-                for other, _ in peers[:index]:
-                    if other.name != rule.name and not _exclude(rule, other):
-                        point, word = pretty(hold.target), Priority(level).word
-                        findings.append(say.tie(hold.at, point, word, other.name))
+            for index, wish in enumerate(peers):
+                for other in peers[:index]:
+                    point, word = pretty(wish.hold.target), Priority(level).word
+                    if not _agree(wish, other):
+                        findings.append(say.tie(wish.hold.at, point, word, other.name))
 
 
-_Wanting = tuple[RuleProgram, HoldProgram]
-
-
-def _that_may_meet(group: list[_Wanting]) -> Iterable[list[_Wanting]]:
-    """Part a group by the entity that a rule is for, so that 10,000 rules are not compared pair by pair."""
-    everyone: list[_Wanting] = []
-    by_id: dict[str, list[_Wanting]] = {}
-    for rule, hold in group:
-        ids = [i for s in rule.for_each if (i := only_id(s.where, s.variable)) is not None]
-        (by_id.setdefault(ids[0], []) if ids else everyone).append((rule, hold))
+def _that_may_meet(group: Sequence[_Wish]) -> Iterable[list[_Wish]]:
+    """Part wishes by the one entity they are for, so that 10,000 rules are not compared pair by pair."""
+    everyone = [w for w in group if not w.only]
+    by_id: dict[str, list[_Wish]] = {}
+    for wish in group:
+        if wish.only:
+            by_id.setdefault(wish.only, []).append(wish)
     yield everyone
     for peers in by_id.values():
-        yield everyone + peers if len(everyone) < len(group) // 2 or len(group) < 100 else peers
+        for wish in peers:
+            yield from ([other, wish] for other in everyone)
+        yield peers
 
 
-def _exclude(a: RuleProgram, b: RuleProgram) -> bool:
-    """True when the conditions of two rules cannot be true together, as far as a simple look can tell."""
-    left, right = _clauses(a), _clauses(b)
-    return any(_contradict(x, y) for x in left for y in right)
+def _rule_wishes(rules: Sequence[RuleProgram]) -> Iterable[_Wish]:
+    for rule in rules:
+        if rule.decl.enabled and not rule.decl.shadow:
+            conditions = [rule.enter, *(s.where for s in rule.for_each)]
+            for hold in rule.holds:
+                own = [*conditions, *(s.where for s in hold.each)]
+                ids = [only_id(s.where, s.variable) for s in rule.for_each]
+                yield _Wish(rule.name, hold, _clauses(own), only=next((i for i in ids if i), ""))
 
 
-def _clauses(rule: RuleProgram) -> list[Typed]:
-    nodes = [n for n in (rule.enter, *(s.where for s in rule.for_each)) if n is not None]
-    flat: list[Typed] = []
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, typed.Logic) and node.op == "and":
-            nodes.extend(node.operands)
-        else:
-            flat.append(node)
-    return flat
+def _plan_wishes(plans: Sequence[PlanProgram]) -> Iterable[_Wish]:
+    for plan in plans:
+        group = plan.decl.exclusive_group
+        for level in plan.levels:
+            for hold in level.holds:
+                clauses = _clauses([s.where for s in hold.each])
+                yield _Wish(plan.name, hold, clauses, group.text if group else "")
+
+
+def _agree(a: _Wish, b: _Wish) -> bool:
+    """True when two wishes cannot clash, as far as a simple look can tell."""
+    if a.name == b.name or (a.group and a.group == b.group):
+        return True
+    x, y = a.hold.value, b.hold.value
+    if isinstance(x, Const) and isinstance(y, Const) and x.value == y.value:
+        return True
+    return any(_contradict(x, y) for x in a.clauses for y in b.clauses)
+
+
+def _clauses(conditions: Iterable[Typed | None]) -> tuple[Typed, ...]:
+    return tuple(part for node in conditions if node is not None for part in _operands(node, "and"))
+
+
+def _operands(node: Typed, op: str) -> list[Typed]:
+    """Return the parts of `a and b and c`, brackets opened; of anything else itself."""
+    if isinstance(node, typed.Logic) and node.op == op:
+        return [part for operand in node.operands for part in _operands(operand, op)]
+    return [node]
 
 
 def _contradict(x: Typed, y: Typed) -> bool:
@@ -1156,6 +1275,133 @@ def _contradict(x: Typed, y: Typed) -> bool:
     if x.op in (">", ">=") and y.op in ("<", "<="):
         return bool(b <= a)
     return False
+
+
+def _overlap(x: Typed, y: Typed) -> bool:
+    """True for two comparisons of the same value with numbers that can both be true."""
+    if not isinstance(x, typed.Comparison) or not isinstance(y, typed.Comparison):
+        return False
+    if not {x.op, y.op} <= {"<", "<=", ">", ">="} or not _same(x.left, y.left):
+        return False
+    if x.left.type.base is not Base.NUMBER:
+        return False
+    if not isinstance(x.right, Const) or not isinstance(y.right, Const):
+        return False
+    return x.op[0] == y.op[0] or not _contradict(x, y)
+
+
+def _over_range(op: str, value: float, low: float | None, high: float | None) -> bool | None:
+    """Return what a comparison with a value always says over a range, or None when it can change."""
+    if op in ("<", "<="):
+        op, value, low, high = (
+            ">" if op == "<" else ">=",
+            -value,
+            -high if high is not None else None,
+            -low if low is not None else None,
+        )
+    if op == ">":
+        if high is not None and high <= value:
+            return False
+        return True if low is not None and low > value else None
+    if op == ">=":
+        if high is not None and high < value:
+            return False
+        return True if low is not None and low >= value else None
+    outside = (low is not None and value < low) or (high is not None and value > high)
+    return (op == "!=") if outside and op in ("==", "!=") else None
+
+
+def _judges(never: Typed, target: Read) -> bool:
+    """True when an invariant reads what is wanted of the point that it decides."""
+    return any(
+        isinstance(n, typed.Wanted) and pretty(n.read) == pretty(target) for n in typed.walk(never)
+    )
+
+
+def _own_reports(never: Typed, target: Read) -> Iterable[Read]:
+    """Yield where an invariant reads the report of the very point that it decides."""
+    if isinstance(never, (typed.Wanted, typed.Age)):
+        return
+    if isinstance(never, Read) and pretty(never) == pretty(target):
+        yield never
+    for child in typed.children(never):
+        yield from _own_reports(child, target)
+
+
+def _step_levels(steps: Iterable[StepProgram]) -> list[int]:
+    """Return the levels of all `set` steps of a story."""
+    found: list[int] = []
+    for step in steps:
+        if step.how == "set":
+            found.append(step.parts["level"])
+        for branch in step.branches.values():
+            found.extend(_step_levels(branch))
+    return found
+
+
+# ── circles ──────────────────────────────────────────────────────────────────────────────────
+
+_Point = tuple[str, str]
+
+
+def _report_circles(
+    rules: Sequence[RuleProgram], derived: Sequence[DeriveProgram], findings: list[Finding]
+) -> None:
+    """Warn of rules whose conditions read what the others want: they may never come to rest."""
+    values = {(d.kind, d.name): d.value for d in derived}
+    writers: dict[_Point, list[str]] = {}
+    for rule in rules:
+        for hold in rule.holds:
+            writers.setdefault((hold.target.base.type.kind, hold.target.point), []).append(
+                rule.name
+            )
+    leads: dict[str, dict[str, None]] = {rule.name: {} for rule in rules}
+    for rule in rules:
+        if rule.enter is None or not rule.decl.enabled:
+            continue
+        for point in _wanted_points(rule.enter, values, set()):
+            for name in writers.get(point, ()):
+                leads[name][rule.name] = None
+    told: set[frozenset[str]] = set()
+    for rule in rules:
+        circle = _circle(rule.name, leads)
+        if len(circle) > 2 and frozenset(circle) not in told:
+            told.add(frozenset(circle))
+            findings.append(say.cyclic_rules(rule.decl.name.at, circle))
+
+
+def _wanted_points(
+    node: Typed, values: Mapping[_Point, Typed], seen: set[_Point]
+) -> Iterable[_Point]:
+    """Yield the points whose wanted value an expression reads, through derived values too."""
+    for part in typed.walk(node):
+        if isinstance(part, typed.Wanted):
+            yield (part.read.base.type.kind, part.read.point)
+        key = ("", "")
+        if isinstance(part, Read):
+            key = (part.base.type.kind, part.point)
+        elif isinstance(part, typed.Global):
+            key = ("", part.key)
+        if key in values and key not in seen:
+            seen.add(key)
+            yield from _wanted_points(values[key], values, seen)
+
+
+def _circle(start: str, leads: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the shortest way from a rule back to itself, or nothing."""
+    before: dict[str, str] = {}
+    waiting = [start]
+    for name in waiting:
+        for following in leads[name]:
+            if following == start:
+                way = [name]
+                while way[-1] != start:
+                    way.append(before[way[-1]])
+                return [*reversed(way), start]
+            if following not in before:
+                before[following] = name
+                waiting.append(following)
+    return []
 
 
 def _same(x: Typed, y: Typed) -> bool:

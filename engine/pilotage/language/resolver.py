@@ -231,7 +231,7 @@ class Resolver:
         if wanted.base is Base.TEXT and node.type.base is Base.ENUM:
             same = True
         if not same:
-            self._report(say.wrong_type(node.at, _a(wanted), node.type))
+            self._report(say.wrong_type(node.at, wanted, node.type))
             return None
         return node
 
@@ -259,11 +259,7 @@ class Resolver:
     # ── literals and names ───────────────────────────────────────────────────────────────────
 
     def _number(self, expr: syntax.Number, expected: ValueType | None) -> Typed | None:
-        try:
-            return Const(expr.at, ValueType(Base.NUMBER, parse_unit(expr.unit)), expr.value)
-        except UnknownUnitError:
-            self._report(say.shadow_set(expr.at, expr.unit))
-            return None
+        return Const(expr.at, ValueType(Base.NUMBER, parse_unit(expr.unit)), expr.value)
 
     def _string(self, expr: syntax.String, expected: ValueType | None) -> Typed | None:
         return Const(expr.at, TEXT, expr.value)
@@ -287,10 +283,12 @@ class Resolver:
             return typed.Global(expr.at, derived.type, name)
         if self.vocabulary.kind(name) is not None:
             return typed.AllOf(expr.at, set_of(name), name, name, None)
+        if name in self.vocabulary.derived_names(""):
+            return None  # its own mistake is reported where it is declared
         if expected is not None and expected.base is Base.ENUM:
             self._report(say.not_a_member(expr.at, name, expected.members))
         else:
-            self._report(say.unknown_name(expr.at, name, self._names_here()))
+            self._report(say.unknown_name(expr.at, name, self._names_here(), expected))
         return None
 
     def _variable(self, at: Span, name: str) -> Typed:
@@ -354,7 +352,10 @@ class Resolver:
             return typed.Members(at, set_of(kind.relations[word]), node, word), words[1:]
         if word in ("name", "id"):
             return typed.NameOf(at, TEXT, node, word), words[1:]
-        self._report(say.no_point(place, kind_name, word, self.vocabulary.point_names(kind_name)))
+        if word not in self.vocabulary.derived_names(kind_name):  # else it is reported there
+            self._report(
+                say.no_point(place, kind_name, word, self.vocabulary.point_names(kind_name))
+            )
         return None
 
     def _over_members(self, source: Typed, words: list[tuple[str, Span]], at: Span) -> Typed | None:
@@ -419,11 +420,7 @@ class Resolver:
 
     def _sum(self, expr: syntax.Binary, left: Typed, right: Typed) -> Typed | None:
         if left.type.unit.dimension != right.type.unit.dimension:
-            self._report(
-                say.cannot_add(
-                    expr.at, left.type.unit.dimension.title, right.type.unit.dimension.title
-                )
-            )
+            self._report(say.cannot_add(expr.at, _title(left.type.unit), _title(right.type.unit)))
             return None
         unit = left.type.unit
         if (
@@ -459,7 +456,8 @@ class Resolver:
             unit = b
         else:
             scale = a.scale / b.scale if divide else a.scale * b.scale
-            unit = Unit(f"{a.symbol or '1'}{'/' if divide else '·'}{b.symbol}", dimension, scale)
+            below = f"({b.symbol})" if divide and not b.symbol.isalpha() else b.symbol
+            unit = Unit(f"{a.symbol or '1'}{'/' if divide else '·'}{below}", dimension, scale)
         node: Typed = typed.Arithmetic(expr.at, ValueType(Base.NUMBER, unit), expr.op, left, right)
         if unit.symbol and dimension.is_plain and unit not in (a, b):
             return self._in_unit(node, ONE)
@@ -497,11 +495,7 @@ class Resolver:
 
     def _both_sides(self, a: syntax.Expr, b: syntax.Expr) -> tuple[Typed | None, Typed | None]:
         """Resolve both, the one that stands for a member of an enumeration last."""
-        if (
-            isinstance(a, syntax.Name)
-            and a.name not in self.scope
-            and not self.has_meaning(a.name)
-        ):
+        if isinstance(a, syntax.Name) and a.name not in self.scope and not self.has_meaning(a.name):
             right = self.value(b)
             return self.value(a, right.type if right else None), right
         left = self.value(a)
@@ -548,6 +542,13 @@ class Resolver:
             return self._same_unit(left, right)
         if a.base is Base.TIME and b.base is Base.TIME:
             return left, right
+        if Base.TIME in (a.base, b.base):
+            self._report(
+                say.text_with_unit(at, a, b)
+                if a.base is Base.TIME
+                else say.text_with_unit(at, b, a)
+            )
+            return None
         if ordered:
             self._report(
                 say.cannot_order(
@@ -570,7 +571,8 @@ class Resolver:
         if right.type.base not in (Base.ENUM, Base.TEXT):
             self._report(say.text_with_unit(at, left.type, right.type))
             return None
-        fitted = self._fit_enum(right, left.type) if isinstance(right, Const) else right
+        fits = isinstance(right, Const) or right.type.base is Base.ENUM
+        fitted = self._fit_enum(right, left.type) if fits else right
         return None if fitted is None else (left, fitted)
 
     def _same_unit(self, left: Typed, right: Typed) -> tuple[Typed, Typed] | None:
@@ -591,6 +593,12 @@ class Resolver:
         if own.dimension != unit.dimension:
             self._dimension_error(node, unit, compared)
             return None
+        if own.offset != unit.offset and (own.offset or not isinstance(node, Const)):
+            at = node.at if isinstance(node, Const) or compared is None else compared.at
+            value = node.value if isinstance(node, Const) else None
+            self._report(say.difference_of_temperatures(at, value))
+            return None
+        self._doubt_share(node, unit, compared)
         factor, addend = conversion(own, unit)
         if factor == 1.0 and addend == 0.0:
             return node
@@ -599,11 +607,23 @@ class Resolver:
             return replace(node, type=type_, value=float(f"{node.value * factor + addend:.12g}"))
         return typed.Convert(node.at, type_, node, factor, addend)
 
+    def _doubt_share(self, node: Typed, unit: Unit, compared: Typed | None) -> None:
+        """Warn of `park.free < 5 %`: a count is compared with a share."""
+        is_share = isinstance(node, Const) and node.type.unit.symbol == "%" and not unit.symbol
+        if is_share and isinstance(compared, Read) and isinstance(node, Const):
+            high = compared.spec.high
+            if high is not None and high > 1.0:
+                self._report(say.percent_of_a_count(node.at, _pretty(compared), node.value))
+
     def _dimension_error(self, node: Typed, unit: Unit, compared: Typed | None) -> None:
         if compared is None:
             self._report(say.unit_mismatch(node.at, unit, node.type))
             return
-        self._report(say.dimensions_differ(node.at, _described(compared), _described(node)))
+        self._report(
+            say.dimensions_differ(
+                node.at, _described(compared), _described(node), compared.type.unit
+            )
+        )
 
     def _older(self, at: Span, op: str, left: Typed, right: Typed) -> Typed | None:
         """`age(x) > 5 min` and its relatives, kept by a timer instead of asked again and again."""
@@ -706,8 +726,16 @@ class Resolver:
             given = ordered.get(parameter.name)
             if given is None:
                 if parameter.required:
-                    wanted = ", ".join(f"{p.name} ({p.type})" for p in function.parameters)
-                    self._report(say.wrong_arguments(expr.at, function.name, wanted, len(ordered)))
+                    names = [p.name for p in function.parameters]
+                    self._report(
+                        say.wrong_arguments(
+                            expr.at,
+                            function.name,
+                            _arguments(len(names)),
+                            len(ordered),
+                            f"{function.name}({', '.join(names)})",
+                        )
+                    )
                     return None
                 break
             fitted = self.value_for(given, parameter.type)
@@ -722,7 +750,11 @@ class Resolver:
         if len(expr.arguments) > len(parameters):
             self._report(
                 say.wrong_arguments(
-                    expr.at, name, ", ".join(parameters) or "nothing", len(expr.arguments)
+                    expr.at,
+                    name,
+                    _arguments(len(parameters)),
+                    len(expr.arguments),
+                    f"{name}({', '.join(parameters)})",
                 )
             )
             return None
@@ -731,7 +763,7 @@ class Resolver:
             if word not in parameters or word in bound:
                 self._report(
                     say.unknown_keyword(
-                        value.at, name, word, [p for p in parameters if p not in bound]
+                        _keyword(word, value), name, word, [p for p in parameters if p not in bound]
                     )
                 )
                 return None
@@ -750,14 +782,17 @@ class Resolver:
             if word != "within" or spec.name != "inside":
                 self._report(
                     say.unknown_keyword(
-                        value.at, spec.name, word, ["within"] if spec.name == "inside" else []
+                        _keyword(word, value),
+                        spec.name,
+                        word,
+                        ["within"] if spec.name == "inside" else [],
                     )
                 )
                 return None
         most, least = len(spec.arguments), len(spec.arguments) - spec.optional
         if not least <= len(given) <= most:
-            wanted = f"{most} arguments" if least == most else f"{least} to {most} arguments"
-            self._report(say.wrong_arguments(at, spec.name, wanted, len(given)))
+            wanted = _arguments(most) if least == most else f"{least} to {most} arguments"
+            self._report(say.wrong_arguments(at, spec.name, wanted, len(given), _LIKE[spec.name]))
             return None
         nodes: list[Typed] = []
         for letter, expr in zip(spec.arguments, given, strict=False):
@@ -826,7 +861,7 @@ class Resolver:
         if read is None:
             return None
         if not read.spec.access.is_commandable:
-            self._report(say.not_commandable(expr.at, _pretty(read), read.spec.access.value))
+            self._report(say.never_wanted(expr.at, _pretty(read)))
             return None
         return typed.Wanted(expr.at, read.type, read)
 
@@ -836,7 +871,9 @@ class Resolver:
 
     def _only_argument(self, name: str, expr: syntax.Call) -> Typed | None:
         if len(expr.arguments) != 1 or expr.keywords:
-            self._report(say.wrong_arguments(expr.at, name, "one argument", len(expr.arguments)))
+            self._report(
+                say.wrong_arguments(expr.at, name, "one argument", len(expr.arguments), _LIKE[name])
+            )
             return None
         return self.value(expr.arguments[0])
 
@@ -851,10 +888,7 @@ class Resolver:
         if len(expr.arguments) != 1 or not isinstance(expr.arguments[0], syntax.String):
             self._report(
                 say.wrong_arguments(
-                    expr.at,
-                    "plan",
-                    'the name of a plan in quotes: plan("snow")',
-                    len(expr.arguments),
+                    expr.at, "plan", "the name of a plan in quotes", None, _LIKE["plan"]
                 )
             )
             return None
@@ -876,7 +910,9 @@ class Resolver:
             return None
         if not {"count", "of", "to"} <= set(bound):
             self._report(
-                say.wrong_arguments(expr.at, "nearest", "a number, a kind, and to=", len(bound))
+                say.wrong_arguments(
+                    expr.at, "nearest", "a number, a kind, and to=", None, _LIKE["nearest"]
+                )
             )
             return None
         count, source = self.value_for(bound["count"], number("")), self.value(bound["of"])
@@ -916,7 +952,11 @@ class Resolver:
     def _statistic(self, name: str, expr: syntax.Call) -> Typed | None:
         arguments = expr.arguments
         if not arguments:
-            self._report(say.wrong_arguments(expr.at, name, "a value and a window, or a set", 0))
+            self._report(
+                say.wrong_arguments(
+                    expr.at, name, "a value and a length of time, or a set", 0, _LIKE["avg"]
+                )
+            )
             return None
         if len(arguments) == 2 and _is_duration(arguments[1]) and not expr.keywords:
             return self._window(name, expr)
@@ -925,7 +965,11 @@ class Resolver:
         if len(arguments) > 1:
             self._report(
                 say.wrong_arguments(
-                    expr.at, name, "a value and a length of time, or a set", len(arguments)
+                    expr.at,
+                    name,
+                    "a value and a length of time with its unit, or a set",
+                    None,
+                    _LIKE["avg"].replace("avg", name),
                 )
             )
             return None
@@ -999,7 +1043,7 @@ class Resolver:
         keywords = dict(expr.keywords)
         for word, given in expr.keywords:
             if word != "where":
-                self._report(say.unknown_keyword(given.at, name, word, ["where"]))
+                self._report(say.unknown_keyword(_keyword(word, given), name, word, ["where"]))
                 return None
         split = self._set_and_value(expr.arguments[0])
         if split is None:
@@ -1031,7 +1075,11 @@ class Resolver:
                 self._report(say.needs_condition(value.at, value.type))
                 return None
             if value is None and name == "all":
-                self._report(say.wrong_arguments(at, name, "a condition of the members", 0))
+                self._report(
+                    say.wrong_arguments(
+                        at, name, "a condition of the members", 0, "all(road_station.wet)"
+                    )
+                )
                 return None
             return typed.Aggregate(at, BOOLEAN, name, source, variable, value, where, self.coverage)
         if name == "count":
@@ -1184,14 +1232,6 @@ def _folded(node: Typed) -> Typed:
     return node
 
 
-def _a(wanted: ValueType) -> str:
-    if wanted.base is Base.NUMBER:
-        return f"a {wanted.unit.dimension.title}" + (
-            f" ({wanted.unit})" if wanted.unit.symbol else ""
-        )
-    return str(wanted)
-
-
 def _pretty(node: Typed) -> str:
     """Return an expression as it was written, as far as a message needs it."""
     match node:
@@ -1209,11 +1249,44 @@ pretty = _pretty
 
 
 def _described(node: Typed) -> str:
-    """`a flow (veh/h)`, `a speed (80 km/h)`: what E305 shows."""
+    """`flow (veh/h)`, `speed (80 km/h)`: what E305 shows."""
     unit = node.type.unit
     if isinstance(node, Const):
-        return f"{unit.dimension.title} ({node.value:g}{' ' if unit.symbol else ''}{unit})"
-    return f"{unit.dimension.title} ({unit})" if unit.symbol else unit.dimension.title
+        return f"{_title(unit)} ({node.value:g}{' ' if unit.symbol else ''}{unit})"
+    return f"{_title(unit)} ({unit})" if unit.symbol else _title(unit)
+
+
+def _title(unit: Unit) -> str:
+    return "percentage" if unit.symbol == "%" else unit.dimension.title
+
+
+def _arguments(count: int) -> str:
+    return "no argument" if not count else "one argument" if count == 1 else f"{count} arguments"
+
+
+def _keyword(word: str, value: syntax.Expr) -> Span:
+    """Return where the name of an argument stands: in front of its value and the sign of equality."""
+    at = value.at
+    return replace(at, column=max(1, at.column - len(word) - 1), length=len(word))
+
+
+_LIKE: Final = {
+    "known": "known(bus.delay)",
+    "age": "age(bus.position) > 30 s",
+    "wanted": "wanted(segment.lights.level)",
+    "plan": 'plan("snow").level',
+    "nearest": "nearest(2, camera, to=zone.location, within=150 m)",
+    "avg": "avg(segment.traffic.flow, 15 min), or avg(segment.lamps.level)",
+    "abs": "abs(bus.delay)",
+    "round": "round(x), or round(x, 1)",
+    "clamp": "clamp(x, 0 %, 100 %)",
+    "distance": "distance(bus, junction)",
+    "inside": "inside(bus, junction, within=150 m)",
+    "approaching": "approaching(bus, junction)",
+    "eta": "eta(bus, junction)",
+    "names": "names(segment.lamps)",
+}
+"""A call that works, for each function of the engine."""
 
 
 __all__ = [

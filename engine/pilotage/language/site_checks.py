@@ -223,10 +223,10 @@ def _fixed(node: Typed, env: Env, city: _City) -> Any:
             value = _fixed(operand, env, city)
             return value * factor + addend if isinstance(value, (int, float)) else value
         case typed.Arithmetic(op=op, left=left, right=right, clock=False):
-            sides = (_fixed(left, env, city), _fixed(right, env, city))
-            if _OPEN in sides or None in sides:
-                return _OPEN if _OPEN in sides else None
-            return calculate(op, *sides)
+            one, other = _fixed(left, env, city), _fixed(right, env, city)
+            if one is _OPEN or other is _OPEN:
+                return _OPEN
+            return None if one is None or other is None else calculate(op, one, other)
         case _:
             return _OPEN
 

@@ -63,6 +63,11 @@ def _paths(tree: nodes.Template) -> list[str]:
     return list(paths)
 
 
+def _number(value: Any) -> Any:
+    """Return a whole number without its `.0`, as people write it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 @lru_cache(maxsize=256)
 def _compiled(text: str) -> Template:
     return _environment.from_string(text)
@@ -81,12 +86,15 @@ def render(text: str, values: Mapping[str, Any]) -> str:
         place = context
         for folder in folders:
             place = place.setdefault(folder, {})
-        place[leaf] = "unknown" if value is None else value
+        place[leaf] = "unknown" if value is None else _number(value)
     pieces: list[str] = []
     size = 0
-    for piece in _compiled(text).generate(context):
-        pieces.append(piece)
-        size += len(piece)
-        if size > LONGEST:
-            break
+    try:
+        for piece in _compiled(text).generate(context):
+            pieces.append(piece)
+            size += len(piece)
+            if size > LONGEST:
+                break
+    except Exception as error:  # a filter met a value it cannot take: the text must still reach people
+        pieces.append(f"[this text ends here: {type(error).__name__}: {error}]")
     return "".join(pieces)[:LONGEST]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from pilotage.model.diagnostics import Span
@@ -279,8 +279,8 @@ class Pattern(Typed):
     count: int = 0
 
 
-@lru_cache(maxsize=None)
-def _places_of_expressions(kind: type[Typed]) -> tuple[str, ...]:
+@cache
+def _places_of_expressions(kind: Any) -> tuple[str, ...]:
     return tuple(f.name for f in fields(kind) if f.name not in ("at", "type", "spec", "name", "function"))
 
 

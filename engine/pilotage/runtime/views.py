@@ -103,7 +103,7 @@ class CityViews:
             title=rule.title,
             owner=rule.decl.owner.text if rule.decl.owner else "",
             file=str(rule.decl.name.at),
-            enabled=rule.decl.enabled and rule.name not in self._engine._off,
+            enabled=rule.decl.enabled and rule.name not in self._engine.switched_off,
             mode="shadow" if rule.decl.shadow else "live",
             instances=len(instances),
             states=dict(Counter(instance.state for instance in instances)),

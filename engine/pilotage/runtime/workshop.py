@@ -6,7 +6,7 @@ The one place of the runtime that knows how language and core are called.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -199,14 +199,8 @@ def build_program(
 def make_engine(plan: CityPlan, number: int, now: float) -> Engine:
     """Make the core of a city; its next decision has the number after `number`."""
     site = plan.settings.site
-    here = SiteTime(
-        time_zone=site.time_zone, country=site.country, subdivision=site.subdivision or None
-    )
-    if site.position is not None:
-        here = replace(here, position=site.position)
-    engine = Engine(plan.program, plan.entities, now, here)
-    engine._number = number  # ids of commands come from it: they must not begin anew
-    return engine
+    here = SiteTime(site.time_zone, site.position, site.country, site.subdivision or None)
+    return Engine(plan.program, plan.entities, now, here, number=number)
 
 
 def adopt_program(engine: Any, plan: CityPlan, now: float) -> None:

@@ -11,11 +11,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any, Final
 
 from pilotage.core.engine import Engine
 from pilotage.core.evaluator import HoldInstance
-from pilotage.core.schedule import SiteTime
+from pilotage.core.schedule import DIJON, SiteTime
 from pilotage.core.store import Cell, Entity
 from pilotage.language import syntax
 from pilotage.language.expressions import parse_expression
@@ -50,6 +51,10 @@ from pilotage.model.values import DURATION, Base, Position, ValueType, as_plain,
 RAMP_REPORTS: Final = 10
 """A device that follows a ramp reports this many times on its way."""
 APART_M: Final = 10_000.0
+STATES: Final = (
+    "idle", "pending", "holding", "unknown", "cooldown", "spent", "running", "off", "absent",
+)  # fmt: skip
+"""What a test may expect of a rule's instance."""
 _PLACE = re.compile(
     r"(?P<distance>[\d.]+)\s*(?P<unit>m|km)\s+(?P<side>before|after)\s+(?P<anchor>\S+)$"
 )
@@ -197,7 +202,8 @@ class Scenario:
                     ):
                         self._anchors[id_] = found
                         return found
-            self._anchors[id_] = moved(self._site.position, 0.0, APART_M * len(self._anchors))
+            middle = self._site.position or DIJON
+            self._anchors[id_] = moved(middle, 0.0, APART_M * len(self._anchors))
         return self._anchors[id_]
 
     def _spec(self, kind: Kind, assignment: syntax.Assignment) -> PointSpec:
@@ -208,7 +214,7 @@ class Scenario:
             raise ScenarioError(
                 assignment.at,
                 f'{kind.name} has no point "{assignment.point}"',
-                f"see `pilotage kinds {kind.name}`",
+                self._meant(assignment.entity, assignment.point),
             )
         return spec
 
@@ -216,7 +222,9 @@ class Scenario:
         kind = self._kinds.get(past.assignment.entity)
         if kind is None:
             raise ScenarioError(
-                past.assignment.at, f'there is no "{past.assignment.entity}" in this test\'s world'
+                past.assignment.at,
+                f'there is no "{past.assignment.entity}" in this test\'s world',
+                "add it under `world:`",
             )
         value = self._value(past.assignment, self._spec(kind, past.assignment))
         return as_plain(value), self._start - past.for_s
@@ -316,7 +324,9 @@ class Scenario:
         kind = self._kinds.get(assignment.entity)
         if kind is None:
             raise ScenarioError(
-                assignment.at, f'there is no "{assignment.entity}" in this test\'s world'
+                assignment.at,
+                f'there is no "{assignment.entity}" in this test\'s world',
+                "add it under `world:`",
             )
         spec = self._spec(kind, assignment)
         value = self._value(assignment, spec)
@@ -480,7 +490,11 @@ class Scenario:
         id_ = f"{e.entity}.{e.point}"
         cell = self.engine.cells.get(id_)
         if cell is None:
-            raise ScenarioError(e.at, f'there is no point "{id_}" in this test\'s world')
+            raise ScenarioError(
+                e.at,
+                f'there is no point "{id_}" in this test\'s world',
+                self._meant(e.entity, e.point),
+            )
         explained = self.engine.explainer.point(id_)
         assert explained is not None
         array = cell.array
@@ -527,16 +541,30 @@ class Scenario:
             raise ScenarioError(
                 e.rule.at, f'"{e.rule.text}" is no rule under test', "add it under `use:`"
             )
-        if not states or any(s != e.state.text for s in states):
+        if e.state.text not in STATES:
+            raise ScenarioError(
+                e.state.at, f'"{e.state.text}" is no state of a rule', f"write {', '.join(STATES)}"
+            )
+        states = states or ["absent"]
+        if any(s != e.state.text for s in states):
             explained = self.engine.explainer.rule(e.rule.text, label)
             mend = explained.sentence if explained is not None else ""
             self._missed(
                 e.state.at,
                 f"{e.rule.text}[{label}]" if label else e.rule.text,
                 e.state.text,
-                " and ".join(states) or "absent",
+                " and ".join(states),
                 mend,
             )
+
+    def _meant(self, entity: str, point: str) -> str:
+        """Return what a test may have meant by a point that is not there."""
+        kind = self._kinds.get(entity)
+        if kind is None:
+            return "add the entity under `world:`"
+        names = [p.name for p in kind.points]
+        meant = get_close_matches(point, names, n=1)
+        return f'write "{entity}.{meant[0]}"' if meant else f"{kind.name} has {', '.join(names)}"
 
     def _states(self, rule: str, label: str) -> list[str] | None:
         engine = self.engine

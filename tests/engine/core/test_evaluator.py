@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import given, settings
@@ -49,9 +49,9 @@ class Model:
     true_since: float | None = None
     holding_since: float | None = None
     doubted: bool = False
+    doubt_since: float = 0.0
     spent: bool = False
     rest_until: float = -NEVER
-    history: list[tuple[float, bool]] = field(default_factory=list)
 
     def told(self, now: float, a: bool | None, b: bool | None) -> None:
         """Take new values at a time."""
@@ -60,13 +60,29 @@ class Model:
             self.a, self.a_since = a, now
         if b is not self.b:
             self.b, self.b_since = b, now
+        self.note_doubt(now)
         self.judge(now)
 
+    def note_doubt(self, now: float) -> None:
+        """Remember since when it is unknown whether to begin; a new hold asks the question anew."""
+        doubt = (self.a is None and self.b is not True) or (self.b is None and self.a is not False)
+        if not doubt or self.holding_since is not None:
+            self.doubt_since = NEVER
+        elif self.doubt_since == NEVER:
+            self.doubt_since = now
+
     def truth(self) -> tuple[bool | None, float]:
-        """What decides now, and since when it says so."""
-        if self.holding_since is not None and self.has_until:
-            return (None if self.b is None else not self.b), max(self.b_since, self.holding_since)
-        return self.a, self.a_since
+        """What decides now, and since when it says so; nothing begins while `until` is true or unknown."""
+        stay, stay_since = (None if self.b is None else not self.b), self.b_since
+        if not self.has_until:
+            return self.a, self.a_since
+        if self.holding_since is not None:
+            return stay, max(stay_since, self.holding_since)
+        if self.a is False or stay is False:
+            return False, NEVER
+        if self.a is None or stay is None:
+            return None, self.doubt_since
+        return True, NEVER
 
     def deadlines(self) -> list[float]:
         """Every moment at which time alone could change something."""
@@ -132,8 +148,8 @@ class Model:
             self.holding_since = None
             self.true_since = None
             self.rest_until = now + self.cooldown
-            by_until = self.has_until and truth is False
-            self.spent = (by_limit or by_until) and self.a is not False
+            self.note_doubt(now)
+            self.spent = by_limit and self.truth()[0] is not False
 
 
 def variants() -> st.SearchStrategy[dict[str, Any]]:
@@ -237,12 +253,12 @@ class TestKeep:
         assert street.state("dim") == "holding"
 
     def test_keep_with_until(self, town: Callable[..., Any]) -> None:
-        """A hold that `until` ended and `keep` prolonged does not begin again by itself."""
+        """A hold that `until` ended and `keep` prolonged does not begin again while `until` is true."""
         street = town(rules=rule(keep="10 s", until="street.b"))
         street.at(0, {"s1.a": True, "s1.b": False})
         street.at(5, {"s1.b": True})
         street.at(60)
-        assert street.state("dim") == "spent"
+        assert street.state("dim") == "idle"
         assert len([e for e in street.events(RuleChanged) if e.after == "holding"]) == 1
 
 
@@ -306,6 +322,17 @@ class TestCooldown:
 
 
 class TestUntil:
+    def test_unknown_at_the_beginning(self, town: Callable[..., Any]) -> None:
+        """Nothing begins while its end is unknown, or true already: it would leave at once."""
+        street = town(rules=rule(until="street.b"))
+        street.at(0, {"s1.a": True})
+        assert street.state("dim") == "unknown"
+        street.at(1, {"s1.b": True})
+        assert street.state("dim") == "idle"
+        street.at(2, {"s1.b": False})
+        assert street.state("dim") == "holding"
+        assert len(street.events(RuleChanged)) == 2  # unknown at the start, idle, holding
+
     def test_windows_begin_early(self, town: Callable[..., Any]) -> None:
         """Two thresholds on a window: the second one knows the same past as the first."""
         rules = rule(
