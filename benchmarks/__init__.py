@@ -1,0 +1,1 @@
+"""Workloads with their floors, each measured in the same run: `make bench`."""

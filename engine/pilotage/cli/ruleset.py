@@ -138,15 +138,26 @@ def read_rule_set(selection: Selection) -> RuleSet:
     files = _all_files(selection, settings, catalogue)
     texts = {name: _text(path) for name, path in files.items()}
     program, found = load_rules(texts, catalogue.kinds, catalogue.functions, catalogue.calls)
-    named = {path.resolve() for path in selection.named}
-    focus = tuple(n for n, p in files.items() if not named or p.resolve() in named)
+    focus = _focus(selection, files, settings)
     rules = RuleSet(texts, focus, files, program, catalogue, SiteTime(), settings)
     if settings is not None:
         rules.site = site_time(settings)
-        findings += _site_findings(rules, settings, sources, whole=not named)
+        findings += _site_findings(rules, settings, sources, whole=not selection.named)
     rules.findings = [*findings, *(f for f in found if f.at.file in focus or f.is_error)]
     rules.sources = {**sources, **{name: _printable(text) for name, text in texts.items()}}
     return rules
+
+
+def own_files(selection: Selection) -> dict[str, Path]:
+    """Return the files that were named, or all of the site's own, by their shown names.
+
+    Raises:
+        RuleError: The configuration cannot be read.
+    """
+    if selection.named:
+        return _by_name(selection.named)
+    settings, _, _ = _settings(selection.config)
+    return {} if settings is None else _by_name(_own(settings))
 
 
 def site_time(settings: Settings) -> SiteTime:
@@ -206,12 +217,25 @@ def _all_files(
     own: list[Path] = []
     packs: list[Path] = []
     if settings is not None:
-        own = [file for path in settings.rules for file in _rule_files(path)]
+        own = _own(settings)
         packs = list(catalogue.rule_files(settings.pack_names(catalogue.packs)))
     named = {path.resolve() for path in selection.named}
     belongs = not named or any(path.resolve() in named for path in (*own, *packs))
     wanted = [*own, *packs, *selection.named] if belongs else [*selection.named, *packs]
     return _by_name(wanted)
+
+
+def _own(settings: Settings) -> list[Path]:
+    return [file for path in settings.rules for file in _rule_files(path)]
+
+
+def _focus(
+    selection: Selection, files: dict[str, Path], settings: Settings | None
+) -> tuple[str, ...]:
+    """Return the files that were asked for: those named, else the site's own, without the ready packs."""
+    asked = selection.named or (_own(settings) if settings is not None else ())
+    places = {path.resolve() for path in asked}
+    return tuple(name for name, path in files.items() if path.resolve() in places)
 
 
 def _by_name(paths: Iterable[Path]) -> dict[str, Path]:

@@ -248,6 +248,8 @@ class Arbiter:
     def _must_wait(self, array: PriorityArray, value: Any, level: int) -> bool:
         """True while a minimum time holds the point where it is; only levels 1 to 5 are above it."""
         spec = array.cell.spec
+        if not spec.min_on_s and not spec.min_off_s:
+            return False
         if array.timer is not None:
             array.timer.cancel()
             array.timer = None

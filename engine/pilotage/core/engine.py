@@ -15,7 +15,7 @@ from pilotage.core.arbiter import Arbiter, Demand, PriorityArray
 from pilotage.core.evaluator import Evaluator
 from pilotage.core.explain import Explainer
 from pilotage.core.geography import Geography
-from pilotage.core.graph import Env, Formula, Graph
+from pilotage.core.graph import Env, Formula, Graph, reaction
 from pilotage.core.groups import Groups
 from pilotage.core.interpreter import Interpreter
 from pilotage.core.invariants import Invariants
@@ -111,6 +111,7 @@ class Engine:
         self.cells: dict[str, Cell] = {}
         self._build_city(inventory, past or {})
         self._start(program)
+        self._make_ready()
 
     # ── the tick ─────────────────────────────────────────────────────────────────────────────
 
@@ -124,11 +125,11 @@ class Engine:
         graph = self.graph
         graph.clock.now = now = max(now, graph.clock.now)
         graph.rounds = 0
-        while (action := self.timers.pop_due(now)) is not None:
-            action()
-            graph.flush()
+        if self.timers.first <= now:
+            self._run_timers(now)
         self._take(inputs, now)
-        self._settle()
+        if self.arbiter.touched or not graph.is_calm:
+            self._settle()
         if not self._events:
             return None
         events, self._events = tuple(self._events), []
@@ -136,58 +137,57 @@ class Engine:
         self._count = 0
         return Decision(self._number, now, events)
 
+    def _run_timers(self, now: float) -> None:
+        while (action := self.timers.pop_due(now)) is not None:
+            action()
+            self.graph.flush()
+
     def _take(self, inputs: Sequence[Any], now: float) -> None:
         """Store each reading and ask whoever reads the point, before the next one comes; orders in their turn.
 
         The hot path of the engine, so it is long and flat: most readings change nothing that a rule could see, and end
         after two comparisons.
         """
-        graph = self.graph
+        graph, good, reading = self.graph, Quality.GOOD, Reading
         for item in inputs:
-            if type(item) is not Reading:
+            if type(item) is not reading:
                 self.orders.take(item)
                 graph.flush()
                 continue
             cell: Any
             cell, value, quality, time = item
-            if cell.stale_due is None:
-                self._watch_age(cell, time)
-            if not cell.is_plain or value is None or not quality.is_usable:
+            react = cell.react
+            if react is None or quality is not good or value is None:
                 self._take_slowly(item, now)
                 continue
             cell.time = time
-            cell.quality = quality
-            if value == cell.value:
-                if cell.nodes:
-                    self._refresh(cell)
-                continue
-            cell.value = value
-            cell.since = now
-            if cell.nodes:
-                graph.touch(cell)
-                graph.flush()
-                continue
-            readers = cell.readers
-            if readers is None:
-                readers = cell.readers = tuple(cell.watches)
-            moved = False
-            for watch in readers:
-                truth = watch.evaluate()
-                if truth is not watch.value:
-                    watch.changed(truth)
-                    moved = True
-            if moved and not graph.is_calm:
-                graph.flush()
+            cell.quality = good
+            if value != cell.value:
+                cell.value = value
+                cell.since = now
+                if react() and not graph.is_calm:
+                    graph.flush()
 
     def _take_slowly(self, reading: Reading, now: float) -> None:
-        """Store a reading that is lost, moves something, or leads somewhere else."""
+        """Store a reading that is lost, moves something, leads elsewhere or feeds a derived value; make the next one quick."""
         cell, value, quality, time = reading
         assert isinstance(cell, Cell)
+        if cell.stale_due is None:
+            self._watch_age(cell, time)
         if cell.put(value, quality, time, now):
             self.graph.touch(cell)
             self.graph.flush()
         elif cell.nodes:
             self._refresh(cell)
+        if cell.is_plain and not cell.nodes:
+            cell.react = reaction(tuple(cell.watches))
+
+    def _make_ready(self) -> None:
+        """Let the first reading of every point that is known already take the short way."""
+        self.graph.flush()
+        for cell in self.cells.values():
+            if cell.is_plain and not cell.nodes and cell.stale_due is not None:
+                cell.react = reaction(tuple(cell.watches))
 
     def _refresh(self, cell: Cell) -> None:
         """A reading that says the same again still makes the point younger."""
@@ -328,7 +328,7 @@ class Engine:
         cell.stale_due = time + age
 
         def look() -> None:
-            cell.stale_due = None
+            cell.stale_due = cell.react = None
             if cell.time is None or cell.value is None:
                 return
             if cell.time + age <= self.now:

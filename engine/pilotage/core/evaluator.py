@@ -274,7 +274,7 @@ class HoldInstance:
             return
         self._forget_timer()
         now = self._desk.now
-        rest = self._rests.get(self._rest_key(), 0.0)
+        rest = self._rests.get(self._rest_key(), 0.0) if self._rests else 0.0
         if rest > now:
             self._become("cooldown")
             self._timer = self._desk.graph.timers.at(rest, self._may_hold)

@@ -6,7 +6,7 @@ Whoever comes within the distance is in; whoever goes 20 % further out is gone. 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from pilotage.core.graph import Env, Graph, Node
 from pilotage.core.store import Cell, Entity
@@ -58,7 +58,7 @@ class _Mover(Node):
 class _Centre(Node):
     """Moves a circle with the entity in its middle."""
 
-    __slots__ = ("_circle", "_evaluate", "_field")
+    __slots__ = ("_circle", "_env", "_evaluate", "_field", "_of", "_thing")
 
     def __init__(
         self, graph: Graph, program: SetProgram, env: Env, field: _Field, circle: _Circle
@@ -68,8 +68,14 @@ class _Centre(Node):
         self._evaluate = graph.bind(program.of, env)
         self._field = field
         self._circle = circle
-        cells, _ = graph.sources(program.of, env)
-        thing = self._evaluate()
+        self._of = program.of
+        self._env = env
+        self._thing: Any = None
+        self._follow_middle(self._evaluate())
+
+    def _follow_middle(self, thing: Any) -> None:
+        self._thing = thing
+        cells, _ = self.graph.sources(self._of, self._env)
         if isinstance(thing, Entity) and thing.position is not None:
             cells[thing.position] = None
         self.follow(cells)
@@ -77,6 +83,8 @@ class _Centre(Node):
     def update(self) -> bool:
         """Put the circle where its centre is now; no value of its own."""
         thing = self._evaluate()
+        if thing is not self._thing:
+            self._follow_middle(thing)
         place = thing.place if isinstance(thing, Entity) else thing
         if place is not None and place != self._circle.centre:
             self._field.recentre(self._circle, place)

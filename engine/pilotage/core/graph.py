@@ -92,6 +92,8 @@ class Watch:
             self.node = node
             self.evaluate = self.graph.bind(node, self.env)
             self._subscribe()
+            for cell in self.cells:
+                cell.react = None
 
     def check(self) -> None:
         """Ask again; fire when the answer is another."""
@@ -117,12 +119,12 @@ class Watch:
         for cell in self.cells:
             if cell not in cells:
                 del cell.watches[self]
-                cell.readers = None
+                cell.react = None
                 self.graph.forget_if_unread(cell)
         for cell in cells:
             if cell not in self.cells:
                 cell.watches[self] = None
-                cell.readers = None
+                cell.react = None
         self.cells = cells
 
     def close(self) -> None:
@@ -130,9 +132,47 @@ class Watch:
         self.alive = False
         for cell in self.cells:
             cell.watches.pop(self, None)
-            cell.readers = None
+            cell.react = None
             self.graph.forget_if_unread(cell)
         self.cells = {}
+
+
+def reaction(watches: tuple[Watch, ...]) -> Callable[[], bool]:
+    """Return the function that asks everybody who reads a cell; it says whether one had another answer.
+
+    Made once and kept in the cell until somebody comes, goes, or follows another expression: a reading then costs one
+    call and, per condition, one more and a comparison by identity.
+    """
+    if not watches:
+        return _nobody
+    if len(watches) == 1:
+        (only,) = watches
+        evaluate = only.evaluate
+
+        def react() -> bool:
+            truth = evaluate()
+            if truth is only.value:
+                return False
+            only.changed(truth)
+            return True
+
+        return react
+    pairs = tuple((w.evaluate, w) for w in watches)
+
+    def react_all() -> bool:
+        moved = False
+        for evaluate, watch in pairs:
+            truth = evaluate()
+            if truth is not watch.value:
+                watch.changed(truth)
+                moved = True
+        return moved
+
+    return react_all
+
+
+def _nobody() -> bool:
+    return False
 
 
 class Node:
@@ -159,9 +199,11 @@ class Node:
         for cell in self.sources:
             if cell not in cells:
                 cell.nodes.pop(self, None)
+                cell.react = None
                 self.graph.forget_if_unread(cell)
         for cell in cells:
             cell.nodes[self] = None
+            cell.react = None
             if cell.source is not None and cell.source.rank >= self.rank:
                 self.rank = cell.source.rank + 1
         self.sources = dict(cells)
@@ -315,6 +357,9 @@ class Graph:
         """Return the entity that an expression leads to now, or None."""
         if isinstance(node, typed.Var):
             found = env[node.name]
+        elif isinstance(node, Read):  # a path of references: followed here, without a function of its own
+            holder = self.base(node.base, env)
+            found = None if holder is None else holder.cells[node.point].value
         elif isinstance(node, typed.EntityConst):
             found = self.entities[node.id]
         else:

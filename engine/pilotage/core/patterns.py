@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from pilotage.core.graph import Env, Graph, Node, Watch
+from pilotage.core.graph import Env, Graph, Node, Watch, leads_elsewhere
 from pilotage.core.schedule import Schedule
 from pilotage.core.store import Cell
 from pilotage.core.timers import Timer
@@ -224,19 +224,36 @@ class PatternNode(Node):
 
 
 class OlderNode(Node):
-    """`age(point) > seconds` as a value: false at each reading, true when the time is over."""
+    """`age(point) > seconds` as a value: false at each reading, true when the time is over.
 
-    __slots__ = ("_read", "_seconds", "_timer")
+    A point that was never heard of is older than anything; behind an unknown reference the answer is unknown.
+    """
+
+    __slots__ = ("_age", "_env", "_read", "_seconds", "_structure", "_timer")
 
     def __init__(self, graph: Graph, node: typed.Older, env: Env, cell: Cell) -> None:
         super().__init__(graph, cell)
-        self._read = graph.cell(node.read, env)
+        self._age = typed.Age(node.at, node.type, node.read)
+        self._env = env
         self._seconds = node.seconds
         self._timer: Timer | None = None
-        self.follow({self._read: None})
+        self._follow_point()
+
+    def _follow_point(self) -> None:
+        entity = self.graph.base(self._age.read.base, self._env)
+        self._read = None if entity is None else entity.cells[self._age.read.point]
+        cells, self._structure = self.graph.sources(self._age, self._env)
+        self.follow(cells)
 
     def update(self) -> bool:
         """Compare the age now, and look again when it would be too old."""
+        if leads_elsewhere(self._structure):
+            self._follow_point()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        if self._read is None:
+            return self.store(None)
         now, time = self.graph.clock.now, self._read.time
         is_older = time is None or now - time > self._seconds
         if not is_older and self._timer is None and time is not None:

@@ -173,7 +173,7 @@ class SetNode(Node):
     """A set or a statistic over one, kept by its members' contributions."""
 
     __slots__ = (
-        "_contributions", "_env", "_source", "_source_node", "_sum", "_updates", "_values",
+        "_contributions", "_env", "_is_lost", "_source", "_source_node", "_sum", "_updates", "_values",
         "certain", "doubtful", "false", "function", "member_expressions", "node", "true", "unknown", "variable",
     )  # fmt: skip
 
@@ -187,6 +187,7 @@ class SetNode(Node):
         self.member_expressions = self._member_expressions(node)
         self.function = node.function if isinstance(node, typed.Aggregate) else "set"
         self._contributions: dict[Entity, _Contribution] = {}
+        self._is_lost = False  # nobody knows whose members they are
         self._values: list[float] = []
         self._sum = 0.0
         self._updates = 0
@@ -245,12 +246,14 @@ class SetNode(Node):
             self._sum += value
         else:
             del self._values[bisect_left(self._values, value)]
-            self._sum -= value
+            self._sum = self._sum - value if self._values else 0.0
 
     def update(self) -> bool:
         """Return whether the statistic changed; its members have told what they add."""
         if self._source is not None and self._source_node is not None:
-            members = dict.fromkeys(self._source() or ())
+            source = self._source()
+            self._is_lost = source is None
+            members = dict.fromkeys(source or ())
             self.follow(self.graph.sources(self._source_node, self._env)[0])
             for entity in [e for e in self._contributions if e not in members]:
                 self._remove(entity)
@@ -260,7 +263,7 @@ class SetNode(Node):
         self._updates += 1
         if self._updates % 512 == 0:
             self._sum = math.fsum(self._values)
-        return self.store(self._result())
+        return self.store(None if self._is_lost else self._result())
 
     def _result(self) -> Any:
         match self.function:

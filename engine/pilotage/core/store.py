@@ -7,7 +7,7 @@ reason kept beside it in `quality`, so that a condition needs no check on its wa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pilotage.language.functions import offset_m
@@ -84,13 +84,13 @@ class Cell:
         value: None while it is unknown.
         before: The last known value while this one is unknown.
         time: Source time of the value, seconds since 1970.
-        readers: Watches to ask when it changes; None asks for a new tuple from `watches`.
+        react: Asks everybody in `watches`; None sends the next reading the long way, which makes it anew.
         nodes: Derived values that depend on it.
         motion: For a position: east, north (m/s) and speed.
     """
 
     __slots__ = (
-        "array", "before", "entity", "id", "is_plain", "is_position", "motion", "nodes", "quality", "readers", "since", "source",
+        "array", "before", "entity", "id", "is_plain", "is_position", "motion", "nodes", "quality", "react", "since", "source",
         "spec", "stale_due", "time", "value", "wanted", "watches",
     )  # fmt: skip
 
@@ -105,7 +105,7 @@ class Cell:
         self.before: Any = None
         self.is_position = spec.type.base is Base.POSITION
         self.is_plain = spec.type.base not in (Base.POSITION, Base.ENTITY, Base.SET)
-        self.readers: tuple[Watch, ...] | None = ()
+        self.react: Callable[[], bool] | None = None
         self.watches: dict[Watch, None] = {}
         self.nodes: dict[Node, None] = {}
         self.array: PriorityArray | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -33,6 +34,8 @@ class Timers:
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
         self._count = 0
+        self.first = math.inf
+        """Nothing is due before this; a cancelled deadline may still stand here."""
         self._cancelled = 0
 
     def at(self, due: float, action: Callable[[], None]) -> Timer:
@@ -40,6 +43,7 @@ class Timers:
         timer = Timer(due, action, self)
         self._count += 1
         heapq.heappush(self._heap, (due, self._count, timer))
+        self.first = self._heap[0][0]
         return timer
 
     def next_due(self) -> float | None:
@@ -56,6 +60,7 @@ class Timers:
         if due is None or due > now:
             return None
         timer = heapq.heappop(self._heap)[2]
+        self.first = self._heap[0][0] if self._heap else math.inf
         action, timer.action = timer.action, None
         return action
 

@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -41,10 +42,9 @@ class BrokerProcess:
         self._process = start_child(command)
         assert self._process.stdout is not None
         if not self._process.stdout.readline().startswith("ready"):
-            why = self._process.stderr.read() if self._process.stderr else ""
+            why = self.last_words()
             self.stop()
-            last = why.strip().splitlines()[-1:] or ["it said nothing"]
-            raise RuntimeError(f"the demo's broker does not start on port {self.port}: {last[0]}")
+            raise RuntimeError(f"the demo's broker does not start on port {self.port}: {why}")
         return self
 
     def __exit__(
@@ -60,6 +60,10 @@ class BrokerProcess:
     def is_running(self) -> bool:
         """True until the process has ended."""
         return self._process is not None and self._process.poll() is None
+
+    def last_words(self) -> str:
+        """Return what the ended broker said at last."""
+        return last_words(self._process)
 
     def stop(self) -> None:
         """Stop the broker, by force when it does not listen."""
@@ -90,6 +94,12 @@ def stop_child(process: subprocess.Popen[str]) -> None:
         process.communicate()
 
 
+def last_words(process: subprocess.Popen[str] | None) -> str:
+    """Return the last line that an ended process wrote as an error."""
+    said = "" if process is None or process.stderr is None else process.stderr.read()
+    return (said.strip().splitlines() or ["it said nothing"])[-1]
+
+
 def free_port() -> int:
     """Return a port of the loopback that nobody uses now."""
     with contextlib.closing(socket.socket()) as probe:
@@ -102,7 +112,7 @@ async def until_told(loop: asyncio.AbstractEventLoop) -> None:
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    watched = not sys.stdin.isatty() and _is_pipe(sys.stdin.fileno())
+    watched = not sys.stdin.isatty() and is_pipe(sys.stdin.fileno())
     if watched:
         loop.add_reader(sys.stdin.fileno(), told.set)
     try:
@@ -112,9 +122,8 @@ async def until_told(loop: asyncio.AbstractEventLoop) -> None:
             loop.remove_reader(sys.stdin.fileno())
 
 
-def _is_pipe(descriptor: int) -> bool:
-    import stat
-
+def is_pipe(descriptor: int) -> bool:
+    """Return True when a parent may hold the other end."""
     return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
 
 

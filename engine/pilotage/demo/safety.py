@@ -11,7 +11,7 @@ from pilotage.demo.device import Group, between, inventory
 
 ARMED_FROM: Final = 20.0
 ARMED_TO: Final = 7.0
-FIRST_INTRUSION_S: Final = 2_700.0
+FIRST_INTRUSION_S: Final = 1_080.0
 INTRUSIONS_EVERY_S: Final = 9_000.0
 CAR_PARK_BY_HOUR: Final[Mapping[float, float]] = {
     0: 0.9,

@@ -137,7 +137,13 @@ Wait = Callable[[float], bool]
 
 
 def show(
-    read: Read, wait: Wait, *, plain: bool = False, zone: tzinfo = ZONE, out: TextIO | None = None
+    read: Read,
+    wait: Wait,
+    *,
+    plain: bool = False,
+    zone: tzinfo = ZONE,
+    out: TextIO | None = None,
+    hint: str = "",
 ) -> None:
     """Show the city until `wait` says that it is over.
 
@@ -147,6 +153,7 @@ def show(
         plain: Write lines even into a terminal.
         zone: The city's time zone.
         out: Where to; standard output by default.
+        hint: A line below the picture.
     """
     stream = sys.stdout if out is None else out
     if plain or not stream.isatty():
@@ -156,7 +163,7 @@ def show(
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             live.update(
-                picture(read(), zone, console.size.width, console.size.height), refresh=True
+                picture(read(), zone, console.size.width, console.size.height, hint), refresh=True
             )
             if wait(1 / FRAMES_PER_S):
                 return
@@ -199,7 +206,7 @@ def summary(scene: Scene) -> str:
 
 
 def picture(
-    scene: Scene, zone: tzinfo = ZONE, width: int = 120, height: int = 40
+    scene: Scene, zone: tzinfo = ZONE, width: int = 120, height: int = 40, hint: str = ""
 ) -> RenderableType:
     """Return the whole picture for a terminal of this size."""
     if width < 100:

@@ -10,10 +10,10 @@ from typing import Any, Final
 from pilotage.demo.device import Group, Track, as_position, between, inventory, place_of
 
 SURFACE_BY_HOURS: Final[Mapping[float, float]] = {
-    0: 3.2,
-    0.75: 2.6,
-    1.5: 0.6,
-    2.5: -1.4,
+    0: 2.2,
+    0.15: 1.0,
+    1: -0.3,
+    2.5: -1.6,
     4: -3.0,
     6: -3.6,
     9: -1.0,
@@ -24,7 +24,8 @@ SURFACE_BY_HOURS: Final[Mapping[float, float]] = {
 
 SNOW_12H_BY_HOURS: Final[Mapping[float, float]] = {
     0: 0.0,
-    1: 0.3,
+    0.5: 0.4,
+    1: 0.8,
     2: 1.8,
     3: 4.0,
     4: 8.0,

@@ -606,17 +606,6 @@ def confirm_level(at: Span, level: float, highest: int) -> Finding:
     )
 
 
-def parameter_type(at: Span, word: str) -> Finding:
-    """`type: percentage`."""
-    return _error(
-        "E419",
-        at,
-        f'"{word}" is no type of a parameter',
-        "",
-        "write count, percent, number, duration, boolean, text, or set of KIND",
-    )
-
-
 def ramp_on_state(at: Span, point: str) -> Finding:
     """A ramp on a door."""
     return _error(
@@ -751,11 +740,11 @@ def slow_promise(at: Span, promised: float, needed: float, because: str) -> Find
 
 
 def hysteresis_gap(at: Span, while_: str, until: str) -> Finding:
-    """`until` that can be true as soon as `while` is."""
+    """`until` that can be true together with `while`."""
     return _warning(
         "W512",
         at,
-        f"both `{while_}` and `{until}` can be true: the hold would end as soon as it begins",
+        f"both `{while_}` and `{until}` can be true: the hold does not begin then",
         "",
         "leave a gap between the two, such as while: flow < 60 veh/h, until: flow > 80 veh/h",
     )

@@ -215,6 +215,15 @@ class _Coder:
 
     def _age(self, node: typed.Age) -> str:
         clock = self.slot("clock", None, ("clock",))
+        if not is_static(node.read.base):
+            key = self.slot("object", node.read.point, ("point", node.read.point))
+            time = self.temporary()
+            return self._unless_unknown(
+                [node.read.base],
+                lambda base: (
+                    f"({clock}.now - {time} if ({time} := {base}.cells[{key}].time) is not None else None)"
+                ),
+            )
         cell = self.slot("cell", node.read, (_key(node.read.base), node.read.point, "age"))
         return f"({clock}.now - {cell}.time if {cell}.time is not None else None)"
 

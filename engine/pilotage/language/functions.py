@@ -15,6 +15,8 @@ from pilotage.model.values import Position
 EARTH_M: Final = 6_371_008.8
 """Mean radius of the earth, metres."""
 _DEGREE_M: Final = math.radians(1.0) * EARTH_M
+MOST_DIGITS: Final = 15.0
+"""A number has no more; asked for more, it is rounded to these."""
 LEAST_SPEED_M_S: Final = 0.5
 """Slower than this nobody arrives: the time of arrival is unknown."""
 
@@ -131,8 +133,9 @@ def clamp(value: float, low: float, high: float) -> float:
 
 def round_to(value: float, digits: float = 0.0) -> float:
     """Return the value rounded half up at so many digits: 2.5 is 3, as people round."""
-    scale = 10.0 ** int(digits)
-    return math.floor(value * scale + 0.5) / scale
+    scale = 10.0 ** int(clamp(digits, -MOST_DIGITS, MOST_DIGITS))
+    scaled = value * scale
+    return math.floor(scaled + 0.5) / scale if math.isfinite(scaled) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from pilotage.language import check_findings as say
 from pilotage.language.checker import check
 from pilotage.language.program import Program
 from pilotage.language.reader import read_rules
@@ -64,6 +65,14 @@ def load_or_refuse(
     if any(f.is_error for f in findings):
         raise RuleError(findings, texts)
     return program
+
+
+def untested(program: Program) -> list[Finding]:
+    """Return a doubt for each rule, plan, alarm and invariant that no test uses, for those who ask."""
+    used = {word.text for test in program.tests for word in test.use}
+    groups = (program.rules, program.plans, program.alarms, program.invariants)
+    names = [p.decl.name for group in groups for p in group]
+    return [say.untested(name.at, name.text) for name in names if name.text not in used]
 
 
 def only(program: Program, names: Sequence[str]) -> Program:

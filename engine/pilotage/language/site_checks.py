@@ -240,7 +240,7 @@ def _read(node: typed.Read, env: Env, city: _City) -> Any:
     value = entity.values.get(node.point)
     if node.spec.type.base is Base.ENTITY and isinstance(value, str):
         return city.entities.get(value)
-    return Position(*value) if node.spec.type.base is Base.POSITION and value is not None else value
+    return Position(*value) if isinstance(value, tuple) else value
 
 
 def _logic(op: str, values: list[Any]) -> Any:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from functools import cache
 from typing import Any
 
 from pilotage.model.diagnostics import Span
@@ -279,9 +278,16 @@ class Pattern(Typed):
     count: int = 0
 
 
-@cache
-def _places_of_expressions(kind: Any) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(kind) if f.name not in ("at", "type", "spec", "name", "function"))
+_PLACES: dict[type[Typed], tuple[str, ...]] = {}
+"""Names of the fields of each class that may hold expressions."""
+
+
+def _places_of_expressions(kind: type[Typed]) -> tuple[str, ...]:
+    found = _PLACES.get(kind)
+    if found is None:
+        other = ("at", "type", "spec", "name", "function")
+        found = _PLACES[kind] = tuple(f.name for f in fields(kind) if f.name not in other)
+    return found
 
 
 def children(node: Typed) -> Iterator[Typed]:

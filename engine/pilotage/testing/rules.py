@@ -5,8 +5,6 @@ The engine that is tested is the one that runs the city; only its inbox and its 
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +12,10 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, Final
 
-from pilotage.core.engine import Engine
 from pilotage.core.evaluator import HoldInstance
 from pilotage.core.schedule import DIJON, SiteTime
 from pilotage.core.store import Cell, Entity
+from pilotage.embedding import City
 from pilotage.language import syntax
 from pilotage.language.expressions import parse_expression
 from pilotage.language.functions import moved
@@ -28,6 +26,7 @@ from pilotage.language.typed import Const
 from pilotage.model.diagnostics import Finding, Severity, Span
 from pilotage.model.entities import EntitySpec, Kind, PointSpec
 from pilotage.model.messages import (
+    AlarmChanged,
     AlarmOrder,
     CallOut,
     CallResult,
@@ -40,10 +39,13 @@ from pilotage.model.messages import (
     Outcome,
     Override,
     PlanAnswer,
+    PlanChanged,
     PlanOrder,
     Reading,
     ReleaseOverride,
     Request,
+    RunChanged,
+    TargetChanged,
 )
 from pilotage.model.quality import Quality
 from pilotage.model.values import DURATION, Base, Position, ValueType, as_plain, format_value
@@ -75,6 +77,9 @@ class TestResult:
 
     Attributes:
         findings: One per expectation that was not met, at its place in the file.
+        won, lost: Names of rules and plans whose demands decided a point, or waited below.
+        truths: (name, `true`, `false` or `unknown`) of the conditions under test; a story was true when it ran, an
+            alarm when it was raised, a plan when it had a level, an invariant when it replaced a value.
         sent: How many commands, requests, calls and notices left.
     """
 
@@ -133,14 +138,14 @@ class Scenario:
         self._kinds = {e.id.text: self._kind(e) for e in test.world}
         self._anchors: dict[str, Position] = {}
         self._devices = {w.text: how.text for w, how in test.devices}
-        self._pending: list[tuple[float, int, Any]] = []
-        self._numbers = itertools.count()
         self._sent: list[str] = []
         past = {f"{p.assignment.entity}.{p.assignment.point}": self._past(p) for p in test.past}
         inventory = [self._entity(e) for e in test.world]
-        self.engine = Engine(
+        self.city = City.of(
             self._program, inventory, self._start, site, past=past, keeps_fresh=True
         )
+        self.city.on_decision = self._decided
+        self.engine = self.city.engine
 
     # ── the world ────────────────────────────────────────────────────────────────────────────
 
@@ -285,39 +290,24 @@ class Scenario:
 
     def run(self) -> None:
         """Go through the steps."""
-        self._tick(self._start, [])
+        self.city.order(self._start)
+        self._note_coverage()
+        self._note_rest()
         for step in self._test.steps:
             moment = self._start + step.at_s
-            self._run_until(moment)
+            self.city.advance(moment)
             inputs = [self._reading(a) for a in step.set] + [self._order(o) for o in step.orders]
-            self._tick(moment, inputs)
-            self._run_until(moment)
+            self.city.order(moment, *inputs)
+            self.city.advance(moment)
+            self._note_coverage()
             for expectation in step.expect:
                 self._check(expectation)
             if step.expect:
                 self._sent.clear()
 
-    def _run_until(self, moment: float) -> None:
-        """Let time pass: whatever is due first, a timer of the engine or a device's report, comes first."""
-        while True:
-            due = self.engine.next_due()
-            report = self._pending[0][0] if self._pending else None
-            first = min((t for t in (due, report) if t is not None), default=None)
-            if first is None or first > moment:
-                return
-            inputs: list[Any] = []
-            while self._pending and self._pending[0][0] <= first:
-                inputs.append(heapq.heappop(self._pending)[2])
-            self._tick(first, [self._timely(i, first) for i in inputs])
-
-    @staticmethod
-    def _timely(item: Any, now: float) -> Any:
-        return item._replace(source_time=now) if isinstance(item, Reading) else item
-
-    def _tick(self, now: float, inputs: Sequence[Any]) -> None:
-        decision = self.engine.tick(now, inputs)
-        if decision is not None:
-            self._obey(decision)
+    def _decided(self, decision: Decision) -> None:
+        self._obey(decision)
+        self._note_events(decision)
         self._note_coverage()
 
     def _reading(self, assignment: syntax.Assignment) -> Reading:
@@ -417,9 +407,6 @@ class Scenario:
         point = getattr(order, "point", getattr(order, "name", ""))
         return self._devices.get(point) or self._devices.get(point.split(".")[0], "obey")
 
-    def _later(self, when: float, item: Any) -> None:
-        heapq.heappush(self._pending, (when, next(self._numbers), item))
-
     def _answer(self, order: Any, when: float, *, lies: bool) -> None:
         if isinstance(order, Command):
             self._answer_command(order, when, lies=lies)
@@ -434,32 +421,31 @@ class Scenario:
                 answer = next(
                     (w for w in wishes if w in cell.spec.type.members), cell.spec.type.members[0]
                 )
-                self._later(when, self._report(cell, answer))
+                self.city.later(when, self._report(cell, answer))
         elif isinstance(order, CallOut):
             spec = self._program.calls[order.name]
-            self._later(when, CallResult(order.id, spec.statuses[-1] if lies else spec.statuses[0]))
+            self.city.later(
+                when, CallResult(order.id, spec.statuses[-1] if lies else spec.statuses[0])
+            )
 
     def _answer_command(self, order: Command, when: float, *, lies: bool) -> None:
         cell = self.engine.cells[order.point]
-        self._later(when, CommandResult(order.id, Outcome.ACKNOWLEDGED))
+        self.city.later(when, CommandResult(order.id, Outcome.ACKNOWLEDGED))
         if not cell.spec.access.is_reported:
             return
         before, target = cell.value, cell.array.wanted if cell.array is not None else order.value
         if lies:
-            self._later(when, self._report(cell, before))
+            self.city.later(when, self._report(cell, before))
             return
-        self._pending = [
-            p for p in self._pending if not (isinstance(p[2], Reading) and p[2].point is cell)
-        ]
-        heapq.heapify(self._pending)
+        self.city.forget(cell.id)
         if order.ramp_s and isinstance(target, float) and isinstance(before, float):
             for part in range(1, RAMP_REPORTS):
                 share = part / RAMP_REPORTS
-                self._later(
+                self.city.later(
                     when + order.ramp_s * share,
                     self._report(cell, before + (target - before) * share),
                 )
-        self._later(when + order.ramp_s, self._report(cell, target))
+        self.city.later(when + order.ramp_s, self._report(cell, target))
 
     # ── expectations ─────────────────────────────────────────────────────────────────────────
 
@@ -633,9 +619,10 @@ class Scenario:
     # ── coverage ─────────────────────────────────────────────────────────────────────────────
 
     def _note_coverage(self) -> None:
-        for name in self.engine.evaluator.running:
-            for instance in self.engine.evaluator.instances(name):
-                self._note_instance(instance)
+        for room in (self.engine.evaluator, self.engine.shadow):
+            for name in room.running:
+                for instance in room.instances(name):
+                    self._note_instance(instance)
         for cell in self.engine.cells.values():
             array = cell.array
             for demand in array.demands.values() if array is not None else ():
@@ -644,6 +631,28 @@ class Scenario:
                     if array is not None and demand is array.winner
                     else self._result.lost
                 ).add(demand.by)
+
+    def _note_events(self, decision: Decision) -> None:
+        """Note what ran, was raised, or came into force."""
+        for event in decision.events:
+            match event:
+                case RunChanged(rule=name):
+                    self._result.truths.add((name, "true"))
+                case AlarmChanged(alarm=id_, after=after) if after != "normal":
+                    self._result.truths.add((id_.partition("[")[0], "true"))
+                case PlanChanged(plan=name, after=level) if level:
+                    self._result.truths.add((name, "true"))
+                case TargetChanged(owner=name, level=0):
+                    self._result.truths.add((name, "true"))
+                case _:
+                    pass
+
+    def _note_rest(self) -> None:
+        """Note what is under test and did nothing at the first moment; holds are noted by their conditions."""
+        holds = {rule.name for rule in self._program.rules if rule.enter is not None}
+        for word in self._test.use:
+            if word.text not in holds and (word.text, "true") not in self._result.truths:
+                self._result.truths.add((word.text, "false"))
 
     def _note_instance(self, instance: HoldInstance) -> None:
         word = {True: "true", False: "false", None: "unknown"}.get(instance.watch.value, "")
@@ -681,7 +690,8 @@ def _sent_lines(order: Any, engine: Engine) -> list[str]:
             f"set {order.point} to {format_value(order.value, engine.cells[order.point].spec.type)}"
         ]
     if isinstance(order, Request):
-        return [f"{order.action} {order.point} for {order.entity}"]
+        action = "cancel" if order.action == "cancel" else "request"  # an update is asked again
+        return [f"{action} {order.point} for {order.entity}"]
     if isinstance(order, CallOut):
         return [f"call {order.name}"]
     assert isinstance(order, Notice)
