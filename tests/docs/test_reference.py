@@ -12,8 +12,8 @@ import pytest
 
 from pilotage.cli import build_parser
 from pilotage.hookspecs import Hooks
+from pilotage.language import reader, reader_steps, reader_tests
 from pilotage.language.functions import BUILTINS, SPECIAL, STATISTICS
-from pilotage.language.reader_steps import _STEPS
 from pilotage.language.resolver import GLOBALS
 from pilotage.model.entities import PointSpec
 from pilotage.model.priorities import Priority
@@ -23,6 +23,7 @@ from pilotage.runtime.config import SETTINGS
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 ENGINE = ROOT / "engine" / "pilotage"
+ADAPTER = ROOT / "adapters" / "pilotage_mqtt"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 
 _CODE = re.compile(r'"([ECWT]\d{3})"')
@@ -51,6 +52,11 @@ class TestFindings:
         }
         written = {name for name in headings("findings.md") if re.fullmatch(r"[ECWT]\d{3}", name)}
         assert written == said
+
+    def test_every_section_has_its_mend(self) -> None:
+        """Each section says what to do."""
+        sections = re.split(r"^### ", text("findings.md"), flags=re.M)[1:]
+        assert [s.split()[0] for s in sections if "**Mend:**" not in s] == []
 
 
 class TestHooks:
@@ -105,6 +111,26 @@ def section_of(command: str) -> str:
     return found[1] if found else ""
 
 
+class TestMqtt:
+    def test_options_of_a_connection(self) -> None:
+        """Each option that the adapter reads stands in the manual."""
+        source = (ADAPTER / "binding.py").read_text(encoding="utf-8")
+        read = set(re.findall(r'(?:options|section)\.\w+\(\s*"(\w+)"', source))
+        assert sorted(word for word in read if f"`{word}" not in text("adapters.md")) == []
+
+    def test_findings(self) -> None:
+        """The words of the adapter's findings are all in the manual, and no others."""
+        said = {
+            word
+            for file in ADAPTER.glob("*.py")
+            for word in re.findall(
+                r'problems\.(?:error|warning)\(\s*"([a-z-]+)"', file.read_text(encoding="utf-8")
+            )
+        }
+        section = text("adapters.md").split("### Findings")[1].split("###")[0]
+        assert set(re.findall(r"`([a-z-]+)`", section)) == said
+
+
 class TestCommandLine:
     @pytest.mark.parametrize("name", list(commands()))
     def test_command_and_options_are_shown(self, name: str) -> None:
@@ -134,6 +160,30 @@ class TestLanguage:
         names = [*BUILTINS, *STATISTICS, *SPECIAL]
         assert [n for n in names if f"`{n}(" not in page and f" {n} " not in page] == []
 
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            *(reader._SECTIONS, reader._DERIVE_KEYS, reader._RULE_KEYS, reader._PLAN_KEYS),
+            *(reader._ACTIVATION_KEYS, reader._LEVEL_KEYS, reader._ALARM_KEYS),
+            *(reader._INVARIANT_KEYS, reader_steps._HOLD_KEYS, reader_steps._NOTIFY_KEYS),
+            *(reader_steps._INCIDENT_KEYS, reader_tests._TEST_KEYS, reader_tests._STEP_KEYS),
+        ],
+        ids=lambda keys: keys[0],
+    )
+    def test_keys(self, keys: tuple[str, ...]) -> None:
+        """Each key of a rule file stands in the guide."""
+        page = text("language.md")
+        assert [key for key in keys if not re.search(rf"`[^`\n]*\b{key}\b[^`\n]*`", page)] == []
+
+    def test_orders_of_tests(self) -> None:
+        """Each order that a test may give stands in the guide, and no other."""
+        source = (ENGINE / "testing" / "rules.py").read_text(encoding="utf-8")
+        shown = text("language.md").split("| order | arguments |")[1].split("\n\n")[0]
+        named = re.findall(r"^\| `(\w+)` \|", shown, re.M)
+        assert [name for name in named if f'case "{name}":' not in source] == []
+        (listed,) = re.findall(r'"write (plan, .*?)"', source)
+        assert sorted(named) == sorted(re.split(r", | or ", listed))
+
     def test_values_of_the_city(self) -> None:
         """Each value that the schedule keeps stands in the guide."""
         assert [name for name in GLOBALS if f"`{name}`" not in text("language.md")] == []
@@ -150,7 +200,9 @@ class TestLanguage:
 
     def test_steps(self) -> None:
         """Each step of a story stands in the guide."""
-        assert [step for step in _STEPS if f"`{step}: " not in text("language.md")] == []
+        assert [
+            step for step in reader_steps._STEPS if f"`{step}: " not in text("language.md")
+        ] == []
 
 
 def links() -> Iterator[tuple[Path, str]]:

@@ -100,6 +100,9 @@ class Alarm:
                 if why:
                     return why
             case "unshelve" | "return_to_service":
+                state = "shelved" if order.action == "unshelve" else "out_of_service"
+                if self._suspended != state:
+                    return f"it is not {state.replace('_', ' ')}"
                 self._resume()
             case _:
                 return f'there is no action "{order.action}"'
@@ -117,6 +120,8 @@ class Alarm:
             return f"only {', '.join(self.out_by)} may do that"
         if not order.reason:
             return "a reason is needed"
+        if shelve and self._suspended == "out_of_service":
+            return "it is out of service: return it to service first"
         self._resume()
         self._suspended = "shelved" if shelve else "out_of_service"
         self.until = order.until
@@ -196,6 +201,7 @@ class _AlarmInstance:
             self._timer.cancel()
         for watch in self._watches:
             watch.close()
+        self.alarm.suppress(False)
         self.alarm.deactivate()
 
 

@@ -5,7 +5,7 @@ Source of the sixteen levels: the priority array of ANSI/ASHRAE 135 (BACnet), wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, Final
 
 from pilotage.core.store import Cell
@@ -88,7 +88,7 @@ class PriorityArray:
     """
 
     __slots__ = (
-        "candidate", "cell", "changed_at", "demands", "is_decided", "level", "owner", "ramp_down_s", "ramp_up_s",
+        "candidate", "cell", "changed_at", "demands", "has_minimum", "is_decided", "level", "owner", "ramp_down_s", "ramp_up_s",
         "timer", "wanted", "winner",
     )  # fmt: skip
 
@@ -104,6 +104,7 @@ class PriorityArray:
         self.is_decided = False
         self.ramp_up_s = self.ramp_down_s = 0.0
         self.timer: Timer | None = None
+        self.has_minimum = bool(cell.spec.min_on_s or cell.spec.min_off_s)
 
     def best(self) -> tuple[Demand | None, list[Demand]]:
         """Return the winner and all demands at its level, oldest first."""
@@ -138,6 +139,7 @@ class Arbiter:
     Attributes:
         touched: Points to settle.
         on_conflict: Told of a point whose demands tie without a combiner, and of the end of it (an empty list).
+        limited: Points that an invariant guards.
         limit: Puts a candidate through the invariants; returns the value and the name of the invariant that replaced it.
         on_target: Told of each point whose wanted value or owner changed.
     """
@@ -150,6 +152,7 @@ class Arbiter:
         self._emit = emit
         self._order = 0
         self.touched: dict[Cell, None] = {}
+        self.limited: Container[Cell] = ()
         self.limit: Callable[[Cell, Any], tuple[Any, str]] = lambda cell, value: (value, "")
         self.on_conflict: Callable[[Cell, list[Demand]], None] = lambda cell, demands: None
         self.on_target: Callable[[PriorityArray], None] = lambda array: None
@@ -219,22 +222,31 @@ class Arbiter:
     def _settle(self, array: PriorityArray) -> None:
         cell = array.cell
         winner, peers = array.best()
-        self._report_conflict(cell, peers)
-        array.candidate = cell.spec.default if winner is None else winner.value
-        value, invariant = self.limit(cell, array.candidate)
+        if len(peers) > 1 or self._conflicts:
+            self._report_conflict(cell, peers)
+        array.candidate = value = cell.spec.default if winner is None else winner.value
+        invariant = ""
+        if cell in self.limited:
+            value, invariant = self.limit(cell, value)
         owner = winner.owner if winner is not None else DEFAULT
         level = winner.level if winner is not None else DEFAULT_LEVEL
         if invariant:
             owner, level = invariant, INVARIANT_LEVEL
-        elif self._must_wait(array, value, level):
+        elif array.has_minimum and self._must_wait(array, value, level):
             value, owner, level = array.wanted, MINIMUM_TIME, int(Priority.MINIMUM_TIME)
         if winner is not None:
             array.ramp_up_s, array.ramp_down_s = winner.ramp_up_s, winner.ramp_down_s
         changed_data = (
             winner is not None and array.winner is not None and winner.data != array.winner.data
         )
+        renewed = winner is not None and array.winner is not None and winner.until != array.winner.until
         same = (
-            array.is_decided and value == array.wanted and owner == array.owner and not changed_data
+            array.is_decided
+            and value == array.wanted
+            and owner == array.owner
+            and level == array.level
+            and not changed_data
+            and not renewed
         )
         if not array.is_decided and winner is None and not invariant:
             return
@@ -248,8 +260,6 @@ class Arbiter:
     def _must_wait(self, array: PriorityArray, value: Any, level: int) -> bool:
         """True while a minimum time holds the point where it is; only levels 1 to 5 are above it."""
         spec = array.cell.spec
-        if not spec.min_on_s and not spec.min_off_s:
-            return False
         if array.timer is not None:
             array.timer.cancel()
             array.timer = None
@@ -264,8 +274,6 @@ class Arbiter:
         return True
 
     def _report_conflict(self, cell: Cell, peers: list[Demand]) -> None:
-        if len(peers) < 2 and not self._conflicts:
-            return
         clash = (
             cell.spec.combine is Combine.REFUSE
             and len(peers) > 1

@@ -15,7 +15,7 @@ from pilotage.core.arbiter import Arbiter, Demand, PriorityArray
 from pilotage.core.evaluator import Evaluator
 from pilotage.core.explain import Explainer
 from pilotage.core.geography import Geography
-from pilotage.core.graph import Env, Formula, Graph, reaction
+from pilotage.core.graph import Env, Formula, Graph
 from pilotage.core.groups import Groups
 from pilotage.core.interpreter import Interpreter
 from pilotage.core.invariants import Invariants
@@ -180,14 +180,14 @@ class Engine:
         elif cell.nodes:
             self._refresh(cell)
         if cell.is_plain and not cell.nodes:
-            cell.react = reaction(tuple(cell.watches))
+            cell.react = self.graph.reaction(tuple(cell.watches))
 
     def _make_ready(self) -> None:
         """Let the first reading of every point that is known already take the short way."""
         self.graph.flush()
         for cell in self.cells.values():
             if cell.is_plain and not cell.nodes and cell.stale_due is not None:
-                cell.react = reaction(tuple(cell.watches))
+                cell.react = self.graph.reaction(tuple(cell.watches))
 
     def _refresh(self, cell: Cell) -> None:
         """A reading that says the same again still makes the point younger."""
@@ -257,6 +257,7 @@ class Engine:
         }
         arbiter.on_target = self._on_target
         arbiter.on_conflict = self._on_conflict
+        arbiter.limited = self.invariants.guards
         arbiter.limit = self.invariants.limit
         self.reconciler.passed_on = self.groups.has_members
         self.reconciler.on_failure = lambda cell, text: self._alarm(
@@ -272,7 +273,8 @@ class Engine:
         self.emit(TargetChanged(cell.id, as_plain(array.wanted), array.owner, array.level))
         if cell.wanted is not None:
             self.graph.put(cell.wanted, array.wanted)
-        self.groups.pass_on(array)
+        if cell.spec.group is not None:
+            self.groups.pass_on(array)
         self.reconciler.pursue(array)
 
     def _on_conflict(self, cell: Cell, demands: list[Demand]) -> None:

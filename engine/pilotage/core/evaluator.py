@@ -214,6 +214,7 @@ class HoldInstance:
         rests: dict[tuple[str, ...], float],
     ) -> None:
         self._desk = desk
+        self._clock = desk.graph.clock
         self.rule = rule
         self.env = env
         self.label = label(env)
@@ -244,7 +245,7 @@ class HoldInstance:
     # ── judging ──────────────────────────────────────────────────────────────────────────────
 
     def _judge(self, truth: bool | None) -> None:
-        since = self._true_since() if self._first else self._desk.now
+        since = self._true_since() if self._first else self._clock.now
         self._first = False
         if self.is_holding:
             self._judge_holding(truth)
@@ -260,7 +261,7 @@ class HoldInstance:
     def _true_since(self) -> float:
         """When the condition's inputs took the values that make it true, from recorded history."""
         return max(
-            (c.since for c in self.watch.cells if c.since is not None), default=self._desk.now
+            (c.since for c in self.watch.cells if c.since is not None), default=self._clock.now
         )
 
     def _counts_as_true(self, since: float) -> None:
@@ -273,7 +274,7 @@ class HoldInstance:
         if self.state == "spent" or self._true_from is None:
             return
         self._forget_timer()
-        now = self._desk.now
+        now = self._clock.now
         rest = self._rests.get(self._rest_key(), 0.0) if self._rests else 0.0
         if rest > now:
             self._become("cooldown")
@@ -296,10 +297,10 @@ class HoldInstance:
         if self.rule.if_unknown != "act":
             self._true_from = None
         elif delay is None:
-            self._counts_as_true(self._desk.now)
+            self._counts_as_true(self._clock.now)
         else:
             self._true_from = None
-            self._after(delay.seconds, lambda: self._counts_as_true(self._desk.now))
+            self._after(delay.seconds, lambda: self._counts_as_true(self._clock.now))
 
     def _judge_holding(self, truth: bool | None) -> None:
         was_unknown = self.state == "unknown"
@@ -348,7 +349,7 @@ class HoldInstance:
         most = self.rule.decl.at_most
         if most is not None:
             self._limit = self._desk.graph.timers.at(
-                self._desk.now + most.seconds, self._time_is_over
+                self._clock.now + most.seconds, self._time_is_over
             )
         if not self._placements:
             self._placements = [
@@ -376,7 +377,7 @@ class HoldInstance:
             placement.leave()
         cooldown = self.rule.decl.cooldown
         if cooldown is not None:
-            self._rests[self._rest_key()] = self._desk.now + cooldown.after.seconds
+            self._rests[self._rest_key()] = self._clock.now + cooldown.after.seconds
         self._become(state, why)
         if self.rule.stay is not None and self.watch.alive:
             self.watch.turn_to(self.watch_enter)
@@ -388,7 +389,7 @@ class HoldInstance:
         return tuple(self.env[w.text].id for w in cooldown.per) if cooldown is not None else ()
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
-        self._timer = self._desk.graph.timers.at(self._desk.now + seconds, action)
+        self._timer = self._desk.graph.timers.at(self._clock.now + seconds, action)
 
     def _forget_timer(self) -> None:
         if self._timer is not None:
@@ -401,7 +402,7 @@ class HoldInstance:
     def _become(self, state: str, why: str = "") -> None:
         before, self.state = self.state, state
         if before != state:
-            self.since, self.why = self._desk.now, why
+            self.since, self.why = self._clock.now, why
             self._desk.emit(RuleChanged(self.rule.name, self.label, before, state, why))
 
     def close(self) -> None:

@@ -13,7 +13,14 @@ from typing import Any, Final
 from pilotage.core.store import Cell, Entity
 from pilotage.core.timers import Timers
 from pilotage.language import typed
-from pilotage.language.compiler import HOISTED, Compiled, compile_expression, is_static
+from pilotage.language.compiler import (
+    HOISTED,
+    Compiled,
+    Reaction,
+    compile_expression,
+    compile_reaction,
+    is_static,
+)
 from pilotage.language.typed import Read, Typed
 from pilotage.model.entities import Kind, PointSpec
 from pilotage.model.quality import Quality
@@ -24,6 +31,9 @@ Env = Mapping[str, Any]
 
 Structure = tuple[tuple[Cell, Any], ...]
 """References that an expression follows, with what they led to: when one leads elsewhere, other cells are read."""
+
+MOST_INLINED: Final = 4
+"""Up to so many conditions of one point become one generated function."""
 
 MOST_ROUNDS: Final = 100_000
 """Watches asked in one tick before the engine says that rules drive each other in a circle."""
@@ -72,7 +82,7 @@ class Watch:
     `evaluate` may be exchanged while it lives; `fire` gets the new value, and None for unknown.
     """
 
-    __slots__ = ("alive", "cells", "env", "evaluate", "fire", "graph", "node", "structure", "value")
+    __slots__ = ("alive", "cells", "env", "evaluate", "fire", "graph", "is_plain", "node", "structure", "value")  # fmt: skip
 
     def __init__(self, graph: Graph, node: Typed, env: Env, fire: Callable[[Any], None]) -> None:
         self.graph = graph
@@ -81,10 +91,18 @@ class Watch:
         self.fire = fire
         self.value: Any = None
         self.alive = True
+        self.is_plain = True
         self.evaluate = graph.bind(node, env)
         self.cells: dict[Cell, None] = {}
         self.structure: Structure = ()
         self._subscribe()
+
+    def ask_instead(self, evaluate: Callable[[], Any]) -> None:
+        """Follow the same cells, with another way to answer."""
+        self.evaluate = evaluate
+        self.is_plain = False
+        for cell in self.cells:
+            cell.react = None
 
     def turn_to(self, node: Typed) -> None:
         """Follow another expression of the same variables from now on."""
@@ -137,29 +155,14 @@ class Watch:
         self.cells = {}
 
 
-def reaction(watches: tuple[Watch, ...]) -> Callable[[], bool]:
-    """Return the function that asks everybody who reads a cell; it says whether one had another answer.
+def _nobody() -> bool:
+    return False
 
-    Made once and kept in the cell until somebody comes, goes, or follows another expression: a reading then costs one
-    call and, per condition, one more and a comparison by identity.
-    """
-    if not watches:
-        return _nobody
-    if len(watches) == 1:
-        (only,) = watches
-        evaluate = only.evaluate
 
-        def react() -> bool:
-            truth = evaluate()
-            if truth is only.value:
-                return False
-            only.changed(truth)
-            return True
-
-        return react
+def _asking(watches: tuple[Watch, ...]) -> Callable[[], bool]:
     pairs = tuple((w.evaluate, w) for w in watches)
 
-    def react_all() -> bool:
+    def react() -> bool:
         moved = False
         for evaluate, watch in pairs:
             truth = evaluate()
@@ -168,11 +171,7 @@ def reaction(watches: tuple[Watch, ...]) -> Callable[[], bool]:
                 moved = True
         return moved
 
-    return react_all
-
-
-def _nobody() -> bool:
-    return False
+    return react
 
 
 class Node:
@@ -280,6 +279,7 @@ class Graph:
         self._compiled: dict[int, tuple[Typed, Compiled]] = {}
         self._free: dict[int, tuple[Typed, tuple[str, ...]]] = {}
         self._hoisted: dict[tuple[Any, ...], Cell] = {}
+        self._reactions: dict[tuple[int, ...], tuple[tuple[Typed, ...], Reaction]] = {}
         self._readers: dict[int, tuple[Typed, tuple[Typed, ...]]] = {}
         self._keys: dict[Cell, tuple[Any, ...]] = {}
         self._heap: list[tuple[int, int, Node]] = []
@@ -352,6 +352,27 @@ class Graph:
                 return self.city
             case _:
                 return what
+
+    def reaction(self, watches: tuple[Watch, ...]) -> Callable[[], bool]:
+        """Return the function that asks everybody who reads a cell; it says whether one had another answer.
+
+        Made once and kept in the cell until somebody comes, goes, or follows another expression. A few conditions become
+        one generated function, shared by all cells that are read alike; many are asked in a loop.
+        """
+        if not watches:
+            return _nobody
+        if len(watches) > MOST_INLINED or not all(w.is_plain for w in watches):
+            return _asking(watches)
+        key = tuple(id(w.node) for w in watches)
+        entry = self._reactions.get(key)
+        if entry is None:
+            nodes = tuple(w.node for w in watches)
+            entry = self._reactions[key] = (nodes, compile_reaction(nodes, guard=self._guard))
+        bound: list[Any] = []
+        for watch, slots in zip(watches, entry[1].slots, strict=True):
+            bound.append(watch)
+            bound.extend(self._slot(s.how, s.what, watch.env) for s in slots)
+        return entry[1].make(*bound)
 
     def base(self, node: Typed, env: Env) -> Entity | None:
         """Return the entity that an expression leads to now, or None."""

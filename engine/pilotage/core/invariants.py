@@ -34,7 +34,7 @@ class _Guard:
         self._never = desk.graph.bind(program.never, env, self._candidate_of)
         self._value = desk.graph.bind(program.value, env)
         self._watch = Watch(desk.graph, program.never, env, lambda truth: room.touch(self))
-        self._watch.evaluate = self._never
+        self._watch.ask_instead(self._never)
         if self.cell is not None:
             room.guards.setdefault(self.cell, {})[self] = None
             room.touch(self)
@@ -52,8 +52,12 @@ class _Guard:
         return bool(truth)
 
     def safe_value(self) -> Any:
-        """Return what replaces a forbidden candidate."""
-        return self._value()
+        """Return what replaces a forbidden candidate; while that is unknown, what is safe without us, or the default."""
+        value = self._value()
+        if value is None and self.cell is not None:
+            spec = self.cell.spec
+            value = spec.default if spec.fail_safe is None else spec.fail_safe
+        return value
 
     def close(self) -> None:
         self._watch.close()

@@ -117,7 +117,7 @@ class PatternNode(Node):
         super().__init__(graph, cell)
         self._node = node
         self._schedule = schedule
-        self._seen: deque[float] = deque()
+        self._seen: deque[float] = deque(maxlen=max(node.count, 1))
         self._timer: Timer | None = None
         self._watch: Watch | None = None
         self._listeners: list[Listener] = []
@@ -151,8 +151,10 @@ class PatternNode(Node):
                 self._seen.clear()
                 self._seen.append(self._now)
             case "without":
+                if self._timer is not None:  # the first one that waits for its answer counts
+                    return
                 self._say(False)
-                self._after(self._node.seconds, lambda: self._say(True))
+                self._after(self._node.seconds, self._unanswered)
             case _:
                 self._repeated()
 
@@ -160,6 +162,7 @@ class PatternNode(Node):
         if self._node.how == "without":
             if self._timer is not None:
                 self._timer.cancel()
+                self._timer = None
             self._say(False)
             return
         if self._seen and self._now - self._seen[0] <= self._node.seconds:
@@ -168,6 +171,10 @@ class PatternNode(Node):
             self.graph.flush()
             self._say(True)
             self._after(self._node.seconds, lambda: self._say(False))
+
+    def _unanswered(self) -> None:
+        self._timer = None
+        self._say(True)
 
     def _repeated(self) -> None:
         self._seen.append(self._now)

@@ -52,6 +52,7 @@ class Plan:
         self.checklist: dict[tuple[int, int], float] = {}
         self._declined = 0
         self._armed: dict[int, bool] = {}
+        self._reasons: dict[int, str] = {}
         self._timers: dict[str, Timer] = {}
         self._placements: dict[int, list[Placement]] = {}
         self._watches: list[Watch] = []
@@ -108,6 +109,7 @@ class Plan:
                 else "release"
             )
             if asked == "hold":
+                self._pause(level)
                 return
             truth = asked == "act"
         self._forget(f"arm{level}")
@@ -123,9 +125,16 @@ class Plan:
 
         def arm() -> None:
             self._armed[level] = True
-            self._aim(self._why(condition))
+            self._reasons[level] = self._why(condition)
+            self._aim(self._reasons[level])
 
         self._later(f"arm{level}", wait, arm)
+
+    def _pause(self, level: int) -> None:
+        """While a condition is unknown neither its `for` nor the way down goes on: lost is neither true nor false."""
+        self._forget(f"arm{level}")
+        if level >= self.automatic:
+            self._forget("down")
 
     def _why(self, condition: Typed) -> str:
         """Return the clause that is true, with its value: what `plan.reason` shows."""
@@ -146,6 +155,7 @@ class Plan:
     def _aim(self, reason: str) -> None:
         """Move the automatic level towards what the conditions ask for."""
         target = max((level for level, armed in self._armed.items() if armed), default=0)
+        self._forget_proposal(target)
         if target > self.automatic:
             self._forget("down")
             self._climb(target, reason)
@@ -160,7 +170,13 @@ class Plan:
                 self._later("down", wait, self._step_down)
         else:
             self._forget("down")
-            self._forget_proposal(target)
+            self._room.alarm("plan-blocked", self.program.name, "", "")
+
+    def try_again(self) -> None:
+        """Whoever was in the way has ended."""
+        target = max((level for level, armed in self._armed.items() if armed), default=0)
+        if target > self.automatic:
+            self._aim(self._reasons.get(target, ""))
 
     def _climb(self, target: int, reason: str) -> None:
         activation = self.program.decl.activation
@@ -180,19 +196,19 @@ class Plan:
         self._aim("")
 
     def _set_automatic(self, level: int, reason: str) -> None:
-        blocker = self._room.blocker(self) if level > 0 else None
-        if blocker is not None:
-            self._room.alarm(
-                "plan-blocked",
-                self.program.name,
-                "high",
-                f"{self.program.name} waits for {blocker} to end",
-            )
+        if self._is_blocked(level):
             return
-        self._room.alarm("plan-blocked", self.program.name, "", "")
         self.automatic = level
         if self.manual is None:
             self._set_level(level, reason, self.program.name)
+
+    def _is_blocked(self, level: int) -> bool:
+        """Return whether another plan of the group is in the way, and say so."""
+        name = self.program.name
+        blocker = self._room.blocker(self) if level > 0 else None
+        text = f"{name} waits for {blocker} to end" if blocker is not None else ""
+        self._room.alarm("plan-blocked", name, "high", text)
+        return blocker is not None
 
     # ── proposals ────────────────────────────────────────────────────────────────────────────
 
@@ -282,10 +298,16 @@ class Plan:
             return f"levels go from 0 to {highest}"
         if order.level is not None and not order.reason:
             return "a reason is needed"
-        for name, value in (order.parameters or {}).items():
-            why = self._set_parameter(name, value)
+        blocker = self._room.blocker(self) if order.level else None
+        if blocker is not None:
+            return f"{blocker} is active, and at most one plan of the group may be: end it first"
+        values: dict[str, Any] = {}
+        for name, raw in (order.parameters or {}).items():  # all of them, or none
+            values[name], why = self._parameter(name, raw)
             if why:
                 return why
+        for name, value in values.items():
+            self._set_parameter(name, value)
         if order.level is None and not order.parameters:
             self._end_manual("given back to its conditions", order.person)
         elif order.level is not None:
@@ -318,31 +340,33 @@ class Plan:
             return
         self.manual = self.manual_until = None
         self._forget("manual")
+        if self._is_blocked(self.automatic):
+            self.automatic = 0
         self._set_level(self.automatic, reason, by)
 
-    def _set_parameter(self, name: str, raw: Any) -> str:
+    def _parameter(self, name: str, raw: Any) -> tuple[Any, str]:
+        """Return a parameter's value, and why it cannot be that."""
         parameter = next((p for p in self.program.parameters if p.name == name), None)
         if parameter is None:
-            return f'{self.program.name} has no parameter "{name}"'
-        cell = self.entity.cells[name]
-        value = to_value(cell.spec, raw, self._desk.graph.entities)
+            return None, f'{self.program.name} has no parameter "{name}"'
+        value = to_value(self.entity.cells[name].spec, raw, self._desk.graph.entities)
         if value is None:
-            return f"{raw!r} is no {parameter.type}"
-        if isinstance(value, float):
-            low, high = parameter.low, parameter.high
-            if (low is not None and value < low) or (high is not None and value > high):
-                return (
-                    f"{name} goes from {low:g} to {high:g}"
-                    if low is not None and high is not None
-                    else f"{name} is out of range"
-                )
+            return None, f"{raw!r} is no {parameter.type}"
+        low, high = parameter.low, parameter.high
+        if isinstance(value, float) and not (
+            (low is None or value >= low) and (high is None or value <= high)
+        ):
+            both = low is not None and high is not None
+            return None, f"{name} goes from {low:g} to {high:g}" if both else f"{name} is out of range"
         if isinstance(value, EntitySet) and len(value) != len(raw):
-            return "some of these entities do not exist"
+            return None, "some of these entities do not exist"
+        return value, ""
+
+    def _set_parameter(self, name: str, value: Any) -> None:
         node = self._defaults.pop(name, None)
         if node is not None:
             node.close()
-        self._desk.graph.put(cell, value)
-        return ""
+        self._desk.graph.put(self.entity.cells[name], value)
 
     # ── levels ───────────────────────────────────────────────────────────────────────────────
 
@@ -369,6 +393,7 @@ class Plan:
             self._forget("review")
             self._forget("minute")
             self.since = None
+            self._room.ended(self)
 
     def _enter(self, program: LevelProgram) -> None:
         reason = f"{self.program.name} level {program.level} ({program.name})"
@@ -516,6 +541,12 @@ class Plans:
     def stop(self, name: str) -> None:
         """End a plan."""
         self.all.pop(name).close()
+
+    def ended(self, plan: Plan) -> None:
+        """Let the plans that waited for this one try again."""
+        for other in list(self.all.values()):
+            if other is not plan and plan.program.decl.exclusive_group is not None and not plan.level:
+                other.try_again()
 
     def blocker(self, plan: Plan) -> str | None:
         """Return the active plan of the same exclusive group, or None."""

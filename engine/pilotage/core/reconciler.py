@@ -32,11 +32,12 @@ REFUSALS: Final = frozenset({"rejected", "timeout", "cooldown", "stale", "refuse
 class Pursuit:
     """One commandable point on its way from wanted to reported.
 
-    `state` is `idle`, `sent`, `done`, `failed`, `local` (changed at the device) or `unheard` (its report was lost).
+    `is_open` while the last command has not come to its end, `is_loud` while its alarm stands. `state` is `idle`, `sent`, `done`, `failed`, `local` (changed at the device) or `unheard` (its report was lost).
     """
 
     __slots__ = (
-        "array", "attempt", "cell", "command", "data", "echo", "sent_at", "state", "status", "timer", "to",
+        "array", "attempt", "cell", "command", "data", "echo", "is_loud", "is_open", "sent_at", "state", "status",
+        "timer", "to",
     )  # fmt: skip
 
     def __init__(self, array: PriorityArray, status: Cell | None) -> None:
@@ -47,6 +48,7 @@ class Pursuit:
         self.to: Any = None
         self.data: Mapping[str, Any] = {}
         self.command = ""
+        self.is_open = self.is_loud = False
         self.attempt = 0
         self.sent_at = 0.0
         self.timer: Timer | None = None
@@ -89,7 +91,7 @@ class Reconciler:
         pursuit = self._pursuits.get(cell)
         if pursuit is None:
             pursuit = self._pursuits[cell] = self._begin(array)
-        if self.passed_on(cell):
+        if cell.spec.group is not None and self.passed_on(cell):
             return
         if cell.spec.is_request:
             self._pursue_request(pursuit)
@@ -98,7 +100,7 @@ class Reconciler:
             return
         pursuit.to = array.wanted
         if self._has_arrived(pursuit) and pursuit.state != "sent":
-            pursuit.state = "done"
+            self._arrived(pursuit)
             return
         pursuit.attempt = 0
         self._send(pursuit)
@@ -151,14 +153,24 @@ class Reconciler:
                 attempt=pursuit.attempt,
             ),
         )
+        if pursuit.to is None:  # given back: the device does as it likes, there is nothing to verify
+            self._give_back(pursuit)
+            return
         within = pursuit.expect.within_s
         wait = (ANSWER_S if within is None else within) + cell.spec.travel_s + ramp
         self._wait(pursuit, wait)
+
+    def _give_back(self, pursuit: Pursuit) -> None:
+        if pursuit.timer is not None:
+            pursuit.timer.cancel()
+        pursuit.state, pursuit.is_open = "idle", False
+        self._be_silent(pursuit)
 
     def _issue(self, pursuit: Pursuit, order: Command | Request) -> None:
         self._by_command.pop(pursuit.command, None)
         pursuit.command = order.id
         pursuit.sent_at = self._graph.clock.now
+        pursuit.is_open = True
         self._by_command[order.id] = pursuit
         self._emit(order)
 
@@ -188,6 +200,8 @@ class Reconciler:
 
     def _heard(self, pursuit: Pursuit) -> None:
         """Compare what the device reports with what is wanted of it."""
+        if pursuit.to is None:
+            return
         if self._has_arrived(pursuit):
             self._arrived(pursuit)
         elif pursuit.cell.spec.is_request:
@@ -221,11 +235,16 @@ class Reconciler:
         if pursuit.timer is not None:
             pursuit.timer.cancel()
         was, pursuit.state = pursuit.state, "done"
-        if was == "failed":
-            self.on_failure(pursuit.cell, "")
-        if pursuit.command:
+        self._be_silent(pursuit)
+        if pursuit.is_open or was == "local":
             self._emit(Followed(pursuit.cell.id, pursuit.command, "done"))
-            self._by_command.pop(pursuit.command, None)
+        pursuit.is_open = False
+        self._by_command.pop(pursuit.command, None)
+
+    def _be_silent(self, pursuit: Pursuit) -> None:
+        if pursuit.is_loud:
+            pursuit.is_loud = False
+            self.on_failure(pursuit.cell, "")
 
     def _time_is_over(self, pursuit: Pursuit) -> None:
         if self._has_arrived(pursuit):
@@ -257,6 +276,7 @@ class Reconciler:
         reported = pursuit.status.value if pursuit.status is not None else cell.value
         text = f"{cell.id} was told {shown} {pursuit.attempt} times and says {format_value(reported, cell.spec.type)}"
         self._emit(Followed(cell.id, pursuit.command, "failed", text))
+        pursuit.is_open, pursuit.is_loud = False, True
         self.on_failure(cell, text)
         winner = pursuit.array.winner
         if winner is not None and winner.on_failure is not None:
@@ -278,8 +298,8 @@ class Reconciler:
             self._emit_request(pursuit, "cancel")
             if pursuit.timer is not None:
                 pursuit.timer.cancel()
-            if pursuit.state == "failed":
-                self.on_failure(pursuit.cell, "")
+            self._be_silent(pursuit)
+            pursuit.is_open = False
         pursuit.to, pursuit.data, pursuit.attempt, pursuit.state = wanted, data, 0, "idle"
         if wanted is not None:
             self._send_request(pursuit, "request")

@@ -123,7 +123,7 @@ class StoryInstance:
         if self._unknown is not None:
             self._unknown.cancel()
         self._listener.close()
-        if self._pair == "leaves":
+        if self._pair == "leaves" and self.rule.name in self._stories.running:
             self._happened()
 
 

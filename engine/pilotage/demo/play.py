@@ -24,6 +24,9 @@ from pilotage.demo.engine import EngineProcess
 from pilotage.demo.equipment import DemoClock, EquipmentProcess
 from pilotage.demo.scene import Watcher
 from pilotage.demo.view import show
+from pilotage.runtime.config import load_settings
+from pilotage.runtime.inventory import read_inventory
+from pilotage.runtime.plugins import load_plugins
 
 SOCKET: Final = Path("var", "control.sock")
 LONGEST_SOCKET: Final = 100
@@ -87,7 +90,7 @@ def play(
             parts.append((name, stack.enter_context(part)))
         end.watch(parts)
         if _answers(socket, end):
-            with Watcher(socket, speed) as watcher:
+            with Watcher(socket, speed, names_in(config)) as watcher:
                 show(watcher.read, end.wait, plain=plain, hint=f"cd {folder} && pilotage status")
     print("The demo has ended." + ("" if keep is None else f" Its files are in {folder}."))
 
@@ -224,6 +227,13 @@ def welcome(folder: Path, speed: float, *, is_kept: bool) -> str:
             "",
         )
     )
+
+
+def names_in(config: Path) -> dict[str, str]:
+    """Return what the inventory calls its entities, by id."""
+    settings = load_settings(config)
+    entities = read_inventory(settings.inventory, settings.folder, load_plugins().kinds).entities
+    return {entity.id: entity.name for entity in entities if entity.name}
 
 
 # ── start ────────────────────────────────────────────────────────────────────────────────────

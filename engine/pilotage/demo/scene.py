@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from pilotage import api
 from pilotage.demo import view
+from pilotage.demo.words import City, Narrator, because
 
-KEPT_LINES: Final = 200
+KEPT_LINES: Final = 1_000
 RETRY_S: Final = 0.3
+ANSWER_S: Final = 5.0
+MOST_POINTS: Final = 5_000
 
 
 class Watcher:
     """Asks an engine for the city, and follows its decisions in a thread of its own; a context manager."""
 
-    def __init__(self, control: Path, speed: float = 1.0) -> None:
-        """Watch the engine behind a control socket."""
-        self._client = api.Client(control)
-        self._follower = api.Client(control)
+    def __init__(
+        self, control: Path, speed: float = 1.0, names: Mapping[str, str] | None = None
+    ) -> None:
+        """Watch the engine behind a control socket; `names` are what people call its entities."""
+        self._names = names or {}
+        self._client = api.Client(control, ANSWER_S)
+        self._follower = api.Client(control, ANSWER_S)
+        self._asker = api.Client(control, ANSWER_S)
         self._speed = speed
         self._lines: deque[view.Line] = deque(maxlen=KEPT_LINES)
+        self._count = itertools.count(1)
+        self._greens: frozenset[str] = frozenset()
         self._last = view.Scene(0.0, speed, "the engine starts")
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True, name="decisions")
@@ -39,6 +49,7 @@ class Watcher:
         self._closed.set()
         self._client.close()
         self._follower.close()
+        self._asker.close()
 
     def read(self) -> view.Scene:
         """Return the city as it is now; of an engine that does not answer, the last picture and why."""
@@ -53,28 +64,60 @@ class Watcher:
         while not self._closed.wait(RETRY_S):
             # An engine that is not up yet, or is restarted, is followed as soon as it answers.
             with contextlib.suppress(api.ApiError, OSError):
+                narrator = Narrator(self._learn())
                 for decision in self._follower.decisions():
-                    self._lines.extend(lines_of(decision))
+                    for kind, text in narrator.tell(decision):
+                        self._say(float(decision.get("now", 0.0)), text, kind)
             self._follower.close()
+
+    def _say(self, at: float, text: str, kind: str) -> None:
+        self._lines.append(view.Line(next(self._count), at, text, kind))
+
+    def _learn(self) -> City:
+        """Ask what things are called."""
+        ask = self._asker.ask
+        points = ask(api.ListPoints(limit=MOST_POINTS)).points
+        rules = ask(api.ListRules())
+        return City(
+            self._names,
+            {p.entity: p.kind for p in points},
+            {p.id: p.unit for p in points if p.unit},
+            {r.name: r.title for r in rules} | {p.name: p.title for p in ask(api.ListPlans())},
+            self._why,
+        )
+
+    def _why(self, rule: str, instance: str) -> str:
+        with contextlib.suppress(api.ApiError):
+            return because(self._asker.ask(api.ExplainRule(rule=rule, instance=instance)).details)
+        return ""
+
+    def _tell_greens(self, now: float, junctions: Sequence[view.Junction]) -> None:
+        """Say which junctions have turned green for a bus: what a device reports is in no decision."""
+        greens = frozenset(j.name for j in junctions if j.held_by == "bus")
+        for name in sorted(greens - self._greens):
+            self._say(now, f"{name} reports green for the bus", "followed")
+        self._greens = greens
 
     def _ask(self) -> view.Scene:
         ask = self._client.ask
         status = ask(api.GetStatus())
-        points = {p.id: p for p in ask(api.ListPoints(limit=5000)).points}
+        points = {p.id: p for p in ask(api.ListPoints(limit=MOST_POINTS)).points}
         entities: dict[str, list[str]] = {}
         for point in points.values():
             ids = entities.setdefault(point.kind, [])
             if point.entity not in ids:
                 ids.append(point.entity)
         known = _Points(points)
+        junctions = [self._junction(id_, known) for id_ in entities.get("signal_junction", [])]
+        self._tell_greens(status.now, junctions)
         return view.Scene(
             status.now,
             status.speed,
             "up" if status.sound else "up, with findings: see `pilotage status`",
             [self._street(id_, known) for id_ in entities.get("lighting_segment", [])],
-            [self._junction(id_, known) for id_ in entities.get("signal_junction", [])],
-            [_bus(id_, known) for id_ in entities.get("bus", [])],
-            [_camera(id_, known) for id_ in entities.get("camera", [])],
+            junctions,
+            [_bus(id_, known, self._names.get(id_, id_)) for id_ in entities.get("bus", [])],
+            [_camera(id_, known, self._names.get(id_, id_)) for id_ in entities.get("camera", [])],
             [
                 view.Plan(p.title or p.name, p.level, p.level_name, p.reason, tuple(p.asks))
                 for p in ask(api.ListPlans())
@@ -92,7 +135,7 @@ class Watcher:
         key = id_.removeprefix("seg-")
         lamps = tuple(p.value for p in known.matching(f"lamp-{key}-", ".level"))
         return view.Street(
-            known.text(f"{id_}.name") or id_,
+            self._names.get(id_, id_),
             detail.wanted,
             known.value(f"{id_}.lights.level"),
             lamps,
@@ -104,8 +147,10 @@ class Watcher:
     def _junction(self, id_: str, known: _Points) -> view.Junction:
         detail = self._client.ask(api.GetPoint(point=f"{id_}.priority"))
         return view.Junction(
-            known.text(f"{id_}.name") or id_,
-            "" if detail.wanted is None else str(detail.wanted),
+            self._names.get(id_, id_),
+            ""
+            if detail.wanted is None
+            else self._names.get(str(detail.wanted), str(detail.wanted)),
             known.text(f"{id_}.priority.status"),
             known.text(f"{id_}.held_by"),
         )
@@ -132,14 +177,13 @@ class _Points:
         return [p for id_, p in self._points.items() if id_.startswith(start) and id_.endswith(end)]
 
 
-def _bus(id_: str, known: _Points) -> view.Bus:
+def _bus(id_: str, known: _Points, name: str) -> view.Bus:
     return view.Bus(
-        id_, known.text(f"{id_}.line"), known.value(f"{id_}.delay"), known.value(f"{id_}.speed")
+        name, known.text(f"{id_}.line"), known.value(f"{id_}.delay"), known.value(f"{id_}.speed")
     )
 
 
-def _camera(id_: str, known: _Points) -> view.Camera:
-    name = known.text(f"{id_}.name") or id_
+def _camera(id_: str, known: _Points, name: str) -> view.Camera:
     return view.Camera(name, known.text(f"{id_}.preset"), known.text(f"{id_}.recording"))
 
 
@@ -161,57 +205,3 @@ def _notes(entities: Mapping[str, Iterable[str]], known: _Points) -> list[str]:
 
 def _fields(scene: view.Scene) -> dict[str, Any]:
     return {name: getattr(scene, name) for name in view.Scene.__slots__}
-
-
-# ── decisions in words ───────────────────────────────────────────────────────────────────────
-
-
-def lines_of(decision: Mapping[str, Any]) -> list[view.Line]:
-    """Return what a decision says, as lines for people; what repeats for every lamp of a street is one line."""
-    number, now = int(decision.get("number", 0)), float(decision.get("now", 0.0))
-    said: list[tuple[str, str]] = []
-    commands: dict[tuple[str, str], list[str]] = {}
-    for event in decision.get("events", ()):
-        if event.get("event") == "Command":
-            key = (str(event.get("value")), str(event.get("because")))
-            commands.setdefault(key, []).append(str(event.get("point")))
-        else:
-            text = _words(event)
-            said += [text] if text[1] else []
-    for (value, because), points in commands.items():
-        said.append(("command", f"{view.names(points)} -> {value} ({because})"))
-    return [view.Line(number, now, text, kind, i) for i, (kind, text) in enumerate(said)]
-
-
-def _words(event: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the kind of an event, and what it says; nothing for the small steps on the way to a decision."""
-    match event.get("event"):
-        case "RuleChanged" if event.get("after") in ("active", "unknown", "cooldown"):
-            instance, why = event.get("instance"), event.get("why")
-            return "rule", f"{event.get('rule')} [{instance}] is {event.get('after')}: {why}"
-        case "Request":
-            return (
-                "command",
-                f"{event.get('action')} {event.get('point')} for {event.get('entity')}",
-            )
-        case "CallOut":
-            return "command", f"call {event.get('name')} {event.get('arguments')}"
-        case "Notice":
-            return "person", f"to {', '.join(event.get('to', ()))}: {event.get('text')}"
-        case "PlanChanged":
-            levels = f"{event.get('before')} -> {event.get('after')}"
-            return "plan", f"plan {event.get('plan')} {levels}: {event.get('reason')}"
-        case "PlanAsks":
-            return "plan", f"plan {event.get('plan')} asks: {event.get('text')}"
-        case "AlarmChanged":
-            change = f"{event.get('before')} -> {event.get('after')}"
-            return "alarm", f"alarm {event.get('text') or event.get('alarm')}: {change}"
-        case "IncidentChanged":
-            return (
-                "alarm",
-                f"incident {event.get('incident')} {event.get('action')}: {event.get('text')}",
-            )
-        case "Followed" if event.get("outcome") in ("failed", "local"):
-            return "alarm", f"{event.get('point')} {event.get('outcome')}: {event.get('detail')}"
-        case _:
-            return "", ""

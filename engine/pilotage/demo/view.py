@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from statistics import median
 from typing import Final, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -98,13 +99,12 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Something that was decided, in words; `number` and `index` tell it from all others."""
+    """Something that was decided or reported, in words; `number` counts up."""
 
     number: int
     at: float
     text: str
     kind: str = ""
-    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,17 +171,17 @@ def show(
 
 def show_lines(read: Read, wait: Wait, *, zone: tzinfo = ZONE, out: TextIO) -> None:
     """Write each decision once, on a line with the city's time, and the state of the city now and then."""
-    seen = (-1, -1)
+    seen = 0
     said_at = 0.0
     while True:
         scene = read()
         for line in scene.lines:
-            if (line.number, line.index) > seen:
-                seen = (line.number, line.index)
+            if line.number > seen:
+                seen = line.number
                 print(f"{clock(line.at, zone)}  {line.text}", file=out)
         if time.monotonic() - said_at >= 10.0:
             said_at = time.monotonic()
-            print(f"{clock(scene.now, zone)}  -- {summary(scene)}", file=out)
+            print(f"{clock(scene.now, zone)}  == {summary(scene)}", file=out)
         out.flush()
         if wait(1 / FRAMES_PER_S):
             return
@@ -195,8 +195,8 @@ def clock(now: float, zone: tzinfo) -> str:
 def summary(scene: Scene) -> str:
     """Return the city in one line."""
     known = [street.reported for street in scene.streets if street.reported is not None]
-    light = f"light {sum(known) / len(known):.0f} %" if known else "light unknown"
-    asked = [f"{j.name} for {j.asked_for}" for j in scene.junctions if j.asked_for]
+    light = f"street light {sum(known) / len(known):.0f} %" if known else "street light unknown"
+    asked = [f"{j.name} asked for {j.asked_for}" for j in scene.junctions if j.asked_for]
     plans = [f"{plan.name} level {plan.level}" for plan in scene.plans if plan.level]
     alarms = f"{len(scene.alarms)} alarms" if len(scene.alarms) != 1 else "1 alarm"
     return "; ".join([light, *asked, *plans, alarms, *scene.notes])
@@ -210,13 +210,15 @@ def picture(
 ) -> RenderableType:
     """Return the whole picture for a terminal of this size."""
     if width < 100:
-        return Group(_head(scene, zone), _streets(scene), _lines(scene, zone, SHOWN_DECISIONS))
+        return Group(
+            _head(scene, zone), _streets(scene), _lines(scene, zone, SHOWN_DECISIONS, hint)
+        )
     layout = Layout()
     top = max(16, len(scene.streets) + 5)
     layout.split_column(
         Layout(_head(scene, zone), size=3),
         Layout(name="middle", size=min(top, max(10, height - 12))),
-        Layout(_lines(scene, zone, max(4, height - top - 6)), name="foot"),
+        Layout(_lines(scene, zone, max(4, height - top - 6), hint), name="foot"),
     )
     layout["middle"].split_row(Layout(_streets(scene), ratio=5), Layout(name="right", ratio=4))
     layout["right"].split_column(
@@ -262,9 +264,9 @@ def _streets(scene: Scene) -> RenderableType:
 
 
 def bar(lamps: Sequence[float | None], reported: float | None) -> Text:
-    """Return a street's light as a bar, then its number; lamps that differ from the others are counted in red."""
+    """Return the light of most lamps of a street as a bar, then its number; lamps that differ are counted in red."""
     known = [level for level in lamps if level is not None]
-    level = reported if reported is not None else sum(known) / len(known) if known else None
+    level = median(known) if known else reported
     if level is None:
         return Text("?".ljust(BAR + 6), "red")
     whole, part = divmod(max(0.0, min(100.0, level)) / 100 * BAR, 1)
@@ -318,12 +320,17 @@ def _plans(scene: Scene) -> RenderableType:
     )
 
 
-def _lines(scene: Scene, zone: tzinfo, count: int) -> RenderableType:
+def _lines(scene: Scene, zone: tzinfo, count: int, hint: str = "") -> RenderableType:
     text = Text(no_wrap=True, overflow="ellipsis")
     for line in list(scene.lines)[-count:]:
         text.append(f"{datetime.fromtimestamp(line.at, zone):%H:%M:%S}  ", "dim")
         text.append(f"{line.text}\n", _STYLES.get(line.kind, ""))
-    return Panel(text, title="decisions", border_style="blue")
+    return Panel(
+        text,
+        title="what happens",
+        subtitle=f"second terminal: {hint}" if hint else None,
+        border_style="blue",
+    )
 
 
 _STYLES: Final = {
@@ -332,6 +339,7 @@ _STYLES: Final = {
     "plan": "bold yellow",
     "rule": "",
     "person": "magenta",
+    "followed": "green",
 }
 
 

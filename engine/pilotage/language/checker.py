@@ -48,6 +48,8 @@ from pilotage.model.values import (
 
 MOST_STEPS: Final = 200
 """Cost bound of one evaluation of a rule, in nodes of its typed tree."""
+MOST_OPEN: Final = 30
+"""Derived values that wait for each other while they are typed."""
 Scope = dict[str, ValueType]
 _P = TypeVar("_P")
 
@@ -109,7 +111,7 @@ class _Checker:
         for file in self.files:
             for plan in file.plans:
                 self.vocabulary.plans[f"plan:{plan.name.text}"] = _plan_kind(plan, self)
-        derived = _understood(self._derive(key) for key in self.derived)
+        derived = _understood(self._derive(key) for key in self._needed_first())
         rules = _understood(self._rule(d) for f in self.files for d in f.rules)
         plans = _understood(self._plan(d) for f in self.files for d in f.plans)
         alarms = _understood(self._alarm(d) for f in self.files for d in f.alarms)
@@ -193,6 +195,27 @@ class _Checker:
             return
         self.derived[key] = _Derived(decl, kind)
 
+    def _needed_first(self) -> list[tuple[str, str]]:
+        """Return the derived values with those first whose names others contain; never recurses."""
+        by_name: dict[str, list[tuple[str, str]]] = {}
+        for key in self.derived:
+            by_name.setdefault(key[1], []).append(key)
+        needs = {
+            key: [k for w in _words(entry.decl) for k in by_name.get(w, ())]
+            for key, entry in self.derived.items()
+        }
+        ordered: dict[tuple[str, str], None] = {}
+        begun: set[tuple[str, str]] = set()
+        waiting = list(reversed(self.derived))
+        while waiting:
+            key = waiting[-1]
+            ahead = [] if key in begun else [k for k in needs[key] if k not in begun]
+            begun.add(key)
+            waiting.extend(ahead)
+            if not ahead:
+                ordered.setdefault(waiting.pop())
+        return list(ordered)
+
     def _derived_point(self, kind: str, name: str) -> PointSpec | None:
         program = self._derive((kind, name))
         return None if program is None else PointSpec(name, program.type, Access.REPORTED)
@@ -204,6 +227,10 @@ class _Checker:
         if entry.state == "open":
             names = [n for _, n in self._open[self._open.index(key) :]] + [key[1]]
             self.findings.append(say.cycle(entry.decl.name.at, names))
+            entry.state = "done"
+        if entry.state == "new" and len(self._open) >= MOST_OPEN:  # only a circle is so deep
+            names = [n for _, n in self._open[:8]]
+            self.findings.append(say.cycle(entry.decl.name.at, [*names, "…"]))
             entry.state = "done"
         if entry.state == "new":
             entry.state = "open"
@@ -1162,6 +1189,21 @@ def _bare(value: Any) -> Any:
     return value
 
 
+def _words(decl: syntax.Derive) -> list[str]:
+    """Return every name in a derived value, without asking what it means."""
+    found: list[str] = []
+    waiting: list[Any] = [decl.value, *(set_.where for _, set_ in decl.for_each)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (syntax.Name, syntax.Attribute)):
+            found.append(node.name)
+        if isinstance(node, syntax.Expr):
+            waiting.extend(getattr(node, field.name) for field in fields(node))
+        elif isinstance(node, tuple):
+            waiting.extend(node)
+    return found
+
+
 # ── ties ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -1354,7 +1396,7 @@ def _report_circles(
     for rule in rules:
         if rule.enter is None or not rule.decl.enabled:
             continue
-        for point in _wanted_points(rule.enter, values, set()):
+        for point in _wanted_points(rule.enter, values):
             for name in writers.get(point, ()):
                 leads[name][rule.name] = None
     told: set[frozenset[str]] = set()
@@ -1365,21 +1407,24 @@ def _report_circles(
             findings.append(say.cyclic_rules(rule.decl.name.at, circle))
 
 
-def _wanted_points(
-    node: Typed, values: Mapping[_Point, Typed], seen: set[_Point]
-) -> Iterable[_Point]:
-    """Yield the points whose wanted value an expression reads, through derived values too."""
-    for part in typed.walk(node):
-        if isinstance(part, typed.Wanted):
-            yield (part.read.base.type.kind, part.read.point)
-        key = ("", "")
-        if isinstance(part, Read):
-            key = (part.base.type.kind, part.point)
-        elif isinstance(part, typed.Global):
-            key = ("", part.key)
-        if key in values and key not in seen:
-            seen.add(key)
-            yield from _wanted_points(values[key], values, seen)
+def _wanted_points(node: Typed, values: Mapping[_Point, Typed]) -> list[_Point]:
+    """Return the points whose wanted value an expression reads, through derived values too."""
+    found: list[_Point] = []
+    seen: set[_Point] = set()
+    waiting = [node]
+    while waiting:
+        for part in typed.walk(waiting.pop()):
+            key = ("", "")
+            if isinstance(part, typed.Wanted):
+                found.append((part.read.base.type.kind, part.read.point))
+            elif isinstance(part, Read):
+                key = (part.base.type.kind, part.point)
+            elif isinstance(part, typed.Global):
+                key = ("", part.key)
+            if key in values and key not in seen:
+                seen.add(key)
+                waiting.append(values[key])
+    return found
 
 
 def _circle(start: str, leads: Mapping[str, Iterable[str]]) -> list[str]:

@@ -8,6 +8,7 @@ Measured: four reads take 70 ns this way, 230 ns as nested closures.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -36,6 +37,15 @@ class Compiled:
     source: str
     slots: tuple[Slot, ...]
     make: Callable[..., Evaluate] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """A generated function for several conditions, not yet bound to the entities they speak of."""
+
+    source: str
+    slots: tuple[tuple[Slot, ...], ...]
+    make: Callable[..., Callable[[], bool]] = field(repr=False)
 
 
 HOISTED: Final = (
@@ -74,8 +84,48 @@ def compile_expression(
     return Compiled(source, tuple(coder.slots), scope["make"])
 
 
+def compile_reaction(
+    nodes: Sequence[Typed], *, guard: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
+) -> Reaction:
+    """Return one flat function for all conditions that read a point: it tells each watch whose answer is another.
+
+    Spares a call per condition on the hottest path of the engine. The closure variables are, per condition, its watch and
+    then its slots.
+    """
+    parameters: list[str] = []
+    slots: list[tuple[Slot, ...]] = []
+    lines: list[str] = []
+    for index, node in enumerate(nodes):
+        coder = _Coder(guard or (lambda call: call), f"_{index}")
+        body = coder.code(node)
+        parameters += [f"w{index}", *(f"s{i}_{index}" for i in range(len(coder.slots)))]
+        slots.append(tuple(coder.slots))
+        lines += [
+            f"        truth = {body}",
+            f"        if truth is not w{index}.value:",
+            f"            w{index}.changed(truth)",
+            "            moved = True",
+        ]
+    source = "\n".join(
+        [
+            f"def make({', '.join(parameters)}):",
+            "    def react():",
+            "        moved = False",
+            *lines,
+            "        return moved",
+            "    return react",
+        ]
+    )
+    scope: dict[str, Any] = {"__builtins__": {}}
+    exec(compile(source, "<reaction>", "exec"), scope)
+    return Reaction(source, tuple(slots), scope["make"])
+
+
 class _Coder:
-    def __init__(self, guard: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    def __init__(
+        self, guard: Callable[[Callable[..., Any]], Callable[..., Any]], suffix: str = ""
+    ) -> None:
+        self._suffix = suffix
         self.slots: list[Slot] = []
         self._names: dict[tuple[Any, ...], str] = {}
         self._temporaries = 0
@@ -84,7 +134,7 @@ class _Coder:
     def slot(self, how: str, what: Any, key: tuple[Any, ...]) -> str:
         name = self._names.get((how, *key))
         if name is None:
-            name = self._names[(how, *key)] = f"s{len(self.slots)}"
+            name = self._names[(how, *key)] = f"s{len(self.slots)}{self._suffix}"
             self.slots.append(Slot(how, what))
         return name
 
@@ -114,7 +164,7 @@ class _Coder:
         return f"(None if {' or '.join(tests)} else {result})" if tests else f"({result})"
 
     def _const(self, node: Const) -> str:
-        if isinstance(node.value, (bool, float, int)):
+        if isinstance(node.value, (bool, float, int)) and math.isfinite(node.value):
             return repr(node.value)
         return self.slot(
             "object", node.value, ("const", type(node.value).__name__, str(node.value))

@@ -42,6 +42,7 @@ from pilotage.model.diagnostics import Finding, Span
 from pilotage.model.units import METRE, SECOND, convert, parse_unit
 
 MAX_CHARACTERS: Final = 2_000
+MAX_TEXT: Final = 4_000
 MAX_DEPTH: Final = 50
 MAX_PARTS: Final = 500
 
@@ -155,6 +156,9 @@ def parse_text(text: str, locate: Locate) -> tuple[Text, list[Finding]]:
 
     `{{` and `}}` stand for one brace. An expression that cannot be read is left out of the parts.
     """
+    if len(text) > MAX_TEXT:
+        whole = locate(0, 1)
+        return Text((), whole), [say.text_too_long(whole, MAX_TEXT)]
     if "{" not in text and "}" not in text:
         return Text((text,), locate(0, max(1, len(text)))), []
     findings: list[Finding] = []

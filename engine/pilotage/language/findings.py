@@ -1104,6 +1104,17 @@ def text_brace_open(at: Span) -> Finding:
     )
 
 
+def text_too_long(at: Span, limit: int) -> Finding:
+    """Return the finding for a text that nobody would read."""
+    return _error(
+        "E162",
+        at,
+        f"the text has more than {limit:,} characters",
+        "",
+        "shorten it, and link to what is longer",
+    )
+
+
 def too_big(at: Span, what: str, limit: int) -> Finding:
     """Return the finding for an expression over a limit (`characters`, `levels of brackets`, `parts`)."""
     return _error(

@@ -6,6 +6,7 @@ None for an expression that has one, so that the checker goes on with the rest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -1227,7 +1228,7 @@ def _folded(node: Typed) -> Typed:
         and isinstance(node.right, Const)
     ):
         value = calculate(node.op, node.left.value, node.right.value)
-        if value is not None:
+        if value is not None and math.isfinite(value):
             return Const(node.at, node.type, value)
     return node
 

@@ -101,10 +101,8 @@ def set_of(kind: str) -> ValueType:
 
 def as_plain(value: Any) -> Any:
     """Return a value as JSON can carry it: references as ids, positions as [latitude, longitude], sets as lists."""
-    if value is None or isinstance(value, (bool, str)):
+    if value is None or isinstance(value, (float, bool, str, int)):
         return value
-    if isinstance(value, (int, float)):
-        return round(value, 9) if isinstance(value, float) else value
     if isinstance(value, Position):
         return [round(value.latitude, 7), round(value.longitude, 7)]
     if isinstance(value, (tuple, list)):

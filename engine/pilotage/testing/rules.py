@@ -6,12 +6,13 @@ The engine that is tested is the one that runs the city; only its inbox and its 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, Final
 
+from pilotage.core.engine import Engine
 from pilotage.core.evaluator import HoldInstance
 from pilotage.core.schedule import DIJON, SiteTime
 from pilotage.core.store import Cell, Entity

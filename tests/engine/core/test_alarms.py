@@ -46,32 +46,32 @@ class TestLife:
     @pytest.mark.parametrize(
         ("latched", "story", "state"),
         [
-            # ISA-18.2, figure of the alarm states: A normal, B unacknowledged, C acknowledged, D returned
-            (False, "raise", "unacknowledged"),
+            # ISA-18.2, figure of the alarm states: A normal, B raised (unacknowledged), C acknowledged, D cleared (returned, unacknowledged)
+            (False, "raise", "raised"),
             (False, "raise ack", "acknowledged"),
-            (False, "raise clear", "returned"),
+            (False, "raise clear", "cleared"),
             (False, "raise ack clear", "normal"),
             (False, "raise clear ack", "normal"),
-            (False, "raise clear raise", "unacknowledged"),
-            (False, "raise ack clear raise", "unacknowledged"),
+            (False, "raise clear raise", "raised"),
+            (False, "raise ack clear raise", "raised"),
             (True, "raise clear", "latched"),
             (True, "raise ack clear", "latched"),
-            (True, "raise ack clear raise", "unacknowledged"),
+            (True, "raise ack clear raise", "raised"),
             (True, "raise ack clear reset", "normal"),
-            (True, "raise reset", "unacknowledged"),
+            (True, "raise reset", "raised"),
             (False, "raise shelve", "shelved"),
             (False, "raise shelve clear", "shelved"),
-            (False, "raise shelve unshelve", "unacknowledged"),
-            (False, "shelve raise unshelve", "unacknowledged"),
+            (False, "raise shelve unshelve", "raised"),
+            (False, "shelve raise unshelve", "raised"),
             (False, "raise ack shelve unshelve", "acknowledged"),
             (False, "raise out", "out_of_service"),
             (False, "raise out unshelve", "out_of_service"),
             (False, "raise out shelve", "out_of_service"),
-            (False, "raise out back", "unacknowledged"),
+            (False, "raise out back", "raised"),
             (False, "raise shelve back", "shelved"),
             (False, "raise suppress", "suppressed"),
-            (False, "suppress raise unsuppress", "unacknowledged"),
-            (False, "raise suppress clear unsuppress", "returned"),
+            (False, "suppress raise unsuppress", "raised"),
+            (False, "raise suppress clear unsuppress", "cleared"),
             (False, "raise ack suppress clear unsuppress", "normal"),
         ],
     )
@@ -102,8 +102,8 @@ class TestLife:
         city.at(3, {"s1.a": False})
         told = [(e.before, e.after, e.person) for e in city.events(AlarmChanged)]
         assert told == [
-            ("normal", "unacknowledged", ""),
-            ("unacknowledged", "acknowledged", "ann"),
+            ("normal", "raised", ""),
+            ("raised", "acknowledged", "ann"),
             ("acknowledged", "normal", ""),
         ]
 
@@ -118,7 +118,7 @@ class TestDelays:
         city.at(21.9)
         assert city.alarm(ID) == "normal"
         city.at(22.1)
-        assert city.alarm(ID) == "unacknowledged"
+        assert city.alarm(ID) == "raised"
 
     def test_off(self, street: Callable[..., Any]) -> None:
         """A cause that is back within the delay was never gone: the acknowledgement stands."""
@@ -137,7 +137,7 @@ class TestDelays:
         assert city.alarm(ID) == "normal"
         city.at(2, {"s1.a": True})
         city.at(3, {"s1.a": None})
-        assert city.alarm(ID) == "unacknowledged"
+        assert city.alarm(ID) == "raised"
 
 
 class TestShelving:
@@ -149,7 +149,7 @@ class TestShelving:
         city.at(101.9)
         assert city.alarm(ID) == "shelved"
         city.at(102.1)
-        assert city.alarm(ID) == "unacknowledged"
+        assert city.alarm(ID) == "raised"
 
     @pytest.mark.parametrize(
         ("lasts", "keys", "why"),
@@ -165,7 +165,7 @@ class TestShelving:
         city = street(shelve_at_most="2 h")
         city.at(1, {"s1.a": True})
         assert order(city, 2, "shelve", lasts, **keys) == why
-        assert city.alarm(ID) == "unacknowledged"
+        assert city.alarm(ID) == "raised"
 
 
 class TestOutOfService:
@@ -185,7 +185,7 @@ class TestGone:
         city = street(suppress_while="street.b")
         city.at(1, {"s1.a": True, "s1.b": True})
         city.adopt(alarms={"other": {"raise_while": "any(street.a)", "severity": "low"}})
-        assert city.alarm(ID) == "returned"
+        assert city.alarm(ID) == "cleared"
 
     def test_what_is_not_there(self, street: Callable[..., Any]) -> None:
         """Orders that make no sense say why."""

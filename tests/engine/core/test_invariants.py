@@ -39,10 +39,10 @@ class TestReplace:
         assert street.wanted("s1.level") == 30.0
         street.at(1, {"s1.a": True})
         assert (street.wanted("s1.level"), street.by("s1.level")) == (50.0, "lit")
-        assert street.alarm(self.ALARM) == "unacknowledged"
+        assert street.alarm(self.ALARM) == "raised"
         street.at(2, {"s1.a": False})
         assert (street.wanted("s1.level"), street.by("s1.level")) == (30.0, "dim")
-        assert street.alarm(self.ALARM) == "returned"
+        assert street.alarm(self.ALARM) == "cleared"
 
     def test_above_operators(self, town: Callable[..., Any]) -> None:
         """An operator cannot want it either."""

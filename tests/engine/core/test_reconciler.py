@@ -75,12 +75,12 @@ class TestFollowing:
         assert [c.attempt for c in lamp.sent()] == [1, 2, 3]
         assert lamp.alarm(ALARM) == "normal"
         lamp.at(15.1)
-        assert lamp.alarm(ALARM) == "unacknowledged"
+        assert lamp.alarm(ALARM) == "raised"
         lamp.at(1000)
         assert len(lamp.sent()) == 3  # told once more each 5 min of patience: 315, 615, 915 s
         lamp.at(1001, {"L.level": 30.0})
-        assert lamp.alarm(ALARM) == "returned"
-        assert len([e for e in lamp.events(AlarmChanged) if e.after == "unacknowledged"]) == 1
+        assert lamp.alarm(ALARM) == "cleared"
+        assert len([e for e in lamp.events(AlarmChanged) if e.after == "raised"]) == 1
         assert outcomes(lamp).count("failed") == 1
 
     @pytest.mark.parametrize("value", [60.0, 100.0])
@@ -88,11 +88,11 @@ class TestFollowing:
         """The alarm of a target that was given up does not outlive a target that is reached."""
         lamp.at(0, {"L.broken": False})
         lamp.at(20)
-        assert lamp.alarm(ALARM) == "unacknowledged"
+        assert lamp.alarm(ALARM) == "raised"
         end = lamp.start + 3600
         lamp.at(21, {}, Override("L.level", value, "ann", "works", end))
         lamp.at(22, {"L.level": value})
-        assert lamp.alarm(ALARM) == "returned"
+        assert lamp.alarm(ALARM) == "cleared"
 
     def test_lies(self, lamp: Any) -> None:
         """An acknowledgement is no reading: a lamp that says yes and stays as it is has failed."""
@@ -166,12 +166,12 @@ class TestLostAndBack:
         """When a connection is back its points are told again, unless they are as wanted."""
         lamp.at(0, {"L.broken": False})
         lamp.at(30)
-        assert lamp.alarm(ALARM) == "unacknowledged"
+        assert lamp.alarm(ALARM) == "raised"
         lamp.sent()
         lamp.at(40, {}, Reconnected(("L.level", "L.mode")))
         assert [c.value for c in lamp.sent()] == [30.0]
         lamp.at(41, {"L.level": 30.0})
-        assert lamp.alarm(ALARM) == "returned"
+        assert lamp.alarm(ALARM) == "cleared"
         lamp.at(42, {}, Reconnected(("L.level",)))
         assert lamp.sent() == []
 
@@ -246,10 +246,10 @@ class TestHeldRequests:
         assert [a for a, _ in self.requests(junction)] == ["request", "request"]
         junction.at(6)
         assert outcomes(junction) == ["failed"]
-        assert junction.alarm("not-following[J.priority]") == "unacknowledged"
+        assert junction.alarm("not-following[J.priority]") == "raised"
         junction.at(7, {"bus-1.delay": 0.0})
         assert [a for a, _ in self.requests(junction)] == ["cancel"]
-        assert junction.alarm("not-following[J.priority]") == "returned"
+        assert junction.alarm("not-following[J.priority]") == "cleared"
 
     def test_old_answer_does_not_count(self, junction: Any) -> None:
         """What the controller said to the last bus is no answer to this one."""
