@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -24,7 +26,7 @@ rules:
     owner: lighting
     for_each: {segment: {kind: lighting_segment, where: segment.dimmable}}
     while: is_night and segment.traffic.flow < 60 veh/h
-    for: 5 min
+    for: 30 s
     hold: [{set: segment.lights.level, to: 30 %, priority: saving}]
   green:
     title: Green for buses
@@ -40,7 +42,8 @@ CITY = {
     "J-1": {"kind": "signal_junction", "position": [47.3, 5.0]},
     "bus-7": {"kind": "bus"},
 }
-NIGHT = datetime(2026, 1, 15, 23, 0)
+PARIS = ZoneInfo("Europe/Paris")
+NIGHT = datetime(2026, 1, 15, 23, 0, tzinfo=PARIS)
 
 
 @pytest.fixture
@@ -55,11 +58,11 @@ class TestExample:
         city = pilotage.open_city(
             rules=RULES,
             inventory=[{"id": "seg-1", "kind": "lighting_segment", "dimmable": True}],
-            now=datetime(2026, 1, 15, 23, 0),
+            now=NIGHT,
         )
-        city.feed(datetime(2026, 1, 15, 23, 1), {"seg-1.traffic.flow": "40 veh/h", "seg-1.lights.level": "100 %"})
+        city.feed(NIGHT + timedelta(minutes=1), {"seg-1.traffic.flow": "40 veh/h", "seg-1.lights.level": "100 %"})
         sent = []
-        for decision in city.advance(datetime(2026, 1, 15, 23, 30)):
+        for decision in city.advance(NIGHT + timedelta(minutes=2)):
             sent += [(order.point, order.value) for order in decision.outgoing if isinstance(order, Command)]
         # fmt: on
         assert sent[0] == ("seg-1.lights.level", 30.0)
@@ -111,27 +114,26 @@ class TestFeed:
         self, city: pilotage.City, point: str, value: object, text: str
     ) -> None:
         """The error names the point and the mend, and nothing was taken."""
-        with pytest.raises(pilotage.FeedError, match=".") as raised:
+        with pytest.raises(pilotage.FeedError, match=re.escape(text)):
             city.feed(NIGHT, {"bus-7.delay": 90, point: value})
 
-        assert text in str(raised.value)
         assert city.value("bus-7.delay") is None
 
     def test_time_does_not_go_back(self, city: pilotage.City) -> None:
         """An earlier time is a mistake of the caller."""
         with pytest.raises(ValueError, match="time goes back by 60 s"):
-            city.feed(datetime(2026, 1, 15, 22, 59), {})
+            city.feed(NIGHT - timedelta(minutes=1), {})
 
 
 class TestTime:
     def test_advance_does_things_at_their_time(self, city: pilotage.City) -> None:
-        """Five minutes of quiet are over at their own moment, however far time is advanced."""
+        """Half a minute of quiet is over at its own moment, however far time is advanced."""
         begin = city.engine.now
         city.feed(NIGHT, {"seg-1.traffic.flow": 40})
 
-        decisions = city.advance(begin + 400.0)
+        decisions = city.advance(begin + 100.0)
 
-        assert begin + 300.0 in [decision.now for decision in decisions]
+        assert begin + 30.0 in [decision.now for decision in decisions]
 
     def test_orders(self, city: pilotage.City) -> None:
         """People's orders enter by the same door."""
@@ -184,9 +186,9 @@ class TestOpening:
         """The sun and the clock are the site's."""
         auckland = {"time_zone": "Pacific/Auckland", "position": (-36.85, 174.76), "country": "NZ"}
 
-        city = pilotage.open_city(RULES, CITY, site=auckland, now=NIGHT)
+        city = pilotage.open_city(RULES, CITY, site=auckland, now=NIGHT.replace(tzinfo=None))
 
-        assert datetime.fromtimestamp(city.engine.now).astimezone().utctimetuple().tm_hour == 10
+        assert datetime.fromtimestamp(city.engine.now, UTC).hour == 10
 
     @pytest.mark.parametrize(
         ("rules", "inventory"),

@@ -165,11 +165,9 @@ def site_time(settings: Settings) -> SiteTime:
     from pilotage.core.schedule import SiteTime
 
     site = settings.site
-    known: dict[str, Any] = {
-        "time_zone": site.time_zone,
-        "country": site.country,
-        "subdivision": site.subdivision or None,
-    }
+    known: dict[str, Any] = {"time_zone": site.time_zone}
+    if site.country:
+        known |= {"country": site.country, "subdivision": site.subdivision or None}
     if site.position is not None:
         known["position"] = site.position
     return SiteTime(**known)

@@ -210,7 +210,7 @@ class Alarms:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._programs: dict[str, Instances] = {}
+        self._programs: dict[str, Instances[Any]] = {}
         self.all: dict[str, Alarm] = {}
 
     def start(self, program: AlarmProgram) -> None:

@@ -30,7 +30,13 @@ from pilotage.core.stories import Stories
 from pilotage.core.timers import Timers
 from pilotage.core.windows import WindowNode
 from pilotage.language import typed
-from pilotage.language.program import DeriveProgram, Program, RuleProgram, StepProgram
+from pilotage.language.program import (
+    DeriveProgram,
+    PlanProgram,
+    Program,
+    RuleProgram,
+    StepProgram,
+)
 from pilotage.language.resolver import status_point
 from pilotage.language.typed import Typed
 from pilotage.model.entities import Access, EntitySpec, PointSpec
@@ -450,7 +456,7 @@ class Engine:
 
     def stop_rule(self, name: str) -> None:
         """Stop a rule; what it holds is relinquished."""
-        for room in (self.evaluator, self.shadow, self.stories):
+        for room in self._rooms:
             if name in room.running:
                 room.stop(name)
 
@@ -472,7 +478,13 @@ class Engine:
         same_values = {d.name: (d.kind, d.type) for d in before.derived} == {
             d.name: (d.kind, d.type) for d in program.derived
         }
-        self.add_derived([d for d in program.derived if d not in before.derived])
+        old_plans = {p.name: p.identity for p in before.plans}
+        new_plans = [p for p in program.plans if old_plans.get(p.name) != p.identity]
+        self._exchange_plans(before, program, new_plans)
+        known = {(d.kind, d.name): d.identity for d in before.derived} if same_values else {}
+        self.add_derived(
+            [d for d in program.derived if not d.identity or known.get((d.kind, d.name)) != d.identity]
+        )
         _exchange(
             before.invariants,
             program.invariants,
@@ -482,12 +494,33 @@ class Engine:
         )
         _exchange(before.alarms, program.alarms, same_values, self.alarms.stop, self.alarms.start)
         _exchange(before.rules, program.rules, same_values, self.stop_rule, self.start_rule)
-        _exchange(before.plans, program.plans, same_values, self.plans.stop, self._start_plan)
+        for rule in program.rules:  # one that means the same may be lent by another plan now
+            if (rule.name in self._off) is any(rule.name in room.running for room in self._rooms):
+                (self.stop_rule(rule.name) if rule.name in self._off else self.start_rule(rule))
+        for plan in new_plans:
+            self.plans.start(plan.name)
         self.graph.flush()
 
-    def _start_plan(self, plan: Any) -> None:
-        self.plans.create(plan)
-        self.plans.start(plan.name)
+    def _exchange_plans(
+        self, before: Program, program: Program, new_plans: Sequence[PlanProgram]
+    ) -> None:
+        """End the plans that changed, make the new ones, and say which rules they lend."""
+        names = {p.name for p in program.plans}
+        for plan in before.plans:
+            if plan.name not in names or plan.name in {p.name for p in new_plans}:
+                self.plans.stop(plan.name)
+        for plan in new_plans:
+            self.plans.create(plan)
+            for cell in self.entities[plan.entity].cells.values():
+                self.cells[cell.id] = cell
+        running = [(p.program, p.level) for p in self.plans.all.values()]
+        lent = {name for p, _ in running for level in p.levels for name in level.enable}
+        on = {n for p, now in running for level in p.levels if level.level <= now for n in level.enable}
+        self._off = lent - on
+
+    @property
+    def _rooms(self) -> tuple[Evaluator, Evaluator, Stories]:
+        return self.evaluator, self.shadow, self.stories
 
 
 class _ShadowDesk:

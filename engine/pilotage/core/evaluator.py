@@ -72,31 +72,47 @@ class Placement:
         self._reason = reason
         self._rank = rank
         self._one = None if program.each else self._standing(env)
-        self._several: Instances | None = None
+        self._several: Instances[_Standing] | None = None
+        self._is_up = False
 
     def stand(self) -> None:
         """Place the demands, for everybody who is in the sets of `each` now or later."""
+        self._is_up = True
         if self._one is not None:
             self._one.stand()
-            return
-        desk = self._desk
-        self._several = Instances(desk.graph, self._program.each, desk.nearby, self._for_one, self._env)
+        elif self._several is None:
+            desk = self._desk
+            self._several = Instances(
+                desk.graph, self._program.each, desk.nearby, self._for_one, self._env
+            )
+        else:  # the sets have been followed since the first time: only the demands are new
+            for standing in self._several.live.values():
+                standing.stand()
 
     def _for_one(self, env: dict[str, Entity]) -> _Standing:
         standing = self._standing(env)
-        standing.stand()
+        if self._is_up:
+            standing.stand()
         return standing
 
-    def _standing(self, env: dict[str, Entity]) -> _Standing:
-        return _Standing(self._desk, self._program, env, self._owner, self._by, self._reason, self._rank)
-
     def leave(self) -> None:
-        """Relinquish everything."""
+        """Relinquish everything; it may stand again."""
+        self._is_up = False
         if self._one is not None:
             self._one.close()
         elif self._several is not None:
+            for standing in self._several.live.values():
+                standing.close()
+
+    def close(self) -> None:
+        """Relinquish everything, and follow nobody any more."""
+        self.leave()
+        if self._several is not None:
             self._several.close()
             self._several = None
+
+    def _standing(self, env: dict[str, Entity]) -> _Standing:
+        return _Standing(self._desk, self._program, env, self._owner, self._by, self._reason, self._rank)
 
 
 class _Standing:
@@ -410,6 +426,8 @@ class HoldInstance:
         self._forget_timer()
         if self.is_holding:
             self._release("idle", "it left the rule's set")
+        for placement in self._placements:
+            placement.close()
         self.watch.close()
         for watch in self._histories:
             watch.close()
@@ -438,7 +456,7 @@ class Evaluator:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._rules: dict[str, tuple[RuleProgram, Instances]] = {}
+        self._rules: dict[str, tuple[RuleProgram, Instances[HoldInstance]]] = {}
         self._rests: dict[str, dict[tuple[str, ...], float]] = {}
 
     def start(self, rule: RuleProgram) -> None:

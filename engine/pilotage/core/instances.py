@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from pilotage.core.graph import Graph
 from pilotage.core.sets import LiveSet, Nearby
@@ -26,7 +26,10 @@ def label(env: Mapping[str, Any]) -> str:
     )
 
 
-class Instances:
+_I = TypeVar("_I", bound=Instance)
+
+
+class Instances(Generic[_I]):
     """All instances of one declaration, made and closed as entities come and go.
 
     Attributes:
@@ -38,14 +41,14 @@ class Instances:
         graph: Graph,
         for_each: tuple[SetProgram, ...],
         nearby: Nearby,
-        make: Callable[[dict[str, Entity]], Instance],
+        make: Callable[[dict[str, Entity]], _I],
         env: Mapping[str, Entity] | None = None,
     ) -> None:
         self._graph = graph
         self._for_each = for_each
         self._nearby = nearby
         self._make = make
-        self.live: dict[tuple[str, ...], Instance] = {}
+        self.live: dict[tuple[str, ...], _I] = {}
         self._root = _Branch(self, dict(env or {}), 0)
 
     def close(self) -> None:
@@ -89,7 +92,7 @@ def _key(env: Mapping[str, Entity]) -> tuple[str, ...]:
 class _Branch:
     """The instances below some entities: one set for the next variable, or a leaf."""
 
-    def __init__(self, owner: Instances, env: dict[str, Entity], depth: int) -> None:
+    def __init__(self, owner: Instances[Any], env: dict[str, Entity], depth: int) -> None:
         self._owner = owner
         self._env = env
         self._children: dict[Entity, _Branch] = {}

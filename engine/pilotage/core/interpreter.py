@@ -13,7 +13,7 @@ from pilotage.core.graph import Env, Graph
 from pilotage.core.store import Entity, EntitySet
 from pilotage.language import templates, typed
 from pilotage.language.compiler import HOISTED
-from pilotage.language.functions import metres_between, place_of
+from pilotage.language.functions import honest, metres_between, place_of
 from pilotage.language.program import SetProgram, TextProgram
 from pilotage.language.resolver import calculate, compare
 from pilotage.language.typed import Typed
@@ -132,7 +132,7 @@ class Interpreter:
         values = self._all(node.arguments, env)
         if values is None:
             return None
-        call = self._guard(node.function.call)
+        call = self._guard(honest(node.function))
         return call(self._graph.city, *values) if node.function.wants_city else call(*values)
 
     def _builtin(self, node: typed.Builtin, env: Env) -> Any:

@@ -81,7 +81,7 @@ class Invariants:
     ) -> None:
         self._desk = desk
         self._alarm = alarm
-        self._programs: dict[str, Instances] = {}
+        self._programs: dict[str, Instances[Any]] = {}
         self._candidates: dict[Cell, Cell] = {}
         self._loud: dict[_Guard, None] = {}
         self.guards: dict[Cell, dict[_Guard, None]] = {}

@@ -12,7 +12,7 @@ from pilotage.core.evaluator import Desk, Placement
 from pilotage.core.graph import Watch
 from pilotage.core.interpreter import shown
 from pilotage.core.sets import SetNode
-from pilotage.core.store import Entity, EntitySet, to_value
+from pilotage.core.store import Cell, Entity, EntitySet, to_value
 from pilotage.core.timers import Timer
 from pilotage.language import typed
 from pilotage.language.program import LevelProgram, PlanProgram, SetProgram
@@ -41,8 +41,7 @@ class Plan:
         self._room = room
         self._desk = desk
         self.program = program
-        self.entity = Entity(program.entity, program.kind.name, program.name)
-        desk.graph.add_entity(self.entity, program.kind.points)
+        self.entity = self._its_entity()
         self.level = 0
         self.automatic = 0
         self.manual: int | None = None
@@ -58,6 +57,19 @@ class Plan:
         self._watches: list[Watch] = []
         self._defaults: dict[str, SetNode] = {}
         self._show("", duration=0.0)
+
+    def _its_entity(self) -> Entity:
+        """Return the entity that rules speak of; a plan that takes another's place takes over its points too."""
+        program, graph = self.program, self._desk.graph
+        entity = graph.entities.get(program.entity)
+        if entity is None:
+            entity = Entity(program.entity, program.kind.name, program.name)
+            graph.add_entity(entity, program.kind.points)
+        for spec in program.kind.points:
+            known = entity.cells.get(spec.name)
+            if known is None or known.spec.type != spec.type:
+                entity.cells[spec.name] = Cell(f"{entity.id}.{spec.name}", spec, entity)
+        return entity
 
     @property
     def env(self) -> dict[str, Entity]:
@@ -437,7 +449,7 @@ class Plan:
 
     def _leave(self, program: LevelProgram) -> None:
         for placement in self._placements.pop(program.level, []):
-            placement.leave()
+            placement.close()
         for name in program.enable:
             self._room.enable(name, False)
         for level, index in [k for k in self.checklist if k[0] == program.level]:
@@ -502,13 +514,17 @@ class Plan:
             watch.close()
         for placements in self._placements.values():
             for placement in placements:
-                placement.leave()
+                placement.close()
         for key in list(self._timers):
             self._forget(key)
         for node in self._defaults.values():
             node.close()
-        self._desk.graph.entities.pop(self.entity.id, None)
-        self._desk.graph.by_kind.pop(self.entity.kind, None)
+        for key_of_item in list(self.checklist):
+            self._tick_off(*key_of_item)
+        for name in ("plan-blocked", "plan-proposal", "plan-review"):
+            self._room.alarm(name, self.program.name, "", "")
+        self.level, self.since = 0, None
+        self._show("", duration=0.0)
 
 
 class Plans:

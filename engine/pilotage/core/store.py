@@ -171,7 +171,8 @@ def admit(
     """Return a reading that the core may store, or why it is refused.
 
     A value that is out of range, not finite or of the wrong type comes in as bad (the point is unknown then); what has no
-    place in time (from the future, older than what is known) does not come in.
+    place in time (from the future, older than what is known) does not come in. What is too old already when it arrives
+    (a gateway's memory) comes in as stale.
     """
     time = now if source_time is None else source_time
     if not isinstance(time, (int, float)) or not math.isfinite(time):
@@ -184,6 +185,8 @@ def admit(
         return f"the point is {cell.spec.access.value}, devices do not report it"
     if not quality.is_usable or raw is None:
         return Reading(cell, None, quality if not quality.is_usable else Quality.MISSING, time)
+    if cell.spec.max_age_s is not None and now - time >= cell.spec.max_age_s:
+        return Reading(cell, None, Quality.STALE, time)
     value = to_value(cell.spec, raw, entities)
     return Reading(cell, value, quality if value is not None else Quality.BAD, time)
 

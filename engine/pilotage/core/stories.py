@@ -139,7 +139,7 @@ class Stories:
         self._desk = desk
         self._schedule = schedule
         self._next_id = next_id
-        self._rules: dict[str, tuple[RuleProgram, Instances]] = {}
+        self._rules: dict[str, tuple[RuleProgram, Instances[StoryInstance]]] = {}
         self._runs: dict[str, dict[str, Run]] = {}
         self._queues: dict[str, deque[tuple[dict[str, Any], str]]] = {}
         self._numbers = itertools.count(1)

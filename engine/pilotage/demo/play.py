@@ -85,10 +85,9 @@ def play(
         config, socket = folder / "config.yaml", folder / SOCKET
         engine = EngineProcess(config, folder / LOG, clock, uvloop=uvloop)
         equipment = EquipmentProcess(broker.port, clock, seed)
-        parts: list[tuple[str, Part]] = [("broker", broker)]
-        for name, part in (("engine", engine), ("simulated equipment", equipment)):
-            parts.append((name, stack.enter_context(part)))
-        end.watch(parts)
+        stack.enter_context(engine)
+        stack.enter_context(equipment)
+        end.watch([("broker", broker), ("engine", engine), ("simulated equipment", equipment)])
         if _answers(socket, end):
             with Watcher(socket, speed, names_in(config)) as watcher:
                 show(watcher.read, end.wait, plain=plain, hint=f"cd {folder} && pilotage status")
@@ -177,7 +176,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 def _short_place() -> str | None:
     """Return where a temporary folder goes; elsewhere than usual when the usual place has a long path."""
     place = os.fsencode(tempfile.gettempdir())
-    return None if len(place) < LONGEST_SOCKET - 50 else "/tmp"  # noqa: S108
+    return None if len(place) < LONGEST_SOCKET - 50 else "/tmp"
 
 
 def write_city(folder: Path, port: int) -> None:
@@ -207,11 +206,8 @@ def welcome(folder: Path, speed: float, *, is_kept: bool) -> str:
     """Return what is said first: where the files are, and what to try."""
     command = Path(sys.argv[0]).absolute()
     found = shutil.which("pilotage")
-    path = (
-        []
-        if found and Path(found).samefile(command) or command.name != "pilotage"
-        else [f"    export PATH={shlex.quote(str(command.parent))}:$PATH"]
-    )
+    is_found = found is not None and Path(found).samefile(command)
+    path = [] if is_found else [f"    export PATH={shlex.quote(str(command.parent))}:$PATH"]
     kept = "they stay there" if is_kept else "removed at the end; --keep DIR keeps them"
     return "\n".join(
         (

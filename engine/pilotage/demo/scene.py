@@ -35,7 +35,7 @@ class Watcher:
         self._lines: deque[view.Line] = deque(maxlen=KEPT_LINES)
         self._count = itertools.count(1)
         self._greens: frozenset[str] = frozenset()
-        self._last = view.Scene(0.0, speed, "the engine starts")
+        self._last = view.Scene(0.0, speed, "not heard yet")
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True, name="decisions")
 
@@ -57,7 +57,7 @@ class Watcher:
             self._last = self._ask()
         except api.ApiError as error:
             last = self._last
-            self._last = view.Scene(**{**_fields(last), "state": error.text})
+            self._last = view.Scene(**{**_fields(last), "state": f"not heard: {error.text}"})
         return self._last
 
     def _follow(self) -> None:

@@ -23,8 +23,7 @@ from rich.text import Text
 from pilotage.demo.device import ZONE
 
 FRAMES_PER_S: Final = 4
-BAR: Final = 20
-SHOWN_DECISIONS: Final = 12
+BAR: Final = 12
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _SEVERITY: Final = {
     "critical": "bold white on red",
@@ -209,22 +208,22 @@ def picture(
     scene: Scene, zone: tzinfo = ZONE, width: int = 120, height: int = 40, hint: str = ""
 ) -> RenderableType:
     """Return the whole picture for a terminal of this size."""
+    table = len(scene.streets) + 3
     if width < 100:
-        return Group(
-            _head(scene, zone), _streets(scene), _lines(scene, zone, SHOWN_DECISIONS, hint)
-        )
+        room = max(3, height - table - 6)
+        return Group(_head(scene, zone), _streets(scene), _lines(scene, zone, room, hint))
+    top = max(min(max(table, len(scene.junctions) + 14), height - 12), 8)
     layout = Layout()
-    top = max(16, len(scene.streets) + 5)
     layout.split_column(
         Layout(_head(scene, zone), size=3),
-        Layout(name="middle", size=min(top, max(10, height - 12))),
-        Layout(_lines(scene, zone, max(4, height - top - 6), hint), name="foot"),
+        Layout(name="middle", size=top),
+        Layout(_lines(scene, zone, max(3, height - top - 5), hint), name="foot"),
     )
     layout["middle"].split_row(Layout(_streets(scene), ratio=5), Layout(name="right", ratio=4))
     layout["right"].split_column(
-        Layout(_avenue(scene), ratio=3),
-        Layout(_watch(scene), ratio=2),
-        Layout(_plans(scene), ratio=3),
+        Layout(_avenue(scene), size=min(len(scene.junctions) + 4, top - 6)),
+        Layout(_watch(scene), minimum_size=3, ratio=1),
+        Layout(_plans(scene), minimum_size=3, ratio=1),
     )
     return layout
 
@@ -233,7 +232,7 @@ def _head(scene: Scene, zone: tzinfo) -> RenderableType:
     text = Text()
     text.append(f" {clock(scene.now, zone)} ", "bold black on white")
     text.append(f"  {scene.speed:g} times as fast   ", "dim")
-    text.append(scene.state, "green" if scene.state == "up" else "bold red")
+    text.append(f"the engine is {scene.state}", "green" if scene.state == "up" else "bold red")
     for note in scene.notes:
         text.append(f"   {note}", "cyan")
     text.append("   Ctrl-C ends", "dim")
@@ -253,14 +252,19 @@ def _streets(scene: Scene) -> RenderableType:
     table.add_column("decided by", no_wrap=True, ratio=1)
     for street in scene.streets:
         table.add_row(
-            street.name[:26],
+            street.name[:25],
             bar(street.lamps, street.reported),
             _number(street.wanted, " %"),
             _number(street.flow),
             "🚶" if street.people else "",
             Text(street.owner, "dim" if street.owner in ("", "default") else "bold"),
         )
-    return Panel(table, title="streets", border_style="yellow")
+    return Panel(
+        table,
+        title="streets",
+        subtitle="[red]!1[/]: one lamp differs from the others",
+        border_style="yellow",
+    )
 
 
 def bar(lamps: Sequence[float | None], reported: float | None) -> Text:
@@ -308,16 +312,16 @@ def _watch(scene: Scene) -> RenderableType:
 def _plans(scene: Scene) -> RenderableType:
     rows: list[RenderableType] = []
     for plan in scene.plans:
-        style = "bold" if plan.level else "dim"
-        name = f" {plan.level_name}" if plan.level_name else ""
-        reason = f": {plan.reason}" if plan.level and plan.reason else ""
-        rows.append(Text(f"{plan.name} {plan.level}{name}{reason}", style))
+        if plan.level or plan.asks:
+            name = f" ({plan.level_name})" if plan.level_name else ""
+            reason = f": {plan.reason}" if plan.reason else ""
+            rows.append(Text(f"{plan.name}, level {plan.level}{name}{reason}", "bold"))
         rows += [Text(f"  asks: {question}", "bold yellow") for question in plan.asks]
+    if not rows:
+        rows.append(Text("no plan is active", "dim"))
     for alarm in scene.alarms:
         rows.append(Text(f"! {alarm.text} ({alarm.state})", _SEVERITY.get(alarm.severity, "")))
-    return Panel(
-        Group(*(rows or [Text("nothing", "dim")])), title="plans and alarms", border_style="red"
-    )
+    return Panel(Group(*rows), title="plans and alarms", border_style="red")
 
 
 def _lines(scene: Scene, zone: tzinfo, count: int, hint: str = "") -> RenderableType:

@@ -106,8 +106,16 @@ class Narrator:
             rule, instance = str(event["rule"]), str(event["instance"])
             mine = orders.get(f"{rule}[{instance}]")
             if mine:
-                said.append(("rule", f"{self._reason(rule, instance)}. {mine.pop(0)[1]} ({rule})"))
+                order = self._without_name(mine.pop(0)[1], instance)
+                said.append(("rule", f"{self._reason(rule, instance)}. {order} ({rule})"))
         return said
+
+    def _without_name(self, order: str, instance: str) -> str:
+        """Return an order without the name that the line begins with anyway."""
+        for id_ in instance.split(", "):
+            for start in (f"{self.city.name(id_)}: ", f"{self.city.name(id_)} is "):
+                order = order.removeprefix(start)
+        return order[:1].upper() + order[1:]
 
     def _reason(self, rule: str, instance: str) -> str:
         who, why = self.city.several(instance), self.city.why(rule, instance)
@@ -141,24 +149,21 @@ class Narrator:
         """Remember an errand and return its sentence; nothing of equipment that is known not to follow."""
         if all(point in self._lost for point in points):
             return ""
+        which = names(self.city.of_point(p) for p in points)
+        are, what = "is" if len(points) == 1 else "are", f"{_told(points[0])}{value}"
         if attempt > 1:
-            return f"{self._which(points)} did not follow, and {'is' if len(points) == 1 else 'are'} told {value} again"
+            return f"{which} did not follow, and {are} told {what} again"
         for whose, members in self._by_receiver(group, points).items():
             self._errands[whose] = _Errand(whose, value, set(members))
-        whose = self.city.of_point(group) if group else ""
         if group and len(points) > 1:
-            return f"{whose}: {self.city.kind(points[0], len(points))} are told {value}"
-        return f"{self._which(points)} {'is' if len(points) == 1 else 'are'} told {value}"
+            many = self.city.kind(points[0], len(points))
+            return f"{self.city.of_point(group)}: {many} {are} told {what}"
+        return f"{which} {are} told {what}"
 
     def _by_receiver(self, group: str, points: Sequence[str]) -> dict[str, list[str]]:
         if group:
             return {group: list(points)}
         return {point: [point] for point in points}
-
-    def _which(self, points: Sequence[str]) -> str:
-        return names(
-            self.city.of_point(p) + ("" if _is_level(p) else f" ({_point(p)})") for p in points
-        )
 
     # ── single events ────────────────────────────────────────────────────────────────────────
 
@@ -231,8 +236,7 @@ class Narrator:
         if not errand.done:
             return ""
         if errand.whose == last:
-            shown = "" if _is_level(last) else f"{_point(last)} "
-            return f"{self.city.of_point(last)} reports {shown}{errand.value}"
+            return f"{self.city.of_point(last)} reports {_told(last)}{errand.value}"
         whose = self.city.of_point(errand.whose)
         but = f"; {errand.failed} of {all_} did not follow" if errand.failed else ""
         which = self.city.kind(last, errand.done)
@@ -261,7 +265,7 @@ def because(details: Any) -> str:
     """Return the values that decided, of the details of an explained rule: `delay is 184 s, is_night`."""
     clauses = details.get("clauses", ()) if isinstance(details, Mapping) else ()
     pairs = [pair for clause in clauses for pair in clause.get("values", ())]
-    return ", ".join(_facts((str(text), str(value)) for text, value in pairs))
+    return " and ".join(_facts((str(text), str(value)) for text, value in pairs))
 
 
 def _facts(pairs: Iterable[tuple[str, str]]) -> list[str]:
@@ -296,9 +300,7 @@ def _plain(value: Any, city: City) -> str:
     return f"{value:g}" if isinstance(value, float) else city.name(str(value))
 
 
-def _point(point: str) -> str:
-    return point.partition(".")[2]
-
-
-def _is_level(point: str) -> bool:
-    return _point(point) == "level"
+def _told(point: str) -> str:
+    """Return what of a thing is told: nothing for its level, which the unit says."""
+    name = point.partition(".")[2]
+    return "" if name == "level" else f"{name} "

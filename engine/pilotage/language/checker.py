@@ -261,7 +261,7 @@ class _Checker:
         variable = sets[0].variable if sets else ""
         where = sets[0].where if sets else None
         return DeriveProgram(
-            decl.name.text, entry.kind, variable, where, value, value.type, decl.coverage
+            decl.name.text, entry.kind, variable, where, value, value.type, decl.coverage, meaning(decl)
         )
 
     # ── sets ─────────────────────────────────────────────────────────────────────────────────

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from pilotage.language import typed
+from pilotage.language.functions import honest
 from pilotage.language.typed import Const, Read, Typed
 from pilotage.model.values import Base
 
@@ -244,7 +245,7 @@ class _Coder:
 
     def _apply(self, node: typed.Apply) -> str:
         call = self.slot(
-            "object", self._guard(node.function.call), ("function", node.function.name)
+            "object", self._guard(honest(node.function)), ("function", node.function.name)
         )
         city = f"{self.slot('city', None, ('city',))}, " if node.function.wants_city else ""
         return self._unless_unknown(

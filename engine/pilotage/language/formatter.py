@@ -185,7 +185,7 @@ class _Formatter:
         first = root.entries[0][0].line - 1
         header = self._comments(range(first), 0)
         chunks, tail = self._map(root, first, len(self._rows), 0, "file")
-        lines = [*header, *_joined(_ordered(chunks, "file"), separate=True), *tail]
+        lines = [*header, *_joined(_ordered(chunks, "file"), separate=True, short_too=True), *tail]
         return "\n".join(_squeezed(lines)).strip("\n") + "\n"
 
     # blocks
@@ -396,8 +396,14 @@ def _ordered(chunks: list[_Chunk], what: str) -> list[_Chunk]:
     return sorted(chunks, key=lambda c: order.index(c.key) if c.key in order else len(order))
 
 
-def _joined(chunks: Sequence[_Chunk], *, separate: bool) -> list[str]:
-    """Return chunks one after the other; with one blank line between them when they are to be separate."""
+def _joined(chunks: Sequence[_Chunk], *, separate: bool, short_too: bool = False) -> list[str]:
+    """Return chunks one after the other.
+
+    Args:
+        chunks: In their order.
+        separate: One blank line stands between them; else only where there was one.
+        short_too: Also between two chunks of one line.
+    """
     lines: list[str] = []
     for number, chunk in enumerate(chunks):
         lead = list(chunk.lead)
@@ -406,7 +412,7 @@ def _joined(chunks: Sequence[_Chunk], *, separate: bool) -> list[str]:
             lead.pop(0)
         if number:
             both_short = len(chunk.lines) == 1 and not lead and len(chunks[number - 1].lines) == 1
-            if apart or (separate and not both_short):
+            if apart or (separate and (short_too or not both_short)):
                 lines.append("")
         lines += lead
         lines += chunk.lines

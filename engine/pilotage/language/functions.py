@@ -5,12 +5,14 @@ All are pure; what moves carries its motion with it. An argument that is unknown
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from pilotage.model.values import Position
+from pilotage.model.entities import Function
+from pilotage.model.values import Base, Position, ValueType, as_plain
 
 EARTH_M: Final = 6_371_008.8
 """Mean radius of the earth, metres."""
@@ -136,6 +138,45 @@ def round_to(value: float, digits: float = 0.0) -> float:
     scale = 10.0 ** int(clamp(digits, -MOST_DIGITS, MOST_DIGITS))
     scaled = value * scale
     return math.floor(scaled + 0.5) / scale if math.isfinite(scaled) else value
+
+
+def honest(function: Function) -> Callable[..., Any]:
+    """Return a plugin's function that raises when it answers with another type than it declares.
+
+    Raises:
+        TypeError: By the function returned; a comparison further on must not be where it is noticed.
+    """
+    call, type_ = function.call, function.returns
+
+    @functools.wraps(call)
+    def checked(*arguments: Any) -> Any:
+        answer = call(*arguments)
+        if answer is None or _is_of(answer, type_):
+            return answer
+        raise TypeError(f"{function.name} answered {as_plain(answer)!r:.80}, which is no {type_}")
+
+    return checked
+
+
+def _is_of(answer: Any, type_: ValueType) -> bool:
+    match type_.base:
+        case Base.NUMBER | Base.TIME:
+            is_number = isinstance(answer, (int, float)) and not isinstance(answer, bool)
+            return is_number and math.isfinite(answer)
+        case Base.BOOLEAN:
+            return isinstance(answer, bool)
+        case Base.TEXT:
+            return isinstance(answer, str)
+        case Base.ENUM:
+            return answer in type_.members
+        case Base.POSITION:
+            return isinstance(answer, Position)
+        case Base.ENTITY:
+            return type_.kind in ("", getattr(answer, "kind", None))
+        case Base.SET:
+            return isinstance(answer, tuple)
+        case _:
+            return True
 
 
 @dataclass(frozen=True, slots=True)

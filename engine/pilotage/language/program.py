@@ -123,6 +123,7 @@ class DeriveProgram:
     value: Typed
     type: ValueType
     coverage: float | None
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,10 +94,17 @@ def _why_empty(each: SetProgram, city: _City) -> str:
     if each.where is None or not city.of(each.kind):
         return ""
     for entity in city.of(each.kind):
-        truth = _fixed(each.where, {each.variable: entity}, city)
-        if truth is True or truth is _OPEN:
+        env = {each.variable: entity}
+        if all(_fixed(clause, env, city) in (True, _OPEN) for clause in _clauses(each.where)):
             return ""
     return f"no {each.kind} {_has(each.where, each.variable)}"
+
+
+def _clauses(node: Typed) -> list[Typed]:
+    """Return what must all be true at once."""
+    if isinstance(node, typed.Logic) and node.op == "and":
+        return [clause for operand in node.operands for clause in _clauses(operand)]
+    return [node]
 
 
 def _has(where: Typed, variable: str) -> str:

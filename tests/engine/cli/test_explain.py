@@ -22,7 +22,7 @@ START = datetime(2026, 1, 15, 23, 39, tzinfo=PARIS).timestamp()
 POINT = "seg-1.lights.level"
 PROGRAM = [sys.executable, "-c", "import sys; from pilotage.cli import main; sys.exit(main())"]
 CONFIG = """\
-site: {name: Testville, time_zone: Europe/Paris, position: [47.32, 5.04]}
+site: {name: Testville, time_zone: Europe/Paris, position: [47.32, 5.04], country: FR}
 inventory:
   - seg-1: {kind: lighting_segment, dimmable: true}
 """

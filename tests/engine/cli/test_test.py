@@ -129,12 +129,15 @@ class TestRunning:
         assert done.returncode == code
 
     def test_the_site_says_what_time_it_is(self, rules: Path, run: Run) -> None:
-        """With a configuration the sun is the site's: at noon in Dijon it is night in Auckland's position."""
+        """With a configuration the sun is the site's: at noon in Paris it is night in Auckland."""
         (rules.parent / "config.yaml").write_text(
             "site: {name: A, time_zone: Europe/Paris, position: [-36.85, 174.76]}\n"
         )
 
-        assert run("dim.yaml")[0] == 1
+        code, out = run("dim.yaml")
+
+        assert code == 1
+        assert "wanted seg-1.lights.level is 30 % at 1 s, not 100 %" in out
 
 
 class TestCoverage:

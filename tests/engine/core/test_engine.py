@@ -98,8 +98,17 @@ class TestTheTick:
 
     def test_circle(self, town: Callable[..., Any]) -> None:
         """Rules that drive each other in a circle end with an alarm, not with a hanging city."""
-        rules = dim("wanted(street.level) > 50 %")
-        city = town(rules=rules)
+        rules = dim("any(lamp.bright)")
+        rules["dark"] = {
+            "for_each": {"lamp": {"kind": "lamp"}},
+            "while": "any(street.dim)",
+            "hold": [{"set": "lamp.mode", "to": "off", "priority": "saving"}],
+        }
+        derive = {
+            "bright": {"for_each": {"lamp": {"kind": "lamp"}}, "value": 'wanted(lamp.mode) == "auto"'},
+            "dim": {"for_each": {"street": {"kind": "street"}}, "value": "wanted(street.level) < 50 %"},
+        }
+        city = town({"s1": {"kind": "street"}, "L": {"kind": "lamp"}}, rules=rules, derive=derive)
         city.at(1, {"s1.a": True})
         assert city.alarm("loop[rules]") == "raised"
         assert len(city.all_events) < 5_000

@@ -30,7 +30,7 @@ rules:
 
 
 def recorded() -> tuple[Any, list[Mapping[str, Any]]]:
-    """Return a city that has lived an hour, and its decisions as the journal has them."""
+    """Return a city that has lived for two minutes, and its decisions as the journal has them."""
     city = open_city(RULES, {"s-1": {"kind": "lighting_segment"}}, now=1000.0)
     found: list[Mapping[str, Any]] = []
 
@@ -39,8 +39,8 @@ def recorded() -> tuple[Any, list[Mapping[str, Any]]]:
 
     city.on_decision = record
     city.feed(1010.0, {"s-1.pedestrian_detected": False, POINT: "100 %"})
-    city.order(1100.0, Override(POINT, 80.0, "m.garcia", "road works", 2000.0))
-    city.advance(1900.0)
+    city.order(1030.0, Override(POINT, 80.0, "m.garcia", "road works", 2000.0))
+    city.advance(1120.0)
     return city, found
 
 
@@ -58,7 +58,7 @@ class TestPoint:
         """At the end of the record the array is the engine's own, in its order."""
         city, records = recorded()
 
-        past = point_at(records, POINT, 1900.0)
+        past = point_at(records, POINT, 1120.0)
 
         assert [(d.level, d.owner, d.value, d.since, d.until) for d in past.in_order()] == [
             (d.level, d.owner, d.value, d.since, d.until)
@@ -73,16 +73,16 @@ class TestPoint:
         """What was decided later is not looked at."""
         _, records = recorded()
 
-        past = point_at(records, POINT, 1099.9)
+        past = point_at(records, POINT, 1029.9)
 
         assert (past.wanted, past.owner, past.since) == (30.0, "dim[s-1]", 1010.0)
 
     def test_demands_end(self) -> None:
         """What was relinquished is gone, and what waited decides again."""
         city, records = recorded()
-        city.order(1950.0, ReleaseOverride(POINT, "m.garcia"))
+        city.order(1130.0, ReleaseOverride(POINT, "m.garcia"))
 
-        past = point_at(records, POINT, 1950.0)
+        past = point_at(records, POINT, 1130.0)
 
         assert list(past.demands) == ["dim[s-1]"]
         assert past.wanted == 30.0
@@ -90,9 +90,9 @@ class TestPoint:
     def test_shadows_do_not_count(self) -> None:
         """A rule in shadow places nothing, whatever the journal notes of it."""
         city, records = recorded()
-        city.feed(1950.0, {"s-1.pedestrian_detected": True})
+        city.feed(1130.0, {"s-1.pedestrian_detected": True})
 
-        past = point_at(records, POINT, 1950.0)
+        past = point_at(records, POINT, 1130.0)
 
         assert [d.owner for d in past.in_order()] == ["operator m.garcia"]
         assert any(e.get("owner", "").startswith("shadow:") for r in records for e in r["events"])
@@ -102,11 +102,11 @@ class TestRule:
     def test_states(self) -> None:
         """An instance is in the state that it was left in last."""
         city, records = recorded()
-        city.feed(1950.0, {"s-1.pedestrian_detected": True})
+        city.feed(1130.0, {"s-1.pedestrian_detected": True})
 
-        (holding,) = instances_at(records, "dim", 1500.0)
-        (idle,) = instances_at(records, "dim", 1950.0)
+        (holding,) = instances_at(records, "dim", 1100.0)
+        (idle,) = instances_at(records, "dim", 1130.0)
 
         assert (holding.instance, holding.state, holding.since) == ("s-1", "holding", 1010.0)
-        assert (idle.state, idle.since) == ("idle", 1950.0)
+        assert (idle.state, idle.since) == ("idle", 1130.0)
         assert instances_at(records, "dim", 1005.0) == []

@@ -36,7 +36,7 @@ def street(id_: str = "s-1", **values: Value) -> EntitySpec:
 
 
 def doubts(where: str = "", condition: str = "is_night", *inventory: EntitySpec) -> list[str]:
-    chosen = f", where: {where}" if where else ""
+    chosen = f', where: "{where}"' if where else ""
     text = f"""\
 rules:
   r:
