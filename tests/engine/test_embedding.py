@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -37,7 +38,7 @@ rules:
     while: bus.delay > 60 s
     hold: [{request: junction.priority, for: bus, priority: service}]
 """
-CITY = {
+CITY: dict[str, dict[str, Any]] = {
     "seg-1": {"kind": "lighting_segment", "dimmable": True},
     "J-1": {"kind": "signal_junction", "position": [47.3, 5.0]},
     "bus-7": {"kind": "bus"},
@@ -198,7 +199,7 @@ class TestOpening:
             (RULES, [{"id": "seg-1", "kind": "lighting_segment", "dimable": True}]),
         ],
     )
-    def test_mistakes(self, rules: str, inventory: dict[str, dict[str, object]]) -> None:
+    def test_mistakes(self, rules: str, inventory: Any) -> None:
         """Mistakes are told with all their findings."""
         with pytest.raises(RuleError, match="did you mean"):
             pilotage.open_city(rules, inventory, now=NIGHT)

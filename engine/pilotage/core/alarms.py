@@ -43,6 +43,7 @@ class Alarm:
         self.id = f"{name}[{instance}]" if instance else name
         self.severity = severity
         self.latched = latched
+        self.passing = False
         self.text = ""
         self.raised_at: float | None = None
         self.since = desk.now
@@ -91,9 +92,11 @@ class Alarm:
                 if self._acknowledged:
                     return "there is nothing to acknowledge"
                 self._acknowledged = True
+                self._active = self._active and not self.passing
             case "reset":
-                if self._active:
+                if self._active and not self.passing:
                     return "its cause still lasts"
+                self._active = False
                 self._held, self._acknowledged = False, True
             case "shelve" | "out_of_service":
                 why = self._suspend(order)
@@ -260,9 +263,15 @@ class Alarms:
             )
         return alarm
 
-    def raise_own(self, name: str, instance: str, severity: str, text: str) -> None:
-        """Raise an alarm that no file declares: the engine's own, or a story's."""
+    def raise_own(
+        self, name: str, instance: str, severity: str, text: str, *, passing: bool = False
+    ) -> None:
+        """Raise an alarm that no file declares: the engine's own, or a story's.
+
+        A `passing` one has no cause that could end: it is over when somebody acknowledges it.
+        """
         alarm = self._get(name, instance, severity, lambda: text)
+        alarm.passing = passing
         alarm._text = lambda: text
         alarm.activate()
 

@@ -271,7 +271,7 @@ class Engine:
         )
         self.stories.set_plan = self._plan_step
         self.stories.raise_alarm = lambda name, owner, severity, text: self.alarms.raise_own(
-            name, owner, severity, text
+            name, owner, severity, text, passing=True
         )
 
     def _on_target(self, array: PriorityArray) -> None:
@@ -382,7 +382,8 @@ class Engine:
             ]
             cell.put(EntitySet(members), Quality.GOOD, now, now)
         for point, raw in spec.values.items():
-            self._first_value(entity.cells.get(point), raw, now)
+            if f"{spec.id}.{point}" not in past:
+                self._first_value(entity.cells.get(point), raw, now)
         for point, cell in entity.cells.items():
             lasted = past.get(f"{spec.id}.{point}")
             if lasted is not None:

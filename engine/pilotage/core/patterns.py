@@ -80,13 +80,25 @@ class Listener:
             self._unknown(True)
 
     def _listen_to_clock(self, time: Typed) -> None:
-        evaluate = self._graph.bind(time, self._env)
+        """Happen when the clock shows a time; `at sunset` follows the sunset from day to day."""
+        watch = Watch(self._graph, time, self._env, lambda value: self._plan_daily(watch))
+        watch.value = watch.evaluate()
+        self._closers.append(watch.close)
+        self._plan_daily(watch)
 
-        def next_moment(now: float) -> float:
-            minutes = evaluate()
-            return self._schedule.next_daily(0.0 if minutes is None else minutes, now)
+    def _plan_daily(self, watch: Watch) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if watch.value is None:
+            return
 
-        self._each(next_moment)
+        def due() -> None:
+            self._plan_daily(watch)
+            self._happened()
+
+        moment = self._schedule.next_daily(watch.value, self._graph.clock.now)
+        self._timer = self._graph.timers.at(moment, due)
 
     def _each(self, next_moment: Callable[[float], float]) -> None:
         def due() -> None:

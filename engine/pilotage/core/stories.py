@@ -30,6 +30,8 @@ CALL_ANSWER_S: Final = 30.0
 CALL_DEADLINE_S: Final = 10.0
 MOST_RUNS: Final = 1_000
 """Runs of one rule at a time, whatever it asks for."""
+MOST_INCIDENTS: Final = 500
+"""Open incidents of one rule; one that opens more reacts to its own, and the last one is joined instead."""
 MOST_STEPS: Final = 10_000
 """Steps that one run may take without waiting."""
 
@@ -146,7 +148,9 @@ class Stories:
         self._notices: dict[str, tuple[Run, Timer]] = {}
         self._calls: dict[str, _PendingCall] = {}
         self._ends: dict[str, _StandingSet] = {}
+        self._rests: dict[tuple[str, ...], float] = {}
         self._incident_keys: dict[tuple[str, str], Entity] = {}
+        self._opened: dict[str, list[Entity]] = {}
         self.set_plan: Callable[[str, int, str, str], None] = lambda plan, level, by, reason: None
         self.raise_alarm: Callable[[str, str, str, str], None] = (
             lambda name, owner, severity, text: None
@@ -212,6 +216,8 @@ class Stories:
         runs = rule.decl.runs
         mode = runs.mode if runs is not None else "one"
         per = runs.per if runs is not None else ()
+        if self._rests.get(_rest_key(rule, env), 0.0) > self._desk.now:
+            return
         key = tuple(env[w.text].id for w in per) if per else tuple(e.id for e in env.values())
         mine = [r for r in self.runs(rule.name) if r.key == key]
         count = runs.count if runs is not None else 1
@@ -274,11 +280,19 @@ class Stories:
             else:
                 self._maybe_end(parent)
         elif parent is None:
+            self._rest(run)
             self._next_in_queue(run)
 
     def _maybe_end(self, run: Run) -> None:
         if not run.frames and not run.waiting and not run.holds_up:
             self._end(run, "ended")
+
+    def _rest(self, run: Run) -> None:
+        """Begin the rule's cooldown: no new run of the same key until it is over."""
+        entry = self._rules.get(run.by)
+        cooldown = entry[0].decl.cooldown if entry is not None else None
+        if entry is not None and cooldown is not None:
+            self._rests[_rest_key(entry[0], run.env)] = self._desk.now + cooldown.after.seconds
 
     def _next_in_queue(self, run: Run) -> None:
         entry = self._rules.get(run.by)
@@ -512,15 +526,26 @@ class Stories:
                 )
             )
         else:
-            incident = self._open_incident(run, parts, title)
+            incident = self._flood_of(run) or self._open_incident(run, parts, title)
             if key_value is not None:
                 self._incident_keys[key] = incident
         if parts["as"]:
             run.env[parts["as"]] = incident
 
+    def _flood_of(self, run: Run) -> Entity | None:
+        """Return the rule's last incident when it has opened far too many, and tell of it."""
+        opened = self._opened.setdefault(run.by, [])
+        if len(opened) >= MOST_INCIDENTS:
+            opened[:] = [i for i in opened if i.cells["closed"].value is not True]
+        if len(opened) < MOST_INCIDENTS:
+            return None
+        text = f"{run.by} has {len(opened)} open incidents; it opens no more, and joins the last"
+        self.raise_alarm("loop", run.by, "critical", text)
+        return opened[-1]
+
     def _open_incident(self, run: Run, parts: Mapping[str, Any], title: str) -> Entity:
         graph = self._desk.graph
-        number = sum(1 for _ in graph.entities_of("incident")) + 1
+        number = len(graph.entities_of("incident")) + 1
         incident = Entity(f"incident-{number}", "incident", title)
         graph.add_entity(incident, INCIDENT.points)
         location = self._value(run, parts["location"]) if parts["location"] is not None else None
@@ -534,6 +559,7 @@ class Stories:
         self._desk.emit(
             IncidentChanged(incident.id, "opened", parts["type"], parts["severity"], title, run.by)
         )
+        self._opened.setdefault(run.by, []).append(incident)
         return incident
 
     def _do_note(self, run: Run, step: StepProgram) -> None:
@@ -655,6 +681,11 @@ class _StandingSet:
         """Follow no longer."""
         for watch in self.watches:
             watch.close()
+
+
+def _rest_key(rule: RuleProgram, env: Env) -> tuple[str, ...]:
+    cooldown = rule.decl.cooldown
+    return (rule.name, *(env[w.text].id for w in cooldown.per)) if cooldown is not None else (rule.name,)
 
 
 def step_reason(run: Run) -> str:

@@ -23,7 +23,7 @@ from rich.text import Text
 from pilotage.demo.device import ZONE
 
 FRAMES_PER_S: Final = 4
-BAR: Final = 12
+BAR: Final = 8
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _SEVERITY: Final = {
     "critical": "bold white on red",
@@ -211,15 +211,15 @@ def picture(
     table = len(scene.streets) + 3
     if width < 100:
         room = max(3, height - table - 6)
-        return Group(_head(scene, zone), _streets(scene), _lines(scene, zone, room, hint))
+        return Group(_head(scene, zone), _streets(scene), _lines(scene, zone, room, width, hint))
     top = max(min(max(table, len(scene.junctions) + 14), height - 12), 8)
     layout = Layout()
     layout.split_column(
         Layout(_head(scene, zone), size=3),
         Layout(name="middle", size=top),
-        Layout(_lines(scene, zone, max(3, height - top - 5), hint), name="foot"),
+        Layout(_lines(scene, zone, max(3, height - top - 5), width, hint), name="foot"),
     )
-    layout["middle"].split_row(Layout(_streets(scene), ratio=5), Layout(name="right", ratio=4))
+    layout["middle"].split_row(Layout(_streets(scene), ratio=6), Layout(name="right", ratio=5))
     layout["right"].split_column(
         Layout(_avenue(scene), size=min(len(scene.junctions) + 4, top - 6)),
         Layout(_watch(scene), minimum_size=3, ratio=1),
@@ -235,8 +235,8 @@ def _head(scene: Scene, zone: tzinfo) -> RenderableType:
     text.append(f"the engine is {scene.state}", "green" if scene.state == "up" else "bold red")
     for note in scene.notes:
         text.append(f"   {note}", "cyan")
-    text.append("   Ctrl-C ends", "dim")
-    return Panel(text, title="pilotage demo", border_style="blue")
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return Panel(text, title="pilotage demo", subtitle="Ctrl-C ends it", border_style="blue")
 
 
 def _streets(scene: Scene) -> RenderableType:
@@ -252,7 +252,7 @@ def _streets(scene: Scene) -> RenderableType:
     table.add_column("decided by", no_wrap=True, ratio=1)
     for street in scene.streets:
         table.add_row(
-            street.name[:25],
+            street.name[:24],
             bar(street.lamps, street.reported),
             _number(street.wanted, " %"),
             _number(street.flow),
@@ -284,18 +284,19 @@ def bar(lamps: Sequence[float | None], reported: float | None) -> Text:
 
 def _avenue(scene: Scene) -> RenderableType:
     table = Table(expand=True, box=None, pad_edge=False)
-    for title in ("junction", "green asked for", "status", "serves"):
-        table.add_column(title, no_wrap=True)
+    table.add_column("junction", no_wrap=True, ratio=1)
+    for title in ("asked for", "status", "serves"):
+        table.add_column(title, no_wrap=True, min_width=9)
     for junction in scene.junctions:
         style = "green" if junction.asked_for else "dim"
         table.add_row(
-            junction.name[:24],
+            junction.name,
             Text(junction.asked_for or "-", style),
             Text(junction.status if junction.asked_for else "", style),
             Text(junction.held_by, "red" if junction.held_by == "emergency" else ""),
         )
     late = ", ".join(
-        f"{bus.name} {bus.delay_s / 60:+.1f} min" for bus in scene.buses if bus.delay_s is not None
+        f"{bus.name} {bus.delay_s / 60:+.0f} min" for bus in scene.buses if bus.delay_s is not None
     )
     return Panel(Group(table, Text(late, "dim")), title="avenue", border_style="green")
 
@@ -324,11 +325,18 @@ def _plans(scene: Scene) -> RenderableType:
     return Panel(Group(*rows), title="plans and alarms", border_style="red")
 
 
-def _lines(scene: Scene, zone: tzinfo, count: int, hint: str = "") -> RenderableType:
-    text = Text(no_wrap=True, overflow="ellipsis")
-    for line in list(scene.lines)[-count:]:
+def _lines(scene: Scene, zone: tzinfo, rows: int, width: int, hint: str = "") -> RenderableType:
+    """Return the last lines that fit, with those that are long on several rows."""
+    shown: list[Text] = []
+    for line in reversed(scene.lines):
+        text = Text()
         text.append(f"{datetime.fromtimestamp(line.at, zone):%H:%M:%S}  ", "dim")
-        text.append(f"{line.text}\n", _STYLES.get(line.kind, ""))
+        text.append(line.text, _STYLES.get(line.kind, ""))
+        rows -= -(-text.cell_len // max(20, width - 8))  # words break early, so a little narrower
+        if rows < 0:
+            break
+        shown.append(text)
+    text = Text("\n").join(reversed(shown))
     return Panel(
         text,
         title="what happens",

@@ -142,14 +142,20 @@ class Fleet(Group):
         if topic[2] != "dispatch":
             self.after(5.0, lambda: self.answer(id_, "accepted"))
             return
-        plough = self.ploughs.get(_first(fields.get("vehicle")))
         route = str(fields.get("route") or "")
-        if plough is None or plough.route:
-            self.after(5.0, lambda: self.answer(id_, "refused", "no such plough is free"))
+        plough = self.free_plough(_first(fields.get("vehicle")))
+        if plough is None:
+            self.after(5.0, lambda: self.answer(id_, "refused", "no plough is free"))
             return
         plough.route = route or "-"
         self.after(8.0, lambda: self.answer(id_, "accepted"))
         self.after(90.0, lambda: self.leave(plough, id_))
+
+    def free_plough(self, wanted: str) -> Plough | None:
+        """Return the plough that is wanted, or when it has just left, another one that is free."""
+        first = self.ploughs.get(wanted)
+        others = self.ploughs.values()
+        return next((p for p in (first, *others) if p is not None and not p.route), None)
 
     def answer(self, call: str, status: str, why: str = "") -> None:
         """Say what becomes of a call."""

@@ -137,7 +137,8 @@ class Narrator:
                 value = self.city.value(point, event.get("value"))
                 groups.setdefault((because, value, int(event.get("attempt", 1))), []).append(point)
             elif event.get("event") == "Request" and (text := self._request(event)):
-                orders.setdefault(str(event.get("because", "")), []).append(("command", text))
+                owner = str(event.get("because", "")) if event.get("action") == "request" else ""
+                orders.setdefault(owner, []).append(("command", text))
         for (because, value, attempt), points in groups.items():
             group = because.removesuffix(">") if because.endswith(">") else ""
             owner = deciders.get(group, "") if group else because

@@ -342,7 +342,7 @@ class _Checker:
         resolver = Resolver(self.vocabulary, self.findings, scope, has_pair=has_pair)
         enter, stay = self._hold_conditions(decl, resolver)
         when = resolver.event(decl.when) if decl.when is not None else None
-        condition = resolver.condition(decl.if_) if decl.if_ is not None else None
+        condition = self._story_condition(decl, resolver) if decl.when is not None else None
         holds = tuple(h for hold in decl.hold if (h := self._hold(hold, scope, None)) is not None)
         steps = self._steps(decl.do, dict(scope), frozenset())
         self._rule_words(decl, scope, [*(h.level for h in holds), *_step_levels(steps)])
@@ -372,6 +372,14 @@ class _Checker:
         )
         self._promise(program)
         return program
+
+    def _story_condition(self, decl: syntax.Rule, resolver: Resolver) -> Typed | None:
+        """Return what is asked at the moment of the event: `if`, and none of `unless`."""
+        wanted = [resolver.condition(decl.if_)] if decl.if_ is not None else []
+        exceptions = [resolver.condition(e) for e in decl.unless]
+        known = [p for p in wanted if p is not None]
+        known += [typed.Not(e.at, BOOLEAN, e) for e in exceptions if e is not None]
+        return _all_of(known) if known else None
 
     def _hold_conditions(
         self, decl: syntax.Rule, resolver: Resolver

@@ -128,7 +128,7 @@ def _readings(program: Program, city: _City) -> Iterator[Finding]:
                 yield say.nobody_of_kind(node.at, node.kind)
             elif isinstance(node, typed.Read) and _point(node) not in asked:
                 yield from _never_filled(node, city)
-            elif isinstance(node, typed.Const):
+            elif isinstance(node, typed.Comparison):
                 yield from _no_entity(node, city)
 
 
@@ -145,11 +145,16 @@ def _never_filled(node: typed.Read, city: _City) -> Iterator[Finding]:
         yield say.never_known(node.at, kind, node.point)
 
 
-def _no_entity(node: typed.Const, city: _City) -> Iterator[Finding]:
-    kind = node.type.kind
-    is_reference = node.type.base is Base.ENTITY and isinstance(node.value, str)
-    if is_reference and not kind.startswith("plan:") and node.value not in city.entities:
-        yield say.no_such_entity(node.at, kind, node.value, [spec.id for spec in city.of(kind)])
+def _no_entity(node: typed.Comparison, city: _City) -> Iterator[Finding]:
+    """Yield the doubt about `x.id == "seg-99"` when the city has no such entity."""
+    for one, other in ((node.left, node.right), (node.right, node.left)):
+        if not isinstance(one, typed.NameOf) or one.what != "id":
+            continue
+        kind = one.base.type.kind
+        for each in other.items if isinstance(other, typed.OneOf) else (other,):
+            if isinstance(each, typed.Const) and city.of(kind) and each.value not in city.entities:
+                ids = [spec.id for spec in city.of(kind)]
+                yield say.no_such_entity(each.at, kind, str(each.value), ids)
 
 
 def _expressions(program: Program) -> Iterator[Typed]:

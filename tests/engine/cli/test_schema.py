@@ -103,7 +103,8 @@ class TestSchema:
 
     def test_same_keys_as_the_formatter(self, validator: Draft202012Validator) -> None:
         """Schema and formatter know the same keys of every declaration."""
-        definitions = validator.schema["$defs"]
+        schema: Any = validator.schema
+        definitions = schema["$defs"]
         names = (
             "derive",
             "rule",

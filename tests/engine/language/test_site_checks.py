@@ -107,3 +107,14 @@ class TestReadings:
         """A city with positions is read like any other."""
         assert Position(47.0, 5.0) == (47.0, 5.0)
         assert doubts("", "street.busy", street(position=Position(47.0, 5.0))) == []
+
+    def test_an_entity_that_is_not_there(self) -> None:
+        """A comparison with an id that the inventory does not have, with what was probably meant."""
+        found = doubts(
+            "", "street.id == 's-1' or street.id in ['s-11', 's-2']", street("s-1"), street("s-12")
+        )
+
+        assert found == [
+            '6:48 W532 the inventory has no street "s-11"',
+            '6:56 W532 the inventory has no street "s-2"',
+        ]
