@@ -37,12 +37,13 @@ class Demand:
         value: In the point's unit; the entity of a request.
         data: The `with` of a request.
         on_failure: Called with a reason when the device does not follow.
+        told: Its device is being told by the gateway of its group: it is only watched, and told again if it must be.
         rank: Level of the plan: of one plan's demands on one point, that of the highest level counts.
     """
 
     __slots__ = (
         "by", "data", "expect", "level", "on_failure", "order", "owner", "ramp_down_s", "ramp_up_s", "rank",
-        "reason", "since", "timer", "until", "value",
+        "reason", "since", "timer", "told", "until", "value",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +61,7 @@ class Demand:
         data: Mapping[str, Any] = NO_DATA,
         on_failure: Callable[[str], None] | None = None,
         rank: int = 0,
+        told: bool = False,
     ) -> None:
         self.owner = owner
         self.by = by
@@ -74,6 +76,7 @@ class Demand:
         self.data = data
         self.on_failure = on_failure
         self.rank = rank
+        self.told = told
         self.timer: Timer | None = None
         self.order = 0
 

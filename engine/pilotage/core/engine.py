@@ -265,7 +265,7 @@ class Engine:
         arbiter.on_conflict = self._on_conflict
         arbiter.limited = self.invariants.guards
         arbiter.limit = self.invariants.limit
-        self.reconciler.passed_on = self.groups.has_members
+        self.reconciler.passed_on = self.groups.is_passed_on
         self.reconciler.on_failure = lambda cell, text: self._alarm(
             "not-following", cell.id, "medium", text
         )

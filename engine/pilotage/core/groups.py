@@ -6,6 +6,7 @@ its reported value is combined from theirs.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from pilotage.core.arbiter import DEFAULT_LEVEL, Arbiter, Demand, PriorityArray
@@ -63,11 +64,16 @@ def _combined(how: str, known: list[Any]) -> Any:
 
 
 class Groups:
-    """All group points."""
+    """All group points.
+
+    Attributes:
+        gateways: Ids of the group points that some device takes as one command; set by who knows the connections.
+    """
 
     def __init__(self, graph: Graph, arbiter: Arbiter) -> None:
         self._graph = graph
         self._arbiter = arbiter
+        self.gateways: Container[str] = ()
         self._nodes: dict[Cell, GroupNode] = {}
         self._told: dict[Cell, list[Cell]] = {}
 
@@ -82,10 +88,10 @@ class Groups:
             node = self._nodes[cell] = GroupNode(self._graph, cell, group, self)
             self._graph.mark(node)
 
-    def has_members(self, cell: Cell) -> bool:
-        """True when others do what is wanted of this point."""
+    def is_passed_on(self, cell: Cell) -> bool:
+        """True when others do what is wanted of this point, and each of them is told by itself."""
         node = self._nodes.get(cell)
-        return node is not None and bool(node.members())
+        return node is not None and bool(node.members()) and cell.id not in self.gateways
 
     def members_changed(self, cell: Cell) -> None:
         """Tell those who came and those who went."""
@@ -119,5 +125,6 @@ class Groups:
                     winner.until if winner is not None else None,
                     array.ramp_up_s,
                     array.ramp_down_s,
+                    told=cell.id in self.gateways,
                 ),
             )

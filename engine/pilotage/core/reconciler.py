@@ -103,7 +103,15 @@ class Reconciler:
             self._arrived(pursuit)
             return
         pursuit.attempt = 0
-        self._send(pursuit)
+        if array.winner is not None and array.winner.told:
+            self._watch_only(pursuit)
+        else:
+            self._send(pursuit)
+
+    def _watch_only(self, pursuit: Pursuit) -> None:
+        """The group's gateway tells the device: read back, and tell it directly only when it does not follow."""
+        pursuit.state, pursuit.command = "sent", ""
+        self._wait(pursuit, self._patience(pursuit))
 
     def _begin(self, array: PriorityArray) -> Pursuit:
         cell = array.cell
@@ -156,9 +164,13 @@ class Reconciler:
         if pursuit.to is None:  # given back: the device does as it likes, there is nothing to verify
             self._give_back(pursuit)
             return
-        within = pursuit.expect.within_s
-        wait = (ANSWER_S if within is None else within) + cell.spec.travel_s + ramp
-        self._wait(pursuit, wait)
+        self._wait(pursuit, self._patience(pursuit))
+
+    def _patience(self, pursuit: Pursuit) -> float:
+        """Return how long the device may take: to answer, to move, and to change little by little."""
+        within, cell = pursuit.expect.within_s, pursuit.cell
+        ramp = self._ramp(pursuit.array, cell.value)
+        return (ANSWER_S if within is None else within) + cell.spec.travel_s + ramp
 
     def _give_back(self, pursuit: Pursuit) -> None:
         if pursuit.timer is not None:

@@ -308,14 +308,14 @@ class _Checker:
         inner = Resolver(
             self.vocabulary,
             self.findings,
-            {**scope, kind: reference(kind), variable: reference(kind)},
+            {kind: reference(kind), **scope, variable: reference(kind)},
             reactive=not steps,
         )
         where = inner.condition(set_.where) if set_.where is not None else None
         of = self._of(set_, kind, resolver) if set_.within_m is not None else None
         if (set_.where is not None and where is None) or (set_.within_m is not None and of is None):
             return None
-        if where is not None and variable != kind:
+        if where is not None and variable != kind and kind not in scope:
             where = _renamed(where, kind, variable)
         return SetProgram(variable, kind, where, set_.within_m, of)
 

@@ -241,6 +241,8 @@ class _Coder:
         return self._unless_unknown([node.condition], lambda c: f"({then} if {c} else {otherwise})")
 
     def _known(self, node: typed.Known) -> str:
+        if isinstance(node.operand, Const):
+            return "True"
         return f"({self.code(node.operand)} is not None)"
 
     def _apply(self, node: typed.Apply) -> str:

@@ -34,7 +34,7 @@ _SUBJECTS: Final = ("point", "rule", "sent", "alarm", "plan", "incident", "value
 _DEVICES: Final = ("obey", "ignore", "slow: DURATION", "lie")
 _CLOCK: Final = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2})?")
 _SENT: Final = re.compile(
-    r"set [^\s.]+\.\S+ to \S.*|(?:request|cancel) [^\s.]+\.\S+ for \S+|(?:call|notify) \S+"
+    r"set [^\s.]+\.\S+ to \S.*|(?:request|update|cancel) [^\s.]+\.\S+ for \S+|(?:call|notify) \S+"
 )
 _POINT: Final = re.compile(r"\w+(?:\.\w+)*")
 _PAST: Final = re.compile(r"(?P<value>.*\S)\s+for\s+(?P<duration>\S.*)", re.DOTALL)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final
 
 from pilotage.adapter import Adapter
@@ -71,6 +71,11 @@ class Dispatcher:
                 del routes[target]
         link.close()
         self._health.cleared(f"connection.{name}.targets")
+
+    @property
+    def points(self) -> Container[str]:
+        """The points that some connection commands, as they are at any time."""
+        return self._points.keys()
 
     def targets_of(self, name: str) -> list[str]:
         """Return the points that are routed to a connection."""

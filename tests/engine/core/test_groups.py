@@ -63,6 +63,18 @@ class TestPassingOn:
         assert (street.wanted("s1.level"), street.wanted("L1.level")) == (100.0, 100.0)
 
 
+class TestGateway:
+    def test_one_command_for_all(self, street: Any) -> None:
+        """A gateway that takes the group's command gets one; a lamp that does not follow is told by itself."""
+        street.engine.groups.gateways = {"s1.level"}
+        street.at(1, {"s1.a": True})
+        assert [(c.point, c.value) for c in street.events(Command)] == [("s1.level", 30.0)]
+        street.at(2, {"L1.level": 30.0})
+        street.at(20)
+        assert "L2.level" in [c.point for c in street.events(Command)]
+        assert "L1.level" not in [c.point for c in street.events(Command)]
+
+
 class TestReport:
     def quality(self, city: Any) -> tuple[Any, Quality]:
         cell = city.engine.cells["s1.level"]
