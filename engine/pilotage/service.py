@@ -162,7 +162,7 @@ class Service:
         self._engine = self._workshop.make(plan, number, self.clock.now())
         self._inbox = Inbox(self.health, max(LIMIT, 2 * len(self._engine.cells)))
         self._dispatcher = Dispatcher(self._inbox.put, self.clock, self.health)
-        self._engine.groups.gateways = self._dispatcher.points
+        self._workshop.route(self._engine, self._dispatcher.points)
         self._pump = Pump(
             THE_CITY,
             self._engine,

@@ -207,7 +207,12 @@ class Engine:
         for _ in range(MOST_SETTLINGS):
             self.graph.flush()
             if not self.arbiter.settle() and self.graph.is_calm:
-                return
+                break
+        else:
+            self.graph.has_circle = True
+        if not self.graph.has_circle:
+            return
+        self.graph.has_circle = False
         self._alarm(
             "loop",
             "rules",

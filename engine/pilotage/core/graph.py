@@ -35,7 +35,9 @@ Structure = tuple[tuple[Cell, Any], ...]
 MOST_INLINED: Final = 4
 """Up to so many conditions of one point become one generated function."""
 
-MOST_ROUNDS: Final = 100_000
+MANY_ROUNDS: Final = 1_000
+"""Waves of changes in one tick; from then on it is counted how often each condition is asked."""
+MOST_OFTEN: Final = 100
 """Watches asked in one tick before the engine says that rules drive each other in a circle."""
 
 
@@ -274,6 +276,8 @@ class Graph:
         self.on_new_entity: dict[str, list[Callable[[Entity], None]]] = {}
         self.make_global: Callable[[str], Cell | None] = lambda key: None
         self.rounds = 0
+        self.has_circle = False
+        self._asked: dict[Watch, int] = {}
         self._guard = guard
         self._order = 0
         self._compiled: dict[int, tuple[Typed, Compiled]] = {}
@@ -567,16 +571,25 @@ class Graph:
                 if node.alive and node.update():
                     self.touch(node.cell)
             pending, self._pending = list(self._pending), {}
-            self.rounds += len(pending)
-            if self.rounds > MOST_ROUNDS:
-                return
+            self.rounds += 1
             for index, watch in enumerate(pending, start=1):
+                if self.rounds > MANY_ROUNDS and self._is_in_a_circle(watch):
+                    self._pending = {}
+                    self.has_circle = True
+                    return
                 watch.check()
                 if (
                     heap
                 ):  # it changed a value of the engine's own: those behind must not see half of that
                     self._pending = dict.fromkeys(pending[index:]) | self._pending
                     break
+
+    def _is_in_a_circle(self, watch: Watch) -> bool:
+        """True when a condition was asked so often in one tick that it must depend on itself."""
+        if self.rounds == MANY_ROUNDS + 1:
+            self._asked = {}
+        self._asked[watch] = times = self._asked.get(watch, 0) + 1
+        return times > MOST_OFTEN
 
     @property
     def is_calm(self) -> bool:

@@ -52,7 +52,7 @@ class Listener:
             case typed.Event(how=how, operand=operand):
                 self._listen_to_edge(how, operand)
             case typed.Periodic(seconds=seconds):
-                self._each(lambda now: (now // seconds + 1.0) * seconds)
+                self._each(lambda now: _next_multiple(now, seconds))
             case typed.Daily(time=time):
                 self._listen_to_clock(time)
             case _:
@@ -116,6 +116,12 @@ class Listener:
             self._timer.cancel()
         for close in self._closers:
             close()
+
+
+def _next_multiple(now: float, seconds: float) -> float:
+    """Return the next whole multiple of a period, strictly later even where a float cannot tell."""
+    moment = (now // seconds + 1.0) * seconds
+    return moment if moment > now else moment + seconds
 
 
 class PatternNode(Node):

@@ -32,6 +32,10 @@ MOST_RUNS: Final = 1_000
 """Runs of one rule at a time, whatever it asks for."""
 MOST_INCIDENTS: Final = 500
 """Open incidents of one rule; one that opens more reacts to its own, and the last one is joined instead."""
+MOST_DEPTH: Final = 10
+"""Runs that start each other at once, one inside the other."""
+MOST_BRANCHES: Final = 5_000
+"""Runs and branches of one rule at a time."""
 MOST_STEPS: Final = 10_000
 """Steps that one run may take without waiting."""
 
@@ -151,6 +155,7 @@ class Stories:
         self._rests: dict[tuple[str, ...], float] = {}
         self._incident_keys: dict[tuple[str, str], Entity] = {}
         self._opened: dict[str, list[Entity]] = {}
+        self._depth = 0
         self.set_plan: Callable[[str, int, str, str], None] = lambda plan, level, by, reason: None
         self.raise_alarm: Callable[[str, str, str, str], None] = (
             lambda name, owner, severity, text: None
@@ -256,6 +261,17 @@ class Stories:
         return f"{name}/{next(self._numbers)}"
 
     def _start(self, run: Run) -> None:
+        if self._depth >= MOST_DEPTH:
+            text = f"{run.by} starts itself over and over; this run was left out"
+            self.raise_alarm("loop", run.by, "critical", text)
+            return
+        self._depth += 1
+        try:
+            self._begin_run(run)
+        finally:
+            self._depth -= 1
+
+    def _begin_run(self, run: Run) -> None:
         self._runs.setdefault(run.by, {})[run.id] = run
         self._desk.emit(RunChanged(run.id, run.by, run.instance, "started"))
         self._advance(run)
@@ -337,6 +353,10 @@ class Stories:
     ) -> None:
         """Run steps beside the run; it cannot end before them, and waits for those that block."""
         if not steps:
+            return
+        if len(self._runs.get(run.by, ())) >= MOST_BRANCHES:
+            text = f"{run.by} has {MOST_BRANCHES} branches under way; this one was left out"
+            self.raise_alarm("loop", run.by, "critical", text)
             return
         run.holds_up += 1
         run.blocked += blocks

@@ -461,7 +461,7 @@ class Resolver:
             unit = Unit(f"{a.symbol or '1'}{'/' if divide else '·'}{below}", dimension, scale)
         node: Typed = typed.Arithmetic(expr.at, ValueType(Base.NUMBER, unit), expr.op, left, right)
         if unit.symbol and dimension.is_plain and unit not in (a, b):
-            return self._in_unit(node, ONE)
+            return self._in_unit(_folded(node), ONE)
         return _folded(node)
 
     # ── comparisons ──────────────────────────────────────────────────────────────────────────

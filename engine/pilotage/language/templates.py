@@ -73,6 +73,25 @@ def _compiled(text: str) -> Template:
     return _environment.from_string(text)
 
 
+class _Shown:
+    """Something that a template shows together with parts of it: `{{ zone }}` and `{{ zone.building }}`."""
+
+    __slots__ = ("_itself", "_parts")
+
+    def __init__(self, itself: Any) -> None:
+        self._itself = itself
+        self._parts: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._parts[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __str__(self) -> str:
+        return str(self._itself)
+
+
 def render(text: str, values: Mapping[str, Any]) -> str:
     """Return an inspected template with its names filled in; unknown values read "unknown".
 
@@ -85,8 +104,16 @@ def render(text: str, values: Mapping[str, Any]) -> str:
         *folders, leaf = path.split(".")
         place = context
         for folder in folders:
-            place = place.setdefault(folder, {})
-        place[leaf] = "unknown" if value is None else _number(value)
+            inner = place.get(folder)
+            if not isinstance(inner, _Shown):
+                inner = place[folder] = _Shown(inner)
+            place = inner._parts
+        shown = "unknown" if value is None else _number(value)
+        known = place.get(leaf)
+        if isinstance(known, _Shown):
+            known._itself = shown
+        else:
+            place[leaf] = shown
     pieces: list[str] = []
     size = 0
     try:

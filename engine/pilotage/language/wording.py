@@ -20,6 +20,11 @@ def _inner(node: Typed) -> str:
     return f"({text})" if isinstance(node, (typed.Logic, typed.Arithmetic, typed.Choice)) else text
 
 
+def _side(node: Typed) -> str:
+    """Return one side of a comparison: another comparison there needs its brackets, or they would be a chain."""
+    return f"({wording(node)})" if isinstance(node, typed.Comparison) else _inner(node)
+
+
 def _const(node: typed.Const) -> str:
     if node.type.base is Base.TEXT:
         return f'"{node.value}"'
@@ -85,7 +90,7 @@ _WORDINGS: dict[type[Typed], Any] = {
     ),
     typed.Not: _not,
     typed.Logic: lambda n: f" {n.op} ".join(_inner(o) for o in n.operands),
-    typed.Comparison: lambda n: f"{_inner(n.left)} {n.op} {_inner(n.right)}",
+    typed.Comparison: lambda n: f"{_side(n.left)} {n.op} {_side(n.right)}",
     typed.Convert: lambda n: wording(n.operand),
     typed.Arithmetic: lambda n: f"{_inner(n.left)} {n.op} {_inner(n.right)}",
     typed.Negative: lambda n: f"-{_inner(n.operand)}",

@@ -219,6 +219,8 @@ class ConnectionDoor:
         if isinstance(reading, str):
             self._refuse(point.id, reading)
             return False
+        if reading.quality is Quality.BAD and quality.is_usable and raw is not None:
+            self._spoiled(point, raw)
         self.heard_at = now
         self._heard[point.id] = reading
         self._inbox.put(reading)
@@ -251,6 +253,18 @@ class ConnectionDoor:
     def refused(self, source: str, why: str) -> None:
         """Count a message that no binding understands."""
         self._refuse(source, why)
+
+    def _spoiled(self, point: PointHandle, raw: Any) -> None:
+        """Count a value that the point cannot have; the point is unknown until a better one comes."""
+        spec = point.spec
+        limits = [f"from {spec.low:g}"] if spec.low is not None else []
+        limits += [f"to {spec.high:g}"] if spec.high is not None else []
+        self._health.count(f"bad.{self.name}")
+        self._health.remark(
+            f"bad.{self.name}.{point.id}",
+            f"connection {self.name}: {point.id} says {ascii(raw)[:60]}, which is no"
+            f" {' '.join([str(spec.type), *limits])}; its value is unknown until the next reading",
+        )
 
     def _refuse(self, source: str, why: str) -> None:
         self._health.count(f"refused.{self.name}")

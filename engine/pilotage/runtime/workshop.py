@@ -5,7 +5,7 @@ The one place of the runtime that knows how language and core are called.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -82,6 +82,10 @@ class Workshop(Protocol):
         """Return what the control socket shows of an engine (`pilotage.runtime.views.CityViews`)."""
         ...
 
+    def route(self, engine: LiveEngine, points: Container[str]) -> None:
+        """Tell an engine which points some connection commands: a group point among them is one command for all."""
+        ...
+
     def adopt(self, engine: LiveEngine, plan: CityPlan, now: float) -> None:
         """Exchange the rules of a running engine between two ticks."""
         ...
@@ -129,6 +133,11 @@ class CityWorkshop:
         """Return the views of the core."""
         assert isinstance(engine, Engine)
         return CityViews(engine)
+
+    def route(self, engine: LiveEngine, points: Container[str]) -> None:
+        """Tell the core, so that it sends one command where a gateway takes one."""
+        if isinstance(engine, Engine):
+            engine.groups.gateways = points
 
     def adopt(self, engine: LiveEngine, plan: CityPlan, now: float) -> None:
         """Exchange the rules."""

@@ -86,7 +86,9 @@ def inventory(kinds: dict[str, Kind], dice: random.Random) -> list[EntitySpec]:
                 and not p.is_request
                 and (value := some_value(p, dice, ids)) is not None
             }
-            relations = {r: tuple(dice.sample(ids[k], 3)) for r, k in kind.relations.items() if k in ids}
+            relations = {
+                r: tuple(dice.sample(ids[k], 3)) for r, k in kind.relations.items() if k in ids
+            }
             found.append(EntitySpec(id_, kind.name, id_, values, relations))
     return found
 
@@ -146,7 +148,9 @@ class Day:
             value = some_value(cell.spec, dice, self.ids)
             inputs.append(Override(cell.id, value, f"op-{dice.randrange(3)}", "works", now + 900))
         if dice.random() < 0.03:
-            inputs.append(PlanOrder(dice.choice(self.plans), dice.choice([0, 1, 2, None]), "op", "works"))
+            inputs.append(
+                PlanOrder(dice.choice(self.plans), dice.choice([0, 1, 2, None]), "op", "works")
+            )
         return inputs
 
     def _reading(self, cell: Any, raw: Any, now: float) -> Reading:

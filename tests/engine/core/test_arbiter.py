@@ -55,9 +55,7 @@ class Desk:
         self.now = now
 
     def place(self, owner: str, level: int, value: float, until: float | None = None) -> None:
-        self.arbiter.place(
-            self.cell, Demand(owner, owner, level, value, "why", self.now, until)
-        )
+        self.arbiter.place(self.cell, Demand(owner, owner, level, value, "why", self.now, until))
 
     def settle(self) -> tuple[Any, str]:
         self.arbiter.settle()

@@ -48,7 +48,9 @@ class TestTheTick:
         assert len(inspect.getsource(Engine.tick).splitlines()) <= 45
 
     @pytest.mark.parametrize(
-        "file", sorted(f for room in ROOMS for f in room.rglob("*.py")), ids=lambda f: f"{f.parent.name}/{f.name}"
+        "file",
+        sorted(f for room in ROOMS for f in room.rglob("*.py")),
+        ids=lambda f: f"{f.parent.name}/{f.name}",
     )
     def test_no_outside(self, file: Path) -> None:
         """No room of the core reads a clock, a file, the environment or chance, or makes threads."""
@@ -105,8 +107,14 @@ class TestTheTick:
             "hold": [{"set": "lamp.mode", "to": "off", "priority": "saving"}],
         }
         derive = {
-            "bright": {"for_each": {"lamp": {"kind": "lamp"}}, "value": 'wanted(lamp.mode) == "auto"'},
-            "dim": {"for_each": {"street": {"kind": "street"}}, "value": "wanted(street.level) < 50 %"},
+            "bright": {
+                "for_each": {"lamp": {"kind": "lamp"}},
+                "value": 'wanted(lamp.mode) == "auto"',
+            },
+            "dim": {
+                "for_each": {"street": {"kind": "street"}},
+                "value": "wanted(street.level) < 50 %",
+            },
         }
         city = town({"s1": {"kind": "street"}, "L": {"kind": "lamp"}}, rules=rules, derive=derive)
         city.at(1, {"s1.a": True})
@@ -122,8 +130,14 @@ class TestDerived:
             "low": {"for_each": {"street": {"kind": "street"}}, "value": "street.x - 1"},
             "high": {"for_each": {"street": {"kind": "street"}}, "value": "street.lifted + 1"},
             "lifted": {"for_each": {"street": {"kind": "street"}}, "value": "street.x + 0"},
-            "gap": {"for_each": {"street": {"kind": "street"}}, "value": "street.high - street.low"},
-            "moves": {"for_each": {"street": {"kind": "street"}}, "value": "changes(street.gap, 1 h)"},
+            "gap": {
+                "for_each": {"street": {"kind": "street"}},
+                "value": "street.high - street.low",
+            },
+            "moves": {
+                "for_each": {"street": {"kind": "street"}},
+                "value": "changes(street.gap, 1 h)",
+            },
         }
         rules = {**dim("street.gap != 2"), "two": {**dim("street.high < street.low")["dim"]}}
         city = town(derive=derive, rules=rules, past={"s1.x": (0.0, 7200.0)})
@@ -188,7 +202,10 @@ class TestPlugins:
 
     def test_raises(self, town: Callable[..., Any]) -> None:
         """A function that raises is named, gives unknown, and the other rules go on."""
-        rules = {**dim("vendor.score(street.x) > 5", if_unknown="hold"), "other": dim("street.b")["dim"]}
+        rules = {
+            **dim("vendor.score(street.x) > 5", if_unknown="hold"),
+            "other": dim("street.b")["dim"],
+        }
         city = town(rules=rules, functions=self.functions(ValueError("no licence")))
         city.at(1, {"s1.x": 1.0, "s1.b": True})
         assert (city.state("dim"), city.state("other")) == ("unknown", "holding")
@@ -327,7 +344,9 @@ class TestOverrides:
         city.at(1, {}, Override("s1.level", 80.0, "ann", "works", city.start + 3600))
         assert city.by("s1.level") == "operator ann"
         city.at(3601)
-        notices = [d.now - city.start for d in city.decisions for e in d.events if isinstance(e, Notice)]
+        notices = [
+            d.now - city.start for d in city.decisions for e in d.events if isinstance(e, Notice)
+        ]
         assert notices == [3000.0]
         assert city.wanted("s1.level") == 30.0
         assert city.events(TargetChanged)[-1].level == 14
@@ -345,14 +364,24 @@ class TestOverrides:
         """No point, no reason, no end, too long, no such value, not to be set: each is said."""
         city = town()
         end = city.start + 3600
-        assert self.refused(city, Override("s9.level", 1.0, "ann", "works", end)) == 'there is no point "s9.level"'
-        assert self.refused(city, Override("s1.level", 1.0, "ann", " ", end)) == "a reason is needed"
+        assert (
+            self.refused(city, Override("s9.level", 1.0, "ann", "works", end))
+            == 'there is no point "s9.level"'
+        )
+        assert (
+            self.refused(city, Override("s1.level", 1.0, "ann", " ", end)) == "a reason is needed"
+        )
         late = Override("s1.level", 1.0, "ann", "works", city.start + 90_000)
         assert self.refused(city, late) == "an end is needed, at most 1 d from now"
         assert self.refused(city, Override("s1.level", 1.0, "ann", "works", city.start - 5)) != ""
         assert self.refused(city, Override("s1.level", "high", "ann", "works", end)) != ""
-        assert self.refused(city, Override("s1.x", 1.0, "ann", "works", end)) == "s1.x is reported and cannot be set"
-        assert self.refused(city, ReleaseOverride("s1.level", "ann")) == "s1.level is not overridden"
+        assert (
+            self.refused(city, Override("s1.x", 1.0, "ann", "works", end))
+            == "s1.x is reported and cannot be set"
+        )
+        assert (
+            self.refused(city, ReleaseOverride("s1.level", "ann")) == "s1.level is not overridden"
+        )
         assert city.wanted("s1.level") == 100.0
 
     def test_no_input(self, town: Callable[..., Any]) -> None:
@@ -393,7 +422,9 @@ class TestDoor:
         things = {"s1": {"kind": "street"}, "L": {"kind": "lamp"}, "bus": {"kind": "bus"}}
         city = town(things)
         engine = city.engine
-        found = admit(engine.cells[point], raw, Quality.GOOD, engine.now, engine.now, engine.entities)
+        found = admit(
+            engine.cells[point], raw, Quality.GOOD, engine.now, engine.now, engine.entities
+        )
         assert isinstance(found, Reading)
         assert (found.value, found.quality) == (value, quality)
 
@@ -424,10 +455,16 @@ class TestWantedReadsBack:
             "while": "any(street.dark)",
             "hold": [{"set": "lamp.level", "to": "30 %", "priority": "saving"}],
         }
-        derive = {"dark": {"for_each": {"street": {"kind": "street"}}, "value": "wanted(street.level) < 50 %"}}
+        derive = {
+            "dark": {
+                "for_each": {"street": {"kind": "street"}},
+                "value": "wanted(street.level) < 50 %",
+            }
+        }
         city = town({"s1": {"kind": "street"}, "L": {"kind": "lamp"}}, rules=rules, derive=derive)
         decision = city.at(1, {"s1.a": True})
         assert city.wanted("L.level") == 30.0
-        assert [e.point for e in decision.events if isinstance(e, Command)] == ["s1.level", "L.level"]
-
-
+        assert [e.point for e in decision.events if isinstance(e, Command)] == [
+            "s1.level",
+            "L.level",
+        ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -278,7 +278,7 @@ class TestAtMost:
 
 
 class TestCooldown:
-    RULE = {
+    RULE: ClassVar[dict[str, Any]] = {
         "ask": {
             "for_each": {
                 "junction": {"kind": "junction"},
@@ -292,7 +292,7 @@ class TestCooldown:
             ],
         }
     }
-    THINGS = {
+    THINGS: ClassVar[dict[str, Any]] = {
         "J": {"kind": "junction", "position": [47.0, 5.0]},
         "bus-1": {"kind": "bus", "position": [47.0, 5.0], "delay": 0.0},
         "bus-2": {"kind": "bus", "position": [47.0, 5.0], "delay": 0.0},
@@ -314,7 +314,9 @@ class TestCooldown:
     def test_first_evaluation_is_not_a_rest(self, town: Callable[..., Any]) -> None:
         """Another junction does not rest."""
         things = {**self.THINGS, "K": {"kind": "junction", "position": [47.0, 5.0]}}
-        rules = {"ask": {**self.RULE["ask"], "cooldown": {"after": "90 s", "per": ["junction", "bus"]}}}
+        rules = {
+            "ask": {**self.RULE["ask"], "cooldown": {"after": "90 s", "per": ["junction", "bus"]}}
+        }
         city = town(things, rules=rules)
         city.at(0, {"bus-1.delay": 100.0})
         city.at(11)
@@ -369,7 +371,9 @@ class TestFollowing:
     def test_value_moves(self, town: Callable[..., Any]) -> None:
         """A demand follows the value that it was given, and keeps the last while that is unknown."""
         rules = rule()
-        rules["dim"]["hold"] = [{"set": "street.level", "to": "street.x * 1 %", "priority": "saving"}]
+        rules["dim"]["hold"] = [
+            {"set": "street.level", "to": "street.x * 1 %", "priority": "saving"}
+        ]
         street = town(rules=rules)
         street.at(0, {"s1.a": True, "s1.x": 20.0})
         assert street.wanted("s1.level") == 20.0

@@ -33,7 +33,10 @@ class TestPassingOn:
     def test_members_are_told(self, street: Any) -> None:
         """The members get the group's demand at its level; the group itself is sent nothing."""
         street.at(1, {"s1.a": True})
-        assert {c.point: c.value for c in street.events(Command)} == {"L1.level": 30.0, "L2.level": 30.0}
+        assert {c.point: c.value for c in street.events(Command)} == {
+            "L1.level": 30.0,
+            "L2.level": 30.0,
+        }
         member = street.engine.explainer.point("L1.level")
         assert (member.by, member.level_word) == ("dim", "saving")
         street.at(2, {"s1.a": False})

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -243,7 +243,7 @@ class TestHugeNumbers:
 
 
 class TestReferences:
-    THINGS = {
+    THINGS: ClassVar[dict[str, Any]] = {
         "s1": {"kind": "street"},
         "s2": {"kind": "street", "a": True, "x": 1.0},
         "s3": {"kind": "street", "a": False, "x": 9.0},
@@ -256,7 +256,7 @@ class TestReferences:
             ("street.next.x > 5", False, True),
             ("wanted(street.next.level) > 50 %", True, False),
             ("age(street.next.b) > 5 s", True, False),
-            ("street.next.id == \"s2\"", True, False),
+            ('street.next.id == "s2"', True, False),
             ("street.next.next.a", False, True),
         ],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from pilotage.model.messages import Override
 
@@ -12,14 +12,14 @@ FAR = [48.0, 5.0]
 
 
 class TestReplace:
-    INVARIANTS = {
+    INVARIANTS: ClassVar[dict[str, Any]] = {
         "lit": {
             "for_each": {"street": {"kind": "street"}},
             "never": "street.a and wanted(street.level) < 50 %",
             "otherwise": {"set": "street.level", "to": "50 % + street.x * 1 %"},
         }
     }
-    RULES = {
+    RULES: ClassVar[dict[str, Any]] = {
         "dim": {
             "for_each": {"street": {"kind": "street"}},
             "while": "street.b",
@@ -67,7 +67,7 @@ class TestReplace:
 
 
 class TestMovingVehicle:
-    INVARIANTS = {
+    INVARIANTS: ClassVar[dict[str, Any]] = {
         "gate-down": {
             "for_each": {
                 "junction": {"kind": "junction"},

@@ -56,7 +56,7 @@ class TestThen:
         ],
     )
     def test_within(self, town: Callable[..., Any], story: str, complete: list[float]) -> None:
-        """b within 30 s after a."""
+        """B within 30 s after a."""
         assert told(town, f"{A} then {B} within 30 s", story) == complete
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -156,7 +156,12 @@ class TestSteppingDown:
 
 
 class TestProposals:
-    CONFIRM = {"from_level": 2, "by": ["duty"], "within": "15 min", "else": "escalate"}
+    CONFIRM: ClassVar[dict[str, Any]] = {
+        "from_level": 2,
+        "by": ["duty"],
+        "within": "15 min",
+        "else": "escalate",
+    }
 
     def proposal(self, city: Callable[..., Any], otherwise: str = "escalate") -> Any:
         c = city(3, confirm={**self.CONFIRM, "else": otherwise})
@@ -276,7 +281,12 @@ class TestExclusive:
         for name, letter in (("snow", "x"), ("flood", "y")):
             (plan,) = snow(1).values()
             plan = {**plan, "exclusive_group": "roads"}
-            level = {"level": 1, "name": "on", "enter": f"max(street.{letter}) >= 1", "hold": [hold("9 %")]}
+            level = {
+                "level": 1,
+                "name": "on",
+                "enter": f"max(street.{letter}) >= 1",
+                "hold": [hold("9 %")],
+            }
             both[name] = {**plan, "levels": [level]}
         return both
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -188,7 +188,7 @@ class TestReleased:
 
 
 class TestHeldRequests:
-    RULES = {
+    RULES: ClassVar[dict[str, Any]] = {
         "ask": {
             "for_each": {
                 "junction": {"kind": "junction"},

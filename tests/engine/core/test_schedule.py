@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -102,7 +102,9 @@ class TestDaily:
         assert after < moment <= after + 25 * 3600
         assert shows(moment) == minutes or 120 <= minutes < 180
 
-    @pytest.mark.parametrize("zone", ["Europe/London", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"])
+    @pytest.mark.parametrize(
+        "zone", ["Europe/London", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"]
+    )
     def test_elsewhere(self, zone: str) -> None:
         """Other cities change at other hours, one by half an hour, some never."""
         times = schedule(SiteTime(time_zone=zone))
@@ -148,17 +150,26 @@ class TestSun:
 
 
 class TestInTheTown:
-    RULES = {
+    RULES: ClassVar[dict[str, Any]] = {
         "r": {
             "while": "CONDITION",
-            "hold": [{"set": "lamp.level", "to": "30 %", "each": {"lamp": {"kind": "lamp"}}, "priority": "schedule"}],
+            "hold": [
+                {
+                    "set": "lamp.level",
+                    "to": "30 %",
+                    "each": {"lamp": {"kind": "lamp"}},
+                    "priority": "schedule",
+                }
+            ],
         }
     }
 
     def rules(self, condition: str) -> dict[str, Any]:
         return {"r": {**self.RULES["r"], "while": condition}}
 
-    def turns(self, town: Callable[..., Any], condition: str, start: datetime, hours: float) -> list[str]:
+    def turns(
+        self, town: Callable[..., Any], condition: str, start: datetime, hours: float
+    ) -> list[str]:
         """Return when the rule began and ended, by the clock in Paris."""
         from pilotage.model.messages import TargetChanged
 

@@ -24,7 +24,11 @@ VALUES = {
     "lit": "sum(street.x, where=street.a)",
     "first": "max(street.x, where=street.rank == 0)",
 }
-SURE = {"sure_mean": "avg(street.x)", "sure_any": "any(street.a)", "sure_ones": "count(street, where=street.a)"}
+SURE = {
+    "sure_mean": "avg(street.x)",
+    "sure_any": "any(street.a)",
+    "sure_ones": "count(street, where=street.a)",
+}
 CHANGES = st.lists(
     st.tuples(
         st.integers(0, COUNT - 1),
@@ -127,7 +131,10 @@ class TestRelations:
             **{f"L{i}": {"kind": "lamp", "power": 10.0 * i} for i in (1, 2, 3)},
         }
         derive = {
-            "power": {"for_each": {"street": {"kind": "street"}}, "value": "sum(street.lamps.power)"}
+            "power": {
+                "for_each": {"street": {"kind": "street"}},
+                "value": "sum(street.lamps.power)",
+            }
         }
         city = town(things, derive=derive)
         assert city.value("s1.power") == 30.0
@@ -150,7 +157,12 @@ class TestRelations:
         }
         city = town(things, derive=derive)
         assert city.value("s1.broken_next") is None
-        for moment, next_, count in ((1, "s2", 1.0), (2, "s3", 2.0), (3, "s2", 1.0), (4, None, None)):
+        for moment, next_, count in (
+            (1, "s2", 1.0),
+            (2, "s3", 2.0),
+            (3, "s2", 1.0),
+            (4, None, None),
+        ):
             city.at(moment, {"s1.next": next_})
             assert city.value("s1.broken_next") == count
         city.at(5, {"s1.next": "s3", "L1.broken": False})

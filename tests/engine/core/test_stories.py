@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -232,7 +232,7 @@ class TestBranches:
 
 
 class TestNotices:
-    STEP = {
+    STEP: ClassVar[dict[str, Any]] = {
         "notify": {
             "to": ["duty"],
             "text": "first",
@@ -316,7 +316,13 @@ class TestCalls:
 class TestSet:
     def test_until(self, street: Callable[..., Any]) -> None:
         """A step's demand outlives its run, and ends with its `until`."""
-        step = {"set": "street.level", "to": "50 %", "priority": "security", "until": "street.b", "at_most": "1 h"}
+        step = {
+            "set": "street.level",
+            "to": "50 %",
+            "priority": "security",
+            "until": "street.b",
+            "at_most": "1 h",
+        }
         city = street(step)
         again(city, 1)
         assert (city.wanted("s1.level"), running(city)) == (50.0, 0)
@@ -325,7 +331,13 @@ class TestSet:
 
     def test_at_most(self, street: Callable[..., Any]) -> None:
         """Or after its longest time; a second run prolongs it."""
-        step = {"set": "street.level", "to": "50 %", "priority": "security", "until": "street.b", "at_most": "60 s"}
+        step = {
+            "set": "street.level",
+            "to": "50 %",
+            "priority": "security",
+            "until": "street.b",
+            "at_most": "60 s",
+        }
         city = street(step)
         again(city, 1)
         again(city, 31)
@@ -336,7 +348,7 @@ class TestSet:
 
 
 class TestIncidents:
-    STEP = {
+    STEP: ClassVar[dict[str, Any]] = {
         "open_incident": {
             "as": "incident",
             "type": "flood",

@@ -162,7 +162,9 @@ class TestMemory:
 
 
 def windows(city: Any) -> list[WindowNode]:
-    return [c.source for c in city.engine.graph._hoisted.values() if isinstance(c.source, WindowNode)]
+    return [
+        c.source for c in city.engine.graph._hoisted.values() if isinstance(c.source, WindowNode)
+    ]
 
 
 class TestInTheTown:

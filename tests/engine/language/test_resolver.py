@@ -106,7 +106,7 @@ class TestUnits:
             "age(street.x + 1) > 5 s",
             "wanted(street.x) > 5",
             "distance(street.x, street) > 5 m",
-            "plan(\"none\").level > 1",
+            'plan("none").level > 1',
         ],
     )
     def test_refused(self, text: str) -> None:
@@ -144,7 +144,10 @@ class TestWording:
             ("street.light in [red, green]", "street.light in [red, green]"),
             ("street.light not in [red]", "street.light not in [red]"),
             ("age(street.x) > 90 s", "age(street.x) > 90 s"),
-            ("count(street.neighbours, where=street.wet) > 1", "count(street.neighbours, where=street.wet) > 1"),
+            (
+                "count(street.neighbours, where=street.wet) > 1",
+                "count(street.neighbours, where=street.wet) > 1",
+            ),
             ("known(street.next.x)", "known(street.next.x)"),
             ("(1 if street.wet else 2) > street.x", "(1 if street.wet else 2) > street.x"),
         ],

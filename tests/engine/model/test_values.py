@@ -12,7 +12,7 @@ from pilotage.model.messages import Command, Decision, Relinquished, encode_deci
 from pilotage.model.priorities import NEEDS_IF_UNKNOWN, RESERVED, Priority, parse_priority
 from pilotage.model.quality import Quality
 from pilotage.model.units import UnknownUnitError, conversion, parse_unit
-from pilotage.model.values import Position, TIME, as_plain, enum, format_value, number
+from pilotage.model.values import TIME, Position, as_plain, enum, format_value, number
 
 
 class TestUnits:
@@ -50,7 +50,9 @@ class TestPriorities:
     def test_sixteen(self) -> None:
         """Sixteen levels, by word or number; six of them must say what to do about doubts."""
         assert [p.value for p in Priority] == list(range(1, 17))
-        assert all(parse_priority(p.word) is p and parse_priority(str(p.value)) is p for p in Priority)
+        assert all(
+            parse_priority(p.word) is p and parse_priority(str(p.value)) is p for p in Priority
+        )
         assert [p.word for p in sorted(RESERVED)] == ["minimum_time", "operator"]
         assert NEEDS_IF_UNKNOWN == 6
 
@@ -88,12 +90,15 @@ class TestPlain:
 
 class TestDecision:
     def test_canonical(self) -> None:
-        """The same decision is the same bytes, its keys in order, its texts readable."""
-        events = (Relinquished("é.level", "b", "why"), Command("1-1", "é.level", 0.1 + 0.2, 5.0, "b"))
+        """The same decision is the same bytes, its numbers exact, its texts readable."""
+        events = (
+            Relinquished("é.level", "b", "why"),
+            Command("1-1", "é.level", 0.1 + 0.2, 5.0, "b"),
+        )
         encoded = encode_decision(Decision(1, 1.23456789, events))
         record = json.loads(encoded)
         assert encoded == encode_decision(Decision(1, 1.2345679, events))
-        assert (record["now"], record["events"][1]["value"]) == (1.234568, 0.3)
+        assert (record["now"], record["events"][1]["value"]) == (1.234568, 0.1 + 0.2)
         assert "é" in encoded.decode()
 
     def test_what_leaves(self) -> None:

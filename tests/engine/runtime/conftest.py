@@ -258,6 +258,9 @@ class EchoWorkshop:
     def views(self, engine: Any) -> Any:
         return engine
 
+    def route(self, engine: Any, points: Any) -> None:
+        self.routed = points
+
     def adopt(self, engine: Any, plan: CityPlan, now: float) -> None:
         self.adopted.append(plan.digest)
 
