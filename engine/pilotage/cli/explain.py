@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -270,7 +271,14 @@ def _records(settings: Settings, at: float) -> Iterator[Mapping[str, Any]]:
     from pilotage.service import JOURNAL_FILE
 
     reader = JournalReader(settings.storage.path / JOURNAL_FILE)
-    for row in reader.decisions(THE_CITY):
+    for index, row in enumerate(reader.decisions(THE_CITY)):
+        if index == 0 and row.number > 1:
+            begins = _clock(row.now, None, settings.site.zone)
+            console(sys.stderr).print(
+                f"the journal begins at {begins}: what was demanded before is not seen",
+                style="warn",
+                markup=False,
+            )
         if row.now > at:
             return
         yield msgspec.json.decode(row.record)

@@ -134,7 +134,7 @@ class Engine:
         if self.timers.first <= now:
             self._run_timers(now)
         self._take(inputs, now)
-        if self.arbiter.touched or not graph.is_calm:
+        if self.arbiter.touched or not graph.is_calm or graph.has_circle:
             self._settle()
         if not self._events:
             return None
@@ -213,12 +213,8 @@ class Engine:
         if not self.graph.has_circle:
             return
         self.graph.has_circle = False
-        self._alarm(
-            "loop",
-            "rules",
-            "critical",
-            "rules drive each other in a circle; the last decision stands",
-        )
+        text = "rules drive each other in a circle; the last decision stands"
+        self.alarms.raise_own("loop", "rules", "critical", text, passing=True)
 
     def next_due(self) -> float | None:
         """Return when the engine wants the next tick at the latest, or None when it only waits for inputs."""

@@ -6,7 +6,7 @@ twice (the first one counts) or not at all (the moment of the change counts).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -197,5 +197,8 @@ def _clock_change(near: float, zone: ZoneInfo) -> float:
 
 
 @lru_cache(maxsize=8)
-def _holidays_of(country: str, subdivision: str | None) -> holidays.HolidayBase:
+def _holidays_of(country: str, subdivision: str | None) -> Container[date]:
+    """Return the public holidays of a place; none where no country is given."""
+    if not country:
+        return ()
     return holidays.country_holidays(country, subdiv=subdivision)

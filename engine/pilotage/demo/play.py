@@ -150,7 +150,9 @@ class End:
             return True
         for name, part in self._parts:
             if not part.is_running:
-                raise PlayError(f"the {name} has ended by itself; its last words:\n{part.last_words()}")
+                raise PlayError(
+                    f"the {name} has ended by itself; its last words:\n{part.last_words()}"
+                )
         return self._until is not None and time.monotonic() >= self._until
 
 

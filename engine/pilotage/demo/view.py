@@ -212,16 +212,16 @@ def picture(
     if width < 100:
         room = max(3, height - table - 6)
         return Group(_head(scene, zone), _streets(scene), _lines(scene, zone, room, width, hint))
-    top = max(min(max(table, len(scene.junctions) + 14), height - 12), 8)
+    top = max(min(max(table, len(scene.junctions) + 15), height - 12), 8)
     layout = Layout()
     layout.split_column(
         Layout(_head(scene, zone), size=3),
         Layout(name="middle", size=top),
         Layout(_lines(scene, zone, max(3, height - top - 5), width, hint), name="foot"),
     )
-    layout["middle"].split_row(Layout(_streets(scene), ratio=6), Layout(name="right", ratio=5))
+    layout["middle"].split_row(Layout(_streets(scene), ratio=3), Layout(name="right", ratio=2))
     layout["right"].split_column(
-        Layout(_avenue(scene), size=min(len(scene.junctions) + 4, top - 6)),
+        Layout(_avenue(scene), size=min(len(scene.junctions) + 5, top - 6)),
         Layout(_watch(scene), minimum_size=3, ratio=1),
         Layout(_plans(scene), minimum_size=3, ratio=1),
     )
@@ -240,7 +240,7 @@ def _head(scene: Scene, zone: tzinfo) -> RenderableType:
 
 
 def _streets(scene: Scene) -> RenderableType:
-    table = Table(expand=True, box=None, pad_edge=False)
+    table = Table(expand=True, box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for title, justify in (
         ("street", "left"),
         ("light", "left"),
@@ -283,7 +283,7 @@ def bar(lamps: Sequence[float | None], reported: float | None) -> Text:
 
 
 def _avenue(scene: Scene) -> RenderableType:
-    table = Table(expand=True, box=None, pad_edge=False)
+    table = Table(expand=True, box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("junction", no_wrap=True, ratio=1)
     for title in ("asked for", "status", "serves"):
         table.add_column(title, no_wrap=True, min_width=9)
@@ -296,7 +296,9 @@ def _avenue(scene: Scene) -> RenderableType:
             Text(junction.held_by, "red" if junction.held_by == "emergency" else ""),
         )
     late = ", ".join(
-        f"{bus.name} {bus.delay_s / 60:+.0f} min" for bus in scene.buses if bus.delay_s is not None
+        f"{bus.name} {round(bus.delay_s / 60):+d} min"
+        for bus in scene.buses
+        if bus.delay_s is not None
     )
     return Panel(Group(table, Text(late, "dim")), title="avenue", border_style="green")
 

@@ -221,7 +221,7 @@ def _texts(paths: Iterable[Path], folder: Path) -> dict[str, str]:
     """Return the text of each rule file, by its name as findings show it; folders with all below them."""
     texts: dict[str, str] = {}
     for path in paths:
-        files = [path] if path.is_file() else sorted(path.rglob("*.yaml"))
+        files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.suffix in (".yaml", ".yml"))
         for file in files:
             name = str(file.relative_to(folder) if file.is_relative_to(folder) else file)
             texts[name] = file.read_text(encoding="utf-8", errors="surrogateescape")

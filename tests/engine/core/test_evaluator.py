@@ -86,7 +86,7 @@ class Model:
 
     def deadlines(self) -> list[float]:
         """Every moment at which time alone could change something."""
-        truth, since = self.truth()
+        _, since = self.truth()
         moments = [since + self.unknown_after, since + self.keep, self.rest_until]
         moments.append(since + self.unknown_after + self.hold_at_most)
         if self.true_since is not None:
@@ -218,6 +218,7 @@ class TestAgainstTheGuide:
                 assert got is (model.holding_since is not None), (second + 0.5, trail)
             now += pause
             street.at(now, {"s1.a": a, "s1.b": b})
+            model.told(now, a, model.b)  # one reading after the other, even in one tick
             model.told(now, a, b)
 
 

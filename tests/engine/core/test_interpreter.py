@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
+
+from pilotage.model.diagnostics import RuleError
 
 World = Mapping[str, Any]
 READ = ("a", "b", "c", "x", "y", "z", "speed", "temperature", "state")
@@ -181,7 +183,13 @@ class TestThreeValues:
     @given(said=CONDITIONS, worlds=WORLDS)
     def test_same_truth(self, town: Callable[..., Any], said: Said, worlds: list[World]) -> None:
         """Compiled, interpreted and worked out by truth table, a condition says the same of every world."""
-        city = town(rules=rule(f"street.a or known({said.text}) or ({said.text})"))
+        try:
+            city = town(rules=rule(f"street.a or known(street.x) or ({said.text})"))
+        except RuleError as error:
+            assert {f.code for f in error.findings} == {"E414"}, (
+                said.text
+            )  # too costly to be a rule
+            reject()
         (instance,) = city.engine.evaluator.instances("r")
         node = instance.rule.enter.operands[2]
         compiled = city.engine.graph.bind(node, instance.env)

@@ -127,7 +127,8 @@ class TestSun:
             dark = times.is_night(moment)
             turn = times._next_twilight(moment)
             for share in (0.1, 0.5, 0.9):
-                assert (times.elevation(moment + (turn - moment) * share) < -0.833) is dark
+                height = times.elevation(moment + (turn - moment) * share)
+                assert height is not None and (height < -0.833) is dark
             assert times.elevation(turn) == pytest.approx(-0.833, abs=0.01)
             assert times.is_night(turn) is not dark
             moment = turn
@@ -175,11 +176,11 @@ class TestInTheTown:
 
         city = town({"L": {"kind": "lamp"}}, rules=self.rules(condition), start=start.timestamp())
         city.at(hours * 3600)
-        found = []
-        for decision in city.decisions:
-            if any(isinstance(e, TargetChanged) for e in decision.events):
-                found.append(datetime.fromtimestamp(decision.now, PARIS).strftime("%a %H:%M"))
-        return found
+        return [
+            datetime.fromtimestamp(decision.now, PARIS).strftime("%a %H:%M")
+            for decision in city.decisions
+            if any(isinstance(e, TargetChanged) for e in decision.events)
+        ]
 
     def test_through_midnight(self, town: Callable[..., Any]) -> None:
         """`22:30 <= time < 05:00` is the night, through midnight."""

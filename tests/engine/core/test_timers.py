@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from hypothesis import given
@@ -23,14 +24,16 @@ class TestAgainstASortedList:
     @given(ACTIONS)
     def test_same_order(self, actions: list[tuple[str, int]]) -> None:
         """Whatever is set and cancelled, what fires is what a sorted list says."""
-        timers, handles, fired = Timers(), [], []
+        timers = Timers()
+        handles: list[Timer] = []
+        fired: list[int] = []
         model: list[tuple[float, int]] = []
         expected: list[int] = []
         now = 0.0
         for what, number in actions:
             if what == "at":
                 mark = len(handles)
-                handles.append(timers.at(now + number, lambda mark=mark: fired.append(mark)))
+                handles.append(timers.at(now + number, functools.partial(fired.append, mark)))
                 model.append((now + number, mark))
             elif what == "cancel" and number < len(handles):
                 handles[number].cancel()

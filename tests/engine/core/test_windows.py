@@ -53,7 +53,7 @@ def brute(function: str, steps: Steps, low: float, now: float) -> Any:
         case "count":
             return sum(1 for a, b in turns if a == 0.0 and b > a)
         case "rate":
-            return (steps[-1][1] - parts[0][1]) / (now - max(low, steps[0][0])) * 3600.0
+            return (values[-1] - parts[0][1]) / (now - max(low, steps[0][0])) * 3600.0
     raise AssertionError(function)
 
 

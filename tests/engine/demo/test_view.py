@@ -3,13 +3,11 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from rich.console import Console
 
 from pilotage.demo.equipment import START
-from pilotage.demo.scene import lines_of
 from pilotage.demo.view import (
     Alarm,
     Bus,
@@ -83,13 +81,31 @@ class TestPicture:
         assert "pilotage demo" in drawn(Scene(START))
 
     @pytest.mark.parametrize(
-        ("level", "blocks", "number"), [(0.0, 0, "0 %"), (50.0, 10, "50 %"), (100.0, 20, "100 %")]
+        ("level", "blocks", "number"), [(0.0, 0, "0 %"), (50.0, 4, "50 %"), (100.0, 8, "100 %")]
     )
     def test_bar(self, level: float, blocks: int, number: str) -> None:
         """Half of the light is half of the bar."""
         text = bar((), level).plain
         assert text.count("█") == blocks
         assert text.strip().endswith(number)
+
+    def test_odd_lamps(self) -> None:
+        """A street's bar is what most of its lamps report; the others are counted."""
+        assert bar((30.0,) * 6 + (100.0, None), 42.0).plain.split() == ["██▍", "30", "%", "!2"]
+
+    def test_long_lines(self) -> None:
+        """A line that is longer than the terminal goes on below, and the newest is always seen."""
+        lines = [Line(n, START, f"line {n} " + "word " * 40) for n in range(20)]
+        shown = drawn(replace(SCENE, lines=lines), 120, 40)
+        assert "line 19" in shown
+        assert "line 0" not in shown
+
+    def test_hint(self) -> None:
+        """What to type in a second terminal stands below the picture."""
+        console = Console(file=io.StringIO(), width=120, height=40)
+        console.print(picture(SCENE, width=120, height=40, hint="cd /tmp/x"))
+        assert isinstance(console.file, io.StringIO)
+        assert "second terminal: cd /tmp/x" in console.file.getvalue()
 
     def test_unknown_bar(self) -> None:
         """Light that nobody reports is a question mark."""
@@ -105,7 +121,7 @@ class TestLines:
         left = iter([False, False, True])
         out = io.StringIO()
         show(lambda: next(scenes), lambda _s: next(left), out=out)
-        lines = [line for line in out.getvalue().splitlines() if " -- " not in line]
+        lines = [line for line in out.getvalue().splitlines() if " == " not in line]
         assert lines == [
             "2026-01-15 21:30:00  lamp-monge-1 -> 30.0 (dim-quiet-streets)",
             "2026-01-15 21:30:01  next",
@@ -114,30 +130,5 @@ class TestLines:
     def test_summary(self) -> None:
         """The city in one line."""
         assert summary(SCENE) == (
-            "light 30 %; Victor Hugo / Tell for bus-301; Snow and ice plan level 2; 1 alarm; coldest road -1.4 °C"
+            "street light 30 %; Victor Hugo / Tell asked for bus-301; Snow and ice plan level 2; 1 alarm; coldest road -1.4 °C"
         )
-
-
-class TestDecisions:
-    def test_words(self) -> None:
-        """Commands of one rule to many lamps are one line; small steps are left out."""
-        events: list[dict[str, Any]] = [
-            {"event": "Demanded", "point": "x"},
-            *(
-                {"event": "Command", "point": f"lamp-{n}.level", "value": 30.0, "because": "dim"}
-                for n in range(8)
-            ),
-            {
-                "event": "PlanChanged",
-                "plan": "snow",
-                "before": 0,
-                "after": 1,
-                "reason": "cold",
-                "by": "x",
-            },
-        ]
-        said = [line.text for line in lines_of({"number": 3, "now": START, "events": events})]
-        assert said == [
-            "plan snow 0 -> 1: cold",
-            "lamp-0.level, lamp-1.level, lamp-2.level and 5 more -> 30.0 (dim)",
-        ]
