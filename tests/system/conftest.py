@@ -195,7 +195,8 @@ class City:
         """End the engine as a power failure would."""
         if self.process is not None:
             self.process.kill()
-            self.process.communicate()
+            with self.process:  # closes its pipe
+                self.process.wait()
 
     def until(self, true: Callable[[], object], what: str = "", timeout_s: float = 30.0) -> None:
         """Wait until something is true."""
@@ -212,5 +213,4 @@ _MAIN = "import sys; from pilotage.cli import main; sys.exit(main())"
 def city(tmp_path: Path) -> Iterator[City]:
     city = City(tmp_path)
     yield city
-    if city.process is not None and city.process.poll() is None:
-        city.kill()
+    city.kill()

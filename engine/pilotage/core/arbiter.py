@@ -11,7 +11,7 @@ from typing import Any, Final
 from pilotage.core.store import Cell
 from pilotage.core.timers import Timer, Timers
 from pilotage.language.program import ExpectProgram
-from pilotage.model.entities import Combine
+from pilotage.model.entities import Combine, PointSpec
 from pilotage.model.messages import Demanded, Relinquished
 from pilotage.model.priorities import Priority
 from pilotage.model.values import as_plain
@@ -170,6 +170,7 @@ class Arbiter:
     def place(self, cell: Cell, demand: Demand) -> None:
         """Put a demand into a point's array, or change the one of the same owner."""
         array = self.array(cell)
+        demand.value = _in_range(cell.spec, demand.value)
         before = array.demands.get(demand.owner)
         if before is not None:
             if (before.value, before.level, before.until, before.data) == (
@@ -242,7 +243,9 @@ class Arbiter:
         changed_data = (
             winner is not None and array.winner is not None and winner.data != array.winner.data
         )
-        renewed = winner is not None and array.winner is not None and winner.until != array.winner.until
+        renewed = (
+            winner is not None and array.winner is not None and winner.until != array.winner.until
+        )
         same = (
             array.is_decided
             and value == array.wanted
@@ -288,3 +291,13 @@ class Arbiter:
         elif cell in self._conflicts:
             del self._conflicts[cell]
             self.on_conflict(cell, [])
+
+
+def _in_range(spec: PointSpec, value: Any) -> Any:
+    """Return the value, or the nearer end of the point's range: what is worked out may lie outside it."""
+    if isinstance(value, float):
+        if spec.low is not None and value < spec.low:
+            return spec.low
+        if spec.high is not None and value > spec.high:
+            return spec.high
+    return value

@@ -285,7 +285,7 @@ class _Builder:
 
     def _open_map(self, event: Any) -> None:
         start, end = event.start_mark, event.end_mark
-        is_flow = end.index > start.index
+        is_flow = self.source.text[start.index : start.index + 1] in ("{", "[")
         node = MapNode(
             self.source, start.line + 1, start.column + 1, start.index, end.index, [], is_flow
         )
@@ -293,7 +293,7 @@ class _Builder:
 
     def _open_list(self, event: Any) -> None:
         start, end = event.start_mark, event.end_mark
-        is_flow = end.index > start.index
+        is_flow = self.source.text[start.index : start.index + 1] in ("{", "[")
         node = ListNode(
             self.source, start.line + 1, start.column + 1, start.index, end.index, [], is_flow
         )

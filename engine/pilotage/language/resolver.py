@@ -242,7 +242,10 @@ class Resolver:
                 return replace(node, type=wanted)
             self._report(say.not_a_member(node.at, str(node.value), wanted.members))
             return None
-        if node.type.base is Base.ENUM and not set(node.type.members) & set(wanted.members):
+        if node.type.base is Base.TEXT:
+            self._report(say.wrong_type(node.at, wanted, node.type))
+            return None
+        if not set(node.type.members) & set(wanted.members):
             self._report(say.text_with_unit(node.at, wanted, node.type))
             return None
         return node
@@ -263,7 +266,8 @@ class Resolver:
         return Const(expr.at, ValueType(Base.NUMBER, parse_unit(expr.unit)), expr.value)
 
     def _string(self, expr: syntax.String, expected: ValueType | None) -> Typed | None:
-        return Const(expr.at, TEXT, expr.value)
+        is_member = expected is not None and expr.value in expected.members
+        return Const(expr.at, expected if expected and is_member else TEXT, expr.value)
 
     def _boolean(self, expr: syntax.Boolean, expected: ValueType | None) -> Typed | None:
         return Const(expr.at, BOOLEAN, expr.value)

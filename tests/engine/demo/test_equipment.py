@@ -176,10 +176,12 @@ class TestWinter:
         assert snow[0] < 1 < 3 < 10 < max(snow)
 
     def test_dispatch(self) -> None:
-        """A plough that is free accepts and goes; one that is under way is refused."""
+        """A plough that is free accepts and goes; for one that has left another one goes, until none is free."""
         fleet = Fleet(1, START)
         ask(fleet, "city/fleet/dispatch", id="k1", vehicle=["P-1"], route="R-2")
         ask(fleet, "city/fleet/dispatch", id="k2", vehicle="P-1", route="R-1")
+        ask(fleet, "city/fleet/dispatch", id="k3", vehicle="P-1", route="R-3")
+        ask(fleet, "city/fleet/dispatch", id="k4", vehicle="P-1", route="R-4")
         said = play(fleet, 120)
         answers = list(
             zip(
@@ -188,7 +190,12 @@ class TestWinter:
                 strict=True,
             )
         )
-        assert answers == [("k2", "refused"), ("k1", "accepted"), ("k1", "under_way")]
+        three = ("k1", "k2", "k3")
+        assert answers == [
+            ("k4", "refused"),
+            *((call, "accepted") for call in three),
+            *((call, "under_way") for call in three),
+        ]
         assert not any(m.keep for m in said if m.topic == "city/fleet/reply")
         assert values(said, "city/plough/P-1", "free")[-1] is False
 

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,9 @@ def load(catalogue: Catalogue) -> Load:
     """Load a rule file, in less than a second."""
 
     def load_one(text: str) -> tuple[Program, list[Finding]]:
-        begun = time.perf_counter()
+        begun = time.process_time()
         answer = load_rules({"x.yaml": text}, catalogue.kinds, catalogue.functions, catalogue.calls)
-        assert time.perf_counter() - begun < MOST_S
+        assert time.process_time() - begun < MOST_S
         return answer
 
     return load_one
@@ -57,12 +58,12 @@ def codes(findings: Sequence[Finding]) -> set[str]:
 
 def run(program: Program, inventory: Sequence[EntitySpec], ticks: int = 4) -> Engine:
     """Build an engine and let some seconds pass, each in less than a second."""
-    begun = time.perf_counter()
+    begun = time.process_time()
     engine = Engine(program, inventory, START)
     for second in range(ticks):
         engine.tick(START + second + 1.0)
-        assert time.perf_counter() - begun < MOST_S
-        begun = time.perf_counter()
+        assert time.process_time() - begun < MOST_S
+        begun = time.process_time()
     return engine
 
 
@@ -132,7 +133,7 @@ class TestDerive:
         """A chain of eight hundred values stands in either order."""
         names = [f"a{i}" for i in range(800)][::step]
         lines = [f"  {names[0]}: {{value: min(building_zone.co2)}}"]
-        lines += [f"  {b}: {{value: {a} + 1 ppm}}" for a, b in zip(names, names[1:], strict=False)]
+        lines += [f"  {b}: {{value: {a} + 1 ppm}}" for a, b in pairwise(names)]
         program, found = load("derive:\n" + "\n".join(lines[::step]) + "\n")
         assert codes(found) == set()
         assert run(program, ZONES).graph.globals[names[-1]].value == 900.0 + 799.0
