@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
 from pilotage.cli import add_command
 from pilotage.cli.asking import add_engine_options, ask_engine, clock_text
 from pilotage.cli.console import OK, console, print_json, print_table, table
@@ -52,6 +50,6 @@ def _show(client: Client, arguments: argparse.Namespace) -> int:
     made = table("ALARM", "SEVERITY", "STATE", "SINCE", "TEXT")
     for alarm in alarms:
         text = alarm.text or alarm.title
-        made.add_row(alarm.id, alarm.severity, alarm.state, clock_text(alarm.since), escape(text))
+        made.row(alarm.id, alarm.severity, alarm.state, clock_text(alarm.since), text)
     print_table(made)
     return OK

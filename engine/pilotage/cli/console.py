@@ -11,6 +11,7 @@ from typing import Any, Final, TextIO
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from rich.theme import Theme
 
 from pilotage.model.diagnostics import Finding
@@ -71,9 +72,17 @@ def console(stream: TextIO | None = None) -> Console:
     )
 
 
-def table(*columns: str) -> Table:
+class PlainTable(Table):
+    """A table whose cells are texts as they are: what comes from a city (`lamp[3]`) is no markup; give styled ones as Text."""
+
+    def row(self, *cells: str | Text) -> None:
+        """Add a row."""
+        self.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+
+
+def table(*columns: str) -> PlainTable:
     """Return a plain table with a heading and no frame."""
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    made = PlainTable(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         made.add_column(column, overflow="fold")
     return made

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
+from rich.text import Text
 
 from pilotage.cli.console import console, print_table, table
 
@@ -74,9 +74,7 @@ def print_coverage(rules: RuleSet, runs: Sequence[Timed]) -> None:
         cells = [
             _mark(outcome in each.outcomes if outcome in each.may else None) for outcome in OUTCOMES
         ]
-        made.add_row(
-            escape(each.name), each.what, str(each.tests), *cells, _mark(each.won), _mark(each.lost)
-        )
+        made.row(each.name, each.what, str(each.tests), *cells, _mark(each.won), _mark(each.lost))
     out = console()
     out.print()
     print_table(made)
@@ -98,5 +96,5 @@ def _percent(marks: Sequence[bool]) -> str:
     return f"{sum(marks) / len(marks):.0%}" if marks else "nothing to see"
 
 
-def _mark(seen: bool | None) -> str:
-    return "-" if seen is None else "[good]yes[/good]" if seen else "[warn]no[/warn]"
+def _mark(seen: bool | None) -> Text:
+    return Text("-") if seen is None else Text("yes", "good") if seen else Text("no", "warn")

@@ -75,8 +75,8 @@ def _show(inventory: Inventory, catalogue: Catalogue) -> None:
     counts = Counter(entity.kind for entity in inventory.entities)
     made = table("KIND", "TITLE", "ENTITIES")
     for kind, count in sorted(counts.items()):
-        made.add_row(kind, catalogue.kinds[kind].title, f"{count:,}")
-    made.add_row("all", "", f"{len(inventory.entities):,}")
+        made.row(kind, catalogue.kinds[kind].title, f"{count:,}")
+    made.row("all", "", f"{len(inventory.entities):,}")
     print_table(made)
     console().print()
 

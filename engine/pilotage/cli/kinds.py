@@ -101,7 +101,7 @@ def _list(catalogue: Catalogue, as_json: bool) -> None:
     for kind in kinds:
         commandable = [point.name for point in kind.points if point.access.is_commandable]
         plugin = catalogue.origins.get(f"kind {kind.name}", "")
-        made.add_row(
+        made.row(
             kind.name, kind.title, plugin, str(len(kind.points)), ", ".join(commandable) or "-"
         )
     print_table(made)
@@ -116,7 +116,7 @@ def _show(kind: Kind, catalogue: Catalogue) -> None:
     out.print()
     made = table("POINT", "TYPE", "RANGE", "ACCESS", "DEFAULT", "STALE AFTER", "WHAT IT IS")
     for point in kind.points:
-        made.add_row(
+        made.row(
             point.name,
             _type(point),
             _range(point),
@@ -130,7 +130,7 @@ def _show(kind: Kind, catalogue: Catalogue) -> None:
         out.print()
         relations = table("RELATION", "LEADS TO")
         for name, target in kind.relations.items():
-            relations.add_row(name, target or "anything")
+            relations.row(name, target or "anything")
         print_table(relations)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
 from pilotage.cli import add_command
 from pilotage.cli.asking import (
     add_engine_options,
@@ -74,7 +72,7 @@ def _show(client: Client) -> int:
     for plan in client.ask(ListPlans()):
         level = f"{plan.level} {plan.level_name}".strip() if plan.level else "-"
         row = (plan.name, level, clock_text(plan.since), plan.by, plan.reason, "; ".join(plan.asks))
-        made.add_row(*map(escape, row))
+        made.row(*row)
     print_table(made)
     return OK
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from rich.text import Text
+
 from pilotage.cli import add_command
 from pilotage.cli.console import FAILED, OK, console, print_json, print_table, table
 
@@ -56,8 +58,8 @@ def _show(reports: tuple[PluginReport, ...]) -> None:
         brings = ", ".join(
             f"{count} {_counted(what, count)}" for what, count in report.brings.items()
         )
-        made.add_row(
-            report.name, report.version or "-", f"[{_STYLES[state]}]{state}[/]", brings or "-"
+        made.row(
+            report.name, report.version or "-", Text(state, style=_STYLES[state]), brings or "-"
         )
     print_table(made)
     out = console()

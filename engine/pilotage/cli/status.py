@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
+from rich.text import Text
 
 from pilotage.cli import add_command
 from pilotage.cli.asking import add_engine_options, ask_engine, clock_text, span_text
@@ -85,13 +86,13 @@ def _show_status(status: EngineStatus) -> None:
         detail = link.detail
         if link.next_try is not None:
             detail += f" (next try {clock_text(link.next_try)})"
-        made.add_row(
+        made.row(
             link.name,
             link.adapter,
-            f"[{style}]{link.state}[/{style}]",
+            Text(link.state, style=style),
             clock_text(link.since),
             f"{link.points:,}",
-            escape(detail),
+            detail,
         )
     print_table(made)
 
@@ -127,6 +128,6 @@ def _points(client: Client, arguments: argparse.Namespace) -> int:
     made = table("POINT", "VALUE", "QUALITY", "AGE")
     for point in rows:
         age = "" if point.age_s is None else span_text(point.age_s)
-        made.add_row(point.id, escape(point.text), point.quality, age)
+        made.row(point.id, point.text, point.quality, age)
     print_table(made)
     return OK if rows else FAILED

@@ -110,6 +110,7 @@ class Reconciler:
 
     def _watch_only(self, pursuit: Pursuit) -> None:
         """The group's gateway tells the device: read back, and tell it directly only when it does not follow."""
+        self._end(pursuit, "superseded")
         pursuit.state, pursuit.command = "sent", ""
         self._wait(pursuit, self._patience(pursuit))
 
@@ -161,7 +162,9 @@ class Reconciler:
                 attempt=pursuit.attempt,
             ),
         )
-        if pursuit.to is None:  # given back: the device does as it likes, there is nothing to verify
+        if (
+            pursuit.to is None
+        ):  # given back: the device does as it likes, there is nothing to verify
             self._give_back(pursuit)
             return
         self._wait(pursuit, self._patience(pursuit))
@@ -175,11 +178,19 @@ class Reconciler:
     def _give_back(self, pursuit: Pursuit) -> None:
         if pursuit.timer is not None:
             pursuit.timer.cancel()
-        pursuit.state, pursuit.is_open = "idle", False
+        pursuit.state = "idle"
         self._be_silent(pursuit)
+        self._end(pursuit, "done", "given back to the device")
+
+    def _end(self, pursuit: Pursuit, outcome: str, detail: str = "") -> None:
+        """Say what became of the last command, unless that has been said."""
+        self._by_command.pop(pursuit.command, None)
+        if pursuit.is_open:
+            pursuit.is_open = False
+            self._emit(Followed(pursuit.cell.id, pursuit.command, outcome, detail))
 
     def _issue(self, pursuit: Pursuit, order: Command | Request) -> None:
-        self._by_command.pop(pursuit.command, None)
+        self._end(pursuit, "superseded")
         pursuit.command = order.id
         pursuit.sent_at = self._graph.clock.now
         pursuit.is_open = True
@@ -228,11 +239,7 @@ class Reconciler:
         elif pursuit.state == "done" and not self.passed_on(pursuit.cell):
             pursuit.state = "local"
             shown = format_value(pursuit.cell.value, pursuit.cell.spec.type)
-            self._emit(
-                Followed(
-                    pursuit.cell.id, pursuit.command, "local", f"the device itself says {shown}"
-                )
-            )
+            self._emit(Followed(pursuit.cell.id, "", "local", f"the device itself says {shown}"))
 
     @staticmethod
     def _is_refused(pursuit: Pursuit) -> bool:
@@ -248,10 +255,9 @@ class Reconciler:
             pursuit.timer.cancel()
         was, pursuit.state = pursuit.state, "done"
         self._be_silent(pursuit)
-        if pursuit.is_open or was == "local":
-            self._emit(Followed(pursuit.cell.id, pursuit.command, "done"))
-        pursuit.is_open = False
-        self._by_command.pop(pursuit.command, None)
+        if was == "local" and not pursuit.is_open:
+            self._emit(Followed(pursuit.cell.id, "", "done", "the device itself is back"))
+        self._end(pursuit, "done")
 
     def _be_silent(self, pursuit: Pursuit) -> None:
         if pursuit.is_loud:
@@ -287,8 +293,8 @@ class Reconciler:
         shown = format_value(pursuit.to, cell.spec.type)
         reported = pursuit.status.value if pursuit.status is not None else cell.value
         text = f"{cell.id} was told {shown} {pursuit.attempt} times and says {format_value(reported, cell.spec.type)}"
-        self._emit(Followed(cell.id, pursuit.command, "failed", text))
-        pursuit.is_open, pursuit.is_loud = False, True
+        self._end(pursuit, "failed", text)
+        pursuit.is_loud = True
         self.on_failure(cell, text)
         winner = pursuit.array.winner
         if winner is not None and winner.on_failure is not None:
@@ -311,7 +317,7 @@ class Reconciler:
             if pursuit.timer is not None:
                 pursuit.timer.cancel()
             self._be_silent(pursuit)
-            pursuit.is_open = False
+            self._end(pursuit, "superseded")
         pursuit.to, pursuit.data, pursuit.attempt, pursuit.state = wanted, data, 0, "idle"
         if wanted is not None:
             self._send_request(pursuit, "request")

@@ -132,6 +132,9 @@ def _replay(past: PastPoint, event: Mapping[str, Any], record: Record) -> None:
             past.outcome = ""
         case "Followed":
             past.outcome = event["outcome"]
+        case "Command" | "Request":  # what it replaces ended just before
+            past.outcome = ""
+            return
         case _:
             return
     past.decision = number

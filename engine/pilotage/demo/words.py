@@ -213,6 +213,8 @@ class Narrator:
 
     def _followed(self, event: Event) -> Said:
         point, outcome = str(event["point"]), event.get("outcome")
+        if outcome == "superseded":  # the command that replaces it has an end of its own
+            return "", ""
         if outcome == "done":
             self._lost.discard(point)
         elif outcome == "failed":

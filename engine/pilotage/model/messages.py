@@ -284,7 +284,11 @@ class TargetChanged(NamedTuple):
 
 
 class Followed(NamedTuple):
-    """A command came to its end: `done`, `failed`, `superseded` or `local` (changed at the device itself)."""
+    """A command came to its end: `done`, `failed` or `superseded`; or the device itself changed: `local`.
+
+    Each command and each request ends in one of these once. What a device does by itself is no end of a command:
+    `command` is empty then.
+    """
 
     point: str
     command: str

@@ -51,6 +51,21 @@ def outcomes(city: Any) -> list[str]:
     return [e.outcome for e in city.events(Followed)]
 
 
+def ends(city: Any) -> list[tuple[Any, str]]:
+    """Return each end with the value of its command, in order; fails on one without an end, or with two."""
+    open_: dict[str, Any] = {}
+    found = []
+    for event in city.events(Command, Request, Followed):
+        if isinstance(event, Followed):
+            if event.command:
+                found.append((open_.pop(event.command), event.outcome))
+        elif getattr(event, "action", "request") == "request":
+            assert open_ == {}
+            open_[event.id] = getattr(event, "value", "request")
+    assert open_ == {}
+    return found
+
+
 class TestFollowing:
     def test_obeys(self, lamp: Any) -> None:
         """One command, one reading that agrees, done."""
@@ -101,7 +116,7 @@ class TestFollowing:
             (command,) = lamp.sent()
             lamp.at(second, {"L.level": 100.0}, CommandResult(command.id, Outcome.ACKNOWLEDGED))
             lamp.at(second + 4.6)
-        assert outcomes(lamp) == ["failed"]
+        assert outcomes(lamp) == ["superseded", "superseded", "failed"]
 
     def test_without_a_report(self, lamp: Any) -> None:
         """Where the device says nothing back the acknowledgement must do."""
@@ -129,7 +144,45 @@ class TestBackAndForth:
         lamp.at(2000)
         assert lamp.sent() == []
         assert lamp.events(AlarmChanged) == []
-        assert outcomes(lamp) == ["done"]
+        assert outcomes(lamp) == ["done", "done"]
+
+
+class TestOneEnd:
+    """Each command and request has exactly one end, after it was sent and before the next one is."""
+
+    def test_replaced(self, lamp: Any) -> None:
+        """A command that another one replaces before the lamp followed is superseded."""
+        lamp.at(0, {"L.broken": False})
+        lamp.at(1, {"L.broken": True})
+        lamp.at(2, {"L.level": 99.0})
+        lamp.at(3, {"L.level": 100.0})
+        assert ends(lamp) == [(30.0, "superseded"), (100.0, "done")]
+
+    def test_retried(self, lamp: Any) -> None:
+        """A retry replaces the attempt before; what is sent in patience ends as well."""
+        lamp.at(0, {"L.broken": False})
+        lamp.at(700)
+        lamp.at(701, {"L.level": 30.0})
+        assert [o for _, o in ends(lamp)] == ["superseded"] * 2 + [
+            "failed",
+            "superseded",
+            "done",
+        ]
+
+    def test_changed_by_hand(self, lamp: Any) -> None:
+        """What is done at the device itself is told, and is no second end of the command."""
+        lamp.at(0, {"L.broken": False})
+        lamp.at(1, {"L.level": 30.0})
+        lamp.at(2, {"L.level": 80.0})
+        lamp.at(3, {"L.level": 30.0})
+        assert outcomes(lamp) == ["done", "local", "done"]
+        assert ends(lamp) == [(30.0, "done")]
+
+    def test_given_back(self, lamp: Any) -> None:
+        """What is given back before it was reached ends, and so does the order to give it back."""
+        lamp.at(0, {"L.power": 10.0})
+        lamp.at(1, {"L.power": 0.0})
+        assert ends(lamp) == [(3.0, "superseded"), (None, "done")]
 
 
 class TestLocalOverride:
@@ -160,7 +213,7 @@ class TestLostAndBack:
         lamp.at(600, {"L.level": None})
         lamp.at(700, {"L.level": 30.0})
         assert lamp.sent() == []
-        assert outcomes(lamp) == ["done", "done"]  # one end per command
+        assert outcomes(lamp) == ["done", "done"]
 
     def test_reconnected(self, lamp: Any) -> None:
         """When a connection is back its points are told again, unless they are as wanted."""
@@ -245,11 +298,17 @@ class TestHeldRequests:
         junction.at(2, {"J.priority.status": "rejected"})
         assert [a for a, _ in self.requests(junction)] == ["request", "request"]
         junction.at(6)
-        assert outcomes(junction) == ["failed"]
+        assert outcomes(junction) == ["superseded", "failed"]
         assert junction.alarm("not-following[J.priority]") == "raised"
         junction.at(7, {"bus-1.delay": 0.0})
         assert [a for a, _ in self.requests(junction)] == ["cancel"]
         assert junction.alarm("not-following[J.priority]") == "cleared"
+
+    def test_cancelled_unanswered(self, junction: Any) -> None:
+        """A request that is cancelled before it was answered is superseded; the cancelling is no request."""
+        junction.at(1, {"bus-1.delay": 100.0})
+        junction.at(2, {"bus-1.delay": 0.0})
+        assert ends(junction) == [("request", "superseded")]
 
     def test_old_answer_does_not_count(self, junction: Any) -> None:
         """What the controller said to the last bus is no answer to this one."""
