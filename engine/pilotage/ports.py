@@ -61,11 +61,19 @@ class DecisionRecord:
 
 @dataclass(frozen=True, slots=True)
 class ConfigSwitch:
-    """From this moment on another set of rules decided."""
+    """From this moment on another set of rules decided.
+
+    `detail` begins with `started` when the engine was started then: nothing of before stands any more.
+    """
 
     now: float
     digest: str
     detail: str = ""
+
+    @property
+    def is_start(self) -> bool:
+        """Whether the engine began anew, and did not only exchange its rules."""
+        return self.detail.startswith("started")
 
 
 @dataclass(frozen=True, slots=True)

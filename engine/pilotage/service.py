@@ -72,7 +72,7 @@ class Service:
         )
         self._workshop = workshop
         self._reread = reread or (lambda: load_settings(settings.file))
-        self._started = self.clock.now()
+        self._started = self._began = self.clock.now()
         self._plan: CityPlan | None = None
         self._engine: LiveEngine | None = None
         self._inbox: Inbox | None = None
@@ -141,7 +141,10 @@ class Service:
         stack.push_async_callback(self._stop_sending)
         self.pump.start()
         stack.push_async_callback(self._stop_ticking)
-        self._switched(self._plan)
+        start = ConfigSwitch(
+            self._began, self._plan.digest, f"started with {self._plan.rules} rules"
+        )
+        self.journal.switch(THE_CITY, start)
         await self._open_control()
         self._freeze()
         self._watch_loop()
@@ -159,7 +162,8 @@ class Service:
 
     def _make_engine(self, plan: CityPlan) -> None:
         number = self.journal.last_number(THE_CITY)
-        self._engine = self._workshop.make(plan, number, self.clock.now())
+        self._began = self.clock.now()
+        self._engine = self._workshop.make(plan, number, self._began)
         self._inbox = Inbox(self.health, max(LIMIT, 2 * len(self._engine.cells)))
         self._dispatcher = Dispatcher(self._inbox.put, self.clock, self.health)
         self._workshop.route(self._engine, self._dispatcher.points)

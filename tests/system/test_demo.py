@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
+import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections import Counter
@@ -24,7 +29,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pilotage import api
 
 MAIN = "import sys; from pilotage.cli import main; sys.exit(main())"
-SPEED = 60.0
+SPEED = 75.0
 DEAD = "lamp-monge-3"
 """A lamp of the demo that burnt out: it hears and does not follow."""
 STUCK = "lamp-berbisey-5"
@@ -299,6 +304,49 @@ class TestFolder:
         second = start("--minutes", "0.02")
         assert second.process.wait(30) == 0, second.text
         assert rules.read_text().startswith("# mine\n")
+
+
+def test_in_a_terminal(tmp_path: Path) -> None:
+    """In a terminal there is a picture; Ctrl-C leaves the terminal as it was."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 130, 0, 0))
+    command = [sys.executable, "-c", MAIN, "demo", "--keep", str(tmp_path / "city")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "xterm-256color"}
+    process = subprocess.Popen(
+        command,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # it gets a Ctrl-C of its own
+    )
+    os.close(slave)
+    seen = b""
+    try:
+        while b"Rue Monge" not in seen or b"what happens" not in seen:
+            seen += _read(master)
+        os.write(master, b"\x03")
+        while more := _read(master):
+            seen += more
+        assert process.wait(15) == 0, seen
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+    picture, _, after = seen.rpartition(b"\x1b[?1049l")
+    assert b"\x1b[?1049h" in picture
+    assert b"The demo has ended." in after
+    assert b"Traceback" not in seen
+
+
+def _read(master: int) -> bytes:
+    """Return what a terminal shows next; nothing when its program has ended."""
+    assert select.select([master], [], [], 30)[0], "nothing more is shown"
+    try:
+        return os.read(master, 65_536)
+    except OSError:  # the other end is closed
+        return b""
 
 
 def test_port_in_use(start: Start) -> None:

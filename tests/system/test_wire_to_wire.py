@@ -146,6 +146,17 @@ def field(city: Any, tmp_path: Path) -> Iterator[Field]:
 Loops = pytest.mark.parametrize("loop", ["--no-uvloop", "--uvloop"])
 
 
+def start(city: Any, *options: str) -> None:
+    """Start the engine and wait until it has subscribed."""
+
+    def is_up() -> bool:
+        connections = city.ask(api.GetStatus()).connections
+        return any(c.name == "field" and c.state == "up" for c in connections)
+
+    city.start(*options)
+    city.until(is_up, "the connection does not come up")
+
+
 def level(city: Any, street: str) -> api.PointDetail:
     detail: api.PointDetail = city.ask(api.GetPoint(point=f"{street}.level"))
     return detail
@@ -175,7 +186,7 @@ def dim(city: Any, field: Field, street: str = "s-1") -> None:
 class TestDay:
     def test_reading_to_verified_command(self, city: Any, field: Field, loop: str) -> None:
         """A count on the wire dims the lamp on the wire, which is read back; a busy street stays lit."""
-        city.start(loop)
+        start(city, loop)
         field.flow("s-2", 500)
         dim(city, field)
         assert field.told == [("s-1", 30.0)]
@@ -184,7 +195,7 @@ class TestDay:
 
     def test_override(self, city: Any, field: Field, loop: str) -> None:
         """A person's order from the command line wins over the rule until it is given back."""
-        city.start(loop)
+        start(city, loop)
         dim(city, field)
         done = city.run("override", "s-1.level", "80 %", "--for", "2h", "--reason", "works")
         assert (done.returncode, done.stderr) == (0, "")
@@ -197,25 +208,29 @@ class TestDay:
 
     def test_broken_rules(self, city: Any, field: Field, loop: str) -> None:
         """A reload with a mistake shows its place and keeps the old rules, which go on acting."""
-        city.start(loop)
+        start(city, loop)
         dim(city, field)
         rules = city.folder / "rules" / "lighting.yaml"
         good = rules.read_text()
         rules.write_text(good + BAD_RULE)
         refused = city.run("reload")
         assert refused.returncode == 1
-        assert "rules/lighting.yaml:13:13" in refused.stdout + refused.stderr
+        assert "rules/lighting.yaml:11:3: " in refused.stdout
+        assert "the old rules go on" in refused.stdout
         dim(city, field, "s-2")
         rules.write_text(good)
         assert city.run("reload").returncode == 0
         assert field.told == [("s-1", 30.0), ("s-2", 30.0)]
 
     def test_kill(self, city: Any, field: Field, loop: str) -> None:
-        """After kill -9 and a start, the engine hears the lamps' retained state and goes on."""
-        city.start(loop)
+        """After kill -9 and a start the rules go on: no lamp that already obeys is told again, then the light returns."""
+        start(city, loop)
         dim(city, field)
         city.kill()
-        city.start(loop)
+        start(city, loop)
+        field.flow("s-1", 41)
+        city.until(lambda: level(city, "s-1").winner == "dim-quiet-streets", "no rule holds")
+        assert field.told == [("s-1", 30.0)]
         field.flow("s-1", 200)
         city.until(lambda: level(city, "s-1").point.value == 100.0, "the light did not return")
         dim(city, field)
@@ -224,14 +239,15 @@ class TestDay:
     def test_deaf_lamp(self, city: Any, field: Field, loop: str) -> None:
         """A lamp that hears and does not follow is told three times, then there is one alarm."""
         field.deaf.add("s-1")
-        city.start(loop, "--speed", "20")
+        start(city, loop, "--speed", "20")
         field.say("street/s-1/flow", json.dumps({"flow": 41, "ts": time.time()}))
         city.until(lambda: len(city.ask(api.ListAlarms())) == 1, "no alarm", 20)
         assert field.told == [("s-1", 30.0)] * 3
         (alarm,) = city.ask(api.ListAlarms())
-        assert alarm.text == "s-1.level was told 30 % 3 times and says nothing"
+        assert alarm.text == "s-1.level was told 30 % 3 times and says unknown"
 
 
+# The log says a second thing of a point within a minute only in the counters, so each here has a point of its own.
 GARBAGE: list[tuple[str, Callable[[Field], None], str, str]] = [
     (
         "malformed",
@@ -241,13 +257,13 @@ GARBAGE: list[tuple[str, Callable[[Field], None], str, str]] = [
     ),
     (
         "oversized",
-        lambda field: field.say("street/s-1/flow", b"4" * 10_000),
+        lambda field: field.say("street/s-2/flow", b"4" * 10_000),
         "refused.field",
         "10000 bytes are more than max_payload",
     ),
     ("without value", lambda field: field.say("street/s-1/flow", "{}"), "refused.field", "s-1"),
     ("mistyped", lambda field: field.flow("s-1", "many"), "bad.field", "s-1.flow says 'many'"),
-    ("out of range", lambda field: field.flow("s-1", 1e6), "bad.field", "s-1.flow says 1000000.0"),
+    ("out of range", lambda field: field.flow("s-2", 1e6), "bad.field", "s-2.flow says 1000000.0"),
     (
         "from the future",
         lambda field: field.flow("s-1", 41, ahead_s=7200),
@@ -266,7 +282,7 @@ GARBAGE: list[tuple[str, Callable[[Field], None], str, str]] = [
 @Loops
 def test_bad_readings(city: Any, field: Field, loop: str) -> None:
     """Whatever comes over the wire is refused or marked bad, counted, and named in the log; the service lives on."""
-    city.start(loop)
+    start(city, loop)
     dim(city, field)
     for name, say, count, _ in GARBAGE:
         before = counter(city, count)
@@ -292,7 +308,7 @@ def test_raising_plugin(city: Any, field: Field, loop: str) -> None:
     _install(city.folder / "site", "broken", "raise ImportError('no such vendor library')")
     config = city.folder / "config.yaml"
     config.write_text(config.read_text() + "  vendor: {adapter: clumsy}\n")
-    city.start(loop)
+    start(city, loop)
     dim(city, field)
     city.until(lambda: counter(city, "faults.vendor") > 1, "it was not tried again")
     states = {c.name: c.state for c in city.ask(api.GetStatus()).connections}

@@ -42,6 +42,9 @@ def register(subparsers: Any) -> None:
         "--format", choices=FORMATS, default="text", help="text for people (default), json or sarif"
     )
     parser.add_argument("--strict", action="store_true", help="warnings count as errors")
+    parser.add_argument(
+        "--untested", action="store_true", help="also name the rules that no test uses"
+    )
     parser.set_defaults(run=run)
 
 
@@ -58,7 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
         rules = read_rule_set(selection)
     except RuleError as error:
         return _show(arguments, error.findings, error.sources, None)
-    return _show(arguments, [*rules.findings, *_site_doubts(rules)], rules.sources, rules)
+    found = [*rules.findings, *_site_doubts(rules)]
+    if arguments.untested:
+        found += _untested(rules)
+    return _show(arguments, found, rules.sources, rules)
 
 
 def _site_doubts(rules: RuleSet) -> list[Finding]:
@@ -69,6 +75,13 @@ def _site_doubts(rules: RuleSet) -> list[Finding]:
 
     found = check_site(rules.program, rules.entities)
     return [finding for finding in found if finding.at.file in rules.focus]
+
+
+def _untested(rules: RuleSet) -> list[Finding]:
+    """Return a doubt for each declaration of the files in question that no test uses."""
+    from pilotage.language.rules import untested
+
+    return [finding for finding in untested(rules.program) if finding.at.file in rules.focus]
 
 
 def _show(

@@ -250,11 +250,12 @@ def _explain_past(arguments: argparse.Namespace, *, is_point: bool) -> int:
         print_error(str(error), 'write 23:40, "2026-01-15 23:40" or -10m')
         return USAGE
     try:
-        records = _records(settings, at)
+        records, starts = _records(settings, at), _starts(settings)
         if is_point:
-            return _show_past_point(point_at(records, arguments.what, at), settings, arguments)
+            past = point_at(records, arguments.what, at, starts)
+            return _show_past_point(past, settings, arguments)
         wanted = ", ".join(_words(arguments.instance))
-        found = instances_at(records, arguments.what, at)
+        found = instances_at(records, arguments.what, at, starts)
     except LogUnusableError as error:
         print_error(str(error))
         return FAILED
@@ -282,6 +283,16 @@ def _records(settings: Settings, at: float) -> Iterator[Mapping[str, Any]]:
         if row.now > at:
             return
         yield msgspec.json.decode(row.record)
+
+
+def _starts(settings: Settings) -> list[float]:
+    """Return when the engine was started: what it wanted before that stood no more."""
+    from pilotage.runtime.journal import JournalReader
+    from pilotage.runtime.ownership import THE_CITY
+    from pilotage.service import JOURNAL_FILE
+
+    reader = JournalReader(settings.storage.path / JOURNAL_FILE)
+    return [switch.now for switch in reader.switches(THE_CITY) if switch.is_start]
 
 
 def _engine_time(arguments: argparse.Namespace, settings: Settings) -> float:

@@ -130,21 +130,22 @@ def read_rule_set(selection: Selection) -> RuleSet:
         RuleError: The configuration itself cannot be read.
     """
     from pilotage.core.schedule import SiteTime
-    from pilotage.language.rules import load_rules
+    from pilotage.language.rules import load_rules, readable
     from pilotage.runtime.plugins import load_plugins
 
     settings, findings, sources = _settings(selection.config)
     catalogue = load_plugins(disable=settings.disabled if settings is not None else ())
     files = _all_files(selection, settings, catalogue)
-    texts = {name: _text(path) for name, path in files.items()}
-    program, found = load_rules(texts, catalogue.kinds, catalogue.functions, catalogue.calls)
+    contents = {name: path.read_bytes() for name, path in files.items()}
+    program, found = load_rules(contents, catalogue.kinds, catalogue.functions, catalogue.calls)
+    texts = {name: readable(content) for name, content in contents.items()}
     focus = _focus(selection, files, settings)
     rules = RuleSet(texts, focus, files, program, catalogue, SiteTime(), settings)
     if settings is not None:
         rules.site = site_time(settings)
         findings += _site_findings(rules, settings, sources, whole=not selection.named)
     rules.findings = [*findings, *(f for f in found if f.at.file in focus or f.is_error)]
-    rules.sources = {**sources, **{name: _printable(text) for name, text in texts.items()}}
+    rules.sources = {**sources, **texts}
     return rules
 
 
@@ -241,14 +242,6 @@ def _by_name(paths: Iterable[Path]) -> dict[str, Path]:
     for path in paths:
         found.setdefault(path.resolve(), path)
     return {shown(path): path for path in found.values()}
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="surrogateescape")
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 # ── the site ─────────────────────────────────────────────────────────────────────────────────

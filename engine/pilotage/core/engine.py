@@ -262,6 +262,9 @@ class Engine:
             ),
             typed.Older: lambda node, env, cell: OlderNode(graph, node, env, cell),
         }
+        graph.on_too_many = lambda text: self._alarm(
+            "too-many-instances", "rules", "critical", text
+        )
         arbiter.on_target = self._on_target
         arbiter.on_conflict = self._on_conflict
         arbiter.limited = self.invariants.guards
@@ -485,7 +488,11 @@ class Engine:
         self._exchange_plans(before, program, new_plans)
         known = {(d.kind, d.name): d.identity for d in before.derived} if same_values else {}
         self.add_derived(
-            [d for d in program.derived if not d.identity or known.get((d.kind, d.name)) != d.identity]
+            [
+                d
+                for d in program.derived
+                if not d.identity or known.get((d.kind, d.name)) != d.identity
+            ]
         )
         _exchange(
             before.invariants,
@@ -517,7 +524,13 @@ class Engine:
                 self.cells[cell.id] = cell
         running = [(p.program, p.level) for p in self.plans.all.values()]
         lent = {name for p, _ in running for level in p.levels for name in level.enable}
-        on = {n for p, now in running for level in p.levels if level.level <= now for n in level.enable}
+        on = {
+            n
+            for p, now in running
+            for level in p.levels
+            if level.level <= now
+            for n in level.enable
+        }
         self._off = lent - on
 
     @property

@@ -100,11 +100,27 @@ class _Field:
         self._origin: Position | None = None
         self._squares: dict[tuple[int, int], dict[_Circle, None]] = {}
         self._within: dict[Entity, dict[_Circle, None]] = {}
-        self._movers = {e: _Mover(graph, e, self) for e in graph.entities_of(kind)}
+        self._there: dict[tuple[int, int], dict[Entity, None]] = {}
+        self._square_of: dict[Entity, tuple[int, int]] = {}
+        self._movers: dict[Entity, _Mover] = {}
+        for entity in graph.entities_of(kind):
+            self._new(entity)
         graph.on_new_entity.setdefault(kind, []).append(self._new)
 
     def _new(self, entity: Entity) -> None:
         self._movers[entity] = _Mover(self._graph, entity, self)
+        if entity.place is not None:
+            self._locate(entity, entity.place)
+
+    def _locate(self, entity: Entity, place: Position) -> tuple[int, int]:
+        """Remember in which square an entity is; while its place is unknown, where it was last."""
+        square, before = self._square(place), self._square_of.get(entity)
+        if square != before:
+            if before is not None:
+                del self._there[before][entity]
+            self._square_of[entity] = square
+            self._there.setdefault(square, {})[entity] = None
+        return square
 
     def _square(self, place: Position) -> tuple[int, int]:
         if self._origin is None:
@@ -113,14 +129,16 @@ class _Field:
         return int(east // self._size_m), int(north // self._size_m)
 
     def recentre(self, circle: _Circle, place: Position) -> None:
-        """Put a circle somewhere and see who is inside."""
+        """Put a circle somewhere and see who of those in its squares is inside."""
         self._take_off(circle)
         circle.centre = place
         column, row = self._square(place)
         circle.squares = [(column + dx, row + dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
+        near = dict.fromkeys(circle.inside)
         for square in circle.squares:
             self._squares.setdefault(square, {})[circle] = None
-        for entity in self._movers:
+            near.update(self._there.get(square, {}))
+        for entity in near:
             self._judge(entity, circle)
 
     def _take_off(self, circle: _Circle) -> None:
@@ -134,7 +152,7 @@ class _Field:
         if place is None:
             return
         near = dict.fromkeys(self._within.get(entity, ()))
-        near.update(self._squares.get(self._square(place), {}))
+        near.update(self._squares.get(self._locate(entity, place), {}))
         for circle in near:
             self._judge(entity, circle)
 

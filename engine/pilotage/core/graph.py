@@ -257,6 +257,8 @@ class Graph:
         by_kind: The entities of each kind, in the same order.
         globals: Values of the city by name.
         hoisters: Makes the node of each expression with a state of its own; the engine fills it.
+        pairs: How many pairs of entities are followed by all declarations together.
+        on_too_many: Told which pairs are left out, since there are too many.
     """
 
     def __init__(
@@ -275,6 +277,8 @@ class Graph:
         self.hoisters: dict[type[Typed], Callable[[Any, Env, Cell], Node]] = {}
         self.on_new_entity: dict[str, list[Callable[[Entity], None]]] = {}
         self.make_global: Callable[[str], Cell | None] = lambda key: None
+        self.pairs = 0
+        self.on_too_many: Callable[[str], None] = lambda text: None
         self.rounds = 0
         self.has_circle = False
         self._asked: dict[Watch, int] = {}
@@ -382,7 +386,9 @@ class Graph:
         """Return the entity that an expression leads to now, or None."""
         if isinstance(node, typed.Var):
             found = env[node.name]
-        elif isinstance(node, Read):  # a path of references: followed here, without a function of its own
+        elif isinstance(
+            node, Read
+        ):  # a path of references: followed here, without a function of its own
             holder = self.base(node.base, env)
             found = None if holder is None else holder.cells[node.point].value
         elif isinstance(node, typed.EntityConst):
@@ -409,7 +415,9 @@ class Graph:
         self._collect(node, env, cells, structure)
         return cells, tuple(structure.items())
 
-    def _collect(self, node: Typed, env: Env, cells: dict[Cell, None], structure: dict[Cell, Any]) -> None:
+    def _collect(
+        self, node: Typed, env: Env, cells: dict[Cell, None], structure: dict[Cell, Any]
+    ) -> None:
         for part in self._parts_that_read(node):
             match part:
                 case Read() | typed.Members() | typed.Wanted() | typed.Age():
@@ -595,5 +603,3 @@ class Graph:
     def is_calm(self) -> bool:
         """True when no change waits to be run through."""
         return not self._heap and not self._pending
-
-

@@ -30,8 +30,8 @@ class GroupNode(Node):
         self._follow_members()
 
     def members(self) -> list[Cell]:
-        """Return the members' points, in order."""
-        return [e.cells[self._group.point] for e in self._relation.value or ()]
+        """Return the members' points, in order; while nobody knows who they are, those who were last."""
+        return [e.cells[self._group.point] for e in self._relation.last or ()]
 
     def _follow_members(self) -> None:
         self.follow({self._relation: None, **dict.fromkeys(self.members())})
@@ -46,7 +46,11 @@ class GroupNode(Node):
             return False
         known = [m.value for m in members if m.value is not None]
         value = _combined(self._group.combine, known)
-        doubt = len(known) < len(members) or any(v != known[0] for v in known)
+        doubt = (
+            len(known) < len(members)
+            or any(v != known[0] for v in known)
+            or self._relation.value is None
+        )
         return self.store(value, Quality.UNCERTAIN if doubt else Quality.GOOD)
 
 

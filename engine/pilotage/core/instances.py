@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from pilotage.core.graph import Graph
 from pilotage.core.sets import LiveSet, Nearby
 from pilotage.core.store import Entity
 from pilotage.language.program import SetProgram
+
+MOST_PAIRS: Final = 100_000
+"""Pairs, triples and so on of all declarations together, those along relations left out: the inventory bounds them."""
 
 
 class Instance(Protocol):
@@ -48,6 +51,8 @@ class Instances(Generic[_I]):
         self._for_each = for_each
         self._nearby = nearby
         self._make = make
+        self._is_bounded = all(program.source is not None for program in for_each[1:])
+        self._is_told = False
         self.live: dict[tuple[str, ...], _I] = {}
         self._root = _Branch(self, dict(env or {}), 0)
 
@@ -73,6 +78,27 @@ class Instances(Generic[_I]):
     ) -> LiveSet:
         """Follow one variable's set."""
         return LiveSet(self._graph, program, env, joins, leaves, self._nearby)
+
+    def admit_pair(self) -> bool:
+        """Count one more pair; False when there are too many already, which is told once."""
+        if self._is_bounded:
+            return True
+        graph = self._graph
+        if graph.pairs >= MOST_PAIRS:
+            if not self._is_told:
+                self._is_told = True
+                kinds = ", ".join(program.kind for program in self._for_each)
+                graph.on_too_many(
+                    f"{MOST_PAIRS:,} pairs of `for_each` are at work; more of ({kinds}) are left out"
+                )
+            return False
+        graph.pairs += 1
+        return True
+
+    def forget_pair(self) -> None:
+        """Count one less."""
+        if not self._is_bounded:
+            self._graph.pairs -= 1
 
     def begin(self, env: dict[str, Entity]) -> None:
         """Make the instance of these entities."""
@@ -104,6 +130,8 @@ class _Branch:
             self._set = owner.follow(owner.for_each[depth], env, self._joins, self._leaves)
 
     def _joins(self, entity: Entity) -> None:
+        if self._depth and not self._owner.admit_pair():
+            return
         variable = self._owner.for_each[self._depth].variable
         self._children[entity] = self._owner.branch(
             {**self._env, variable: entity}, self._depth + 1
@@ -113,6 +141,8 @@ class _Branch:
         child = self._children.pop(entity, None)
         if child is not None:
             child.close()
+            if self._depth:
+                self._owner.forget_pair()
 
     def close(self) -> None:
         if self._set is not None:

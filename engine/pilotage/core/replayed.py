@@ -1,11 +1,12 @@
 """A point's priority array, or a rule's instance, as it was at a time: replayed from recorded decisions.
 
+A start of the engine ends everything of before: only what was decided since the last one counts.
 Pure: reads the records of the journal in order, and knows no file, no engine and no clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -73,30 +74,31 @@ class PastInstance:
     decision: int
 
 
-def point_at(records: Iterable[Record], point: str, at: float) -> PastPoint:
+def point_at(
+    records: Iterable[Record], point: str, at: float, starts: Iterable[float] = ()
+) -> PastPoint:
     """Return a point as the decisions up to a time left it.
 
     Args:
         records: Decisions in order of number, from before the first demand that matters.
         point: `ENTITY.POINT`.
         at: Seconds since 1970; what was decided later is not looked at.
+        starts: When the engine was started.
     """
     past = PastPoint(point, at)
-    for record in records:
-        if record["now"] > at:
-            break
+    for record in _of_one_life(records, at, starts):
         for event in record["events"]:
             if event.get("point") == point:
                 _replay(past, event, record)
     return past
 
 
-def instances_at(records: Iterable[Record], rule: str, at: float) -> list[PastInstance]:
+def instances_at(
+    records: Iterable[Record], rule: str, at: float, starts: Iterable[float] = ()
+) -> list[PastInstance]:
     """Return the instances of a rule that had ever changed their state by then, in order of name."""
     found: dict[str, PastInstance] = {}
-    for record in records:
-        if record["now"] > at:
-            break
+    for record in _of_one_life(records, at, starts):
         for event in record["events"]:
             if event["event"] in ("RuleChanged", "RunChanged") and event["rule"] == rule:
                 instance = event["instance"]
@@ -106,6 +108,16 @@ def instances_at(records: Iterable[Record], rule: str, at: float) -> list[PastIn
                     rule, instance, state, record["now"], why, record["number"]
                 )
     return [found[name] for name in sorted(found)]
+
+
+def _of_one_life(records: Iterable[Record], at: float, starts: Iterable[float]) -> Iterator[Record]:
+    """Yield what was decided from the last start before a time up to that time."""
+    begin = max((start for start in starts if start <= at), default=float("-inf"))
+    for record in records:
+        if record["now"] > at:
+            return
+        if record["now"] >= begin:
+            yield record
 
 
 def _replay(past: PastPoint, event: Mapping[str, Any], record: Record) -> None:

@@ -208,14 +208,22 @@ def to_value(spec: PointSpec, raw: Any, entities: Mapping[str, Entity]) -> Any:
             entity = entities.get(raw) if isinstance(raw, str) else None
             return entity if entity is not None and spec.type.kind in ("", entity.kind) else None
         case Base.SET:
-            found = (
-                [entities[i] for i in raw if i in entities]
-                if isinstance(raw, (list, tuple))
-                else None
-            )
-            return None if found is None else EntitySet(found)
+            return _members(spec, raw, entities)
         case _:
             return None
+
+
+def _members(spec: PointSpec, raw: Any, entities: Mapping[str, Entity]) -> EntitySet | None:
+    """Return the entities of a list of ids, each once; None when one of them is nobody, or of another kind."""
+    if not isinstance(raw, (list, tuple)):
+        return None
+    found: dict[Entity, None] = {}
+    for id_ in raw:
+        entity = entities.get(id_) if isinstance(id_, str) else None
+        if entity is None or spec.type.kind not in ("", entity.kind):
+            return None
+        found[entity] = None
+    return EntitySet(found)
 
 
 def _number(spec: PointSpec, raw: Any) -> float | None:

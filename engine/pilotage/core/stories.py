@@ -103,7 +103,7 @@ class StoryInstance:
         self._listener = Listener(
             desk.graph, schedule, rule.when, env, self._happened, self._doubt if act else None
         )
-        if self._pair == "enters":
+        if self._pair == "enters" and rule.name in stories.running:  # not who was there already
             self._happened()
 
     def _happened(self) -> None:
@@ -164,7 +164,7 @@ class Stories:
     # ── rules ────────────────────────────────────────────────────────────────────────────────
 
     def start(self, rule: RuleProgram) -> None:
-        """Make the rule's instances."""
+        """Make the rule's instances; it counts as running once they are all there."""
         desk = self._desk
         self._rules[rule.name] = (
             rule,
@@ -705,7 +705,11 @@ class _StandingSet:
 
 def _rest_key(rule: RuleProgram, env: Env) -> tuple[str, ...]:
     cooldown = rule.decl.cooldown
-    return (rule.name, *(env[w.text].id for w in cooldown.per)) if cooldown is not None else (rule.name,)
+    return (
+        (rule.name, *(env[w.text].id for w in cooldown.per))
+        if cooldown is not None
+        else (rule.name,)
+    )
 
 
 def step_reason(run: Run) -> str:

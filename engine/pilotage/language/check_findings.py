@@ -441,6 +441,17 @@ def window_of_variable(at: Span) -> Finding:
     )
 
 
+def too_often(at: Span, seconds: float) -> Finding:
+    """`every 1 ms`."""
+    return _error(
+        "E317",
+        at,
+        f"every {seconds:g} s is too often: a period is at least 1 s",
+        "",
+        "write a longer one, or follow what changes: `x changes`",
+    )
+
+
 # ── E40x: rules ──────────────────────────────────────────────────────────────────────────────
 
 

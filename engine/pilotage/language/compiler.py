@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import CodeType
 from typing import Any, Final, NamedTuple
 
 from pilotage.language import typed
@@ -81,12 +83,20 @@ def compile_expression(
     parameters = ", ".join(f"s{i}" for i in range(len(coder.slots)))
     source = f"def make({parameters}):\n    def evaluate():\n        return {body}\n    return evaluate\n"
     scope: dict[str, Any] = {"__builtins__": {}}
-    exec(compile(source, "<condition>", "exec"), scope)
+    exec(_bytecode(source, "<condition>"), scope)
     return Compiled(source, tuple(coder.slots), scope["make"])
 
 
+@lru_cache(maxsize=4096)
+def _bytecode(source: str, name: str) -> CodeType:
+    """Return the code of a source; 10,000 rules are often a hundred sources with other closure variables."""
+    return compile(source, name, "exec")
+
+
 def compile_reaction(
-    nodes: Sequence[Typed], *, guard: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
+    nodes: Sequence[Typed],
+    *,
+    guard: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
 ) -> Reaction:
     """Return one flat function for all conditions that read a point: it tells each watch whose answer is another.
 
@@ -118,7 +128,7 @@ def compile_reaction(
         ]
     )
     scope: dict[str, Any] = {"__builtins__": {}}
-    exec(compile(source, "<reaction>", "exec"), scope)
+    exec(_bytecode(source, "<reaction>"), scope)
     return Reaction(source, tuple(slots), scope["make"])
 
 

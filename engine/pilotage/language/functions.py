@@ -183,8 +183,8 @@ def _is_of(answer: Any, type_: ValueType) -> bool:
 class BuiltinSpec:
     """A builtin: how many arguments, what each may be, what comes back.
 
-    `arguments` uses `n` number, `d` duration, `m` metres, `e` entity, `p` entity or position, `s` set, `v` anything.
-    `returns`: `same` as the first argument, or a type's name.
+    `arguments` uses `n` number, `m` metres, `e` entity, `p` entity or position, `s` set.
+    `returns`: `same` as the first argument, `metres`, `seconds`, `boolean` or `text`.
     """
 
     name: str

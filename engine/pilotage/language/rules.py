@@ -15,7 +15,7 @@ from pilotage.model.entities import CallSpec, Function, Kind
 
 
 def load_rules(
-    texts: Mapping[str, str],
+    texts: Mapping[str, str | bytes],
     kinds: Mapping[str, Kind],
     functions: Mapping[str, Function] | None = None,
     calls: Mapping[str, CallSpec] | None = None,
@@ -23,7 +23,8 @@ def load_rules(
     """Return the rule set of some files, and everything that is wrong or doubtful about them, in order.
 
     Args:
-        texts: Text by file name; names are shown in findings.
+        texts: Text by file name, or the bytes of the file, so that a finding can name one that is no UTF-8; names are
+            shown in findings.
         kinds: Kinds that the plugins declare, by name.
         functions: Functions that they add, by name.
         calls: Calls that they serve, by name.
@@ -36,7 +37,7 @@ def load_rules(
         findings.extend(problems)
         broken = broken or any(p.is_error for p in problems)
         if file is not None:
-            files.append(replace(file, source=text))
+            files.append(replace(file, source=readable(text)))
     program, more = check(files, kinds, functions, calls)
     if broken:  # what could not be read is missing here: do not report its absence too
         more = [f for f in more if f.code not in _FOLLOW_UPS]
@@ -44,7 +45,12 @@ def load_rules(
     found = sorted(
         [*findings, *more], key=lambda f: (order.get(f.at.file, 0), f.at.line, f.at.column, f.code)
     )
-    return replace(program, sources=dict(texts)), found
+    return replace(program, sources={name: readable(text) for name, text in texts.items()}), found
+
+
+def readable(text: str | bytes) -> str:
+    """Return a file's text as it can be shown: a byte that is no UTF-8 becomes a replacement character."""
+    return text if isinstance(text, str) else text.decode("utf-8", "replace")
 
 
 _FOLLOW_UPS = frozenset({"E202", "E204", "E214", "E417", "W510", "W520"})

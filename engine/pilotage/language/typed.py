@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 from pilotage.model.diagnostics import Span
@@ -278,35 +279,32 @@ class Pattern(Typed):
     count: int = 0
 
 
-_PLACES: dict[type[Typed], tuple[str, ...]] = {}
-"""Names of the fields of each class that may hold expressions."""
-
-
+@cache
 def _places_of_expressions(kind: type[Typed]) -> tuple[str, ...]:
-    found = _PLACES.get(kind)
-    if found is None:
-        other = ("at", "type", "spec", "name", "function")
-        found = _PLACES[kind] = tuple(f.name for f in fields(kind) if f.name not in other)
-    return found
+    """Return the names of the fields of a class that may hold expressions."""
+    other = ("at", "type", "spec", "name", "function")
+    return tuple(f.name for f in fields(kind) if f.name not in other)
 
 
-def children(node: Typed) -> Iterator[Typed]:
+def children(node: Typed) -> list[Typed]:
     """Return the typed expressions directly inside one."""
+    found: list[Typed] = []
     for name in _places_of_expressions(type(node)):
         value = getattr(node, name)
         if isinstance(value, Typed):
-            yield value
+            found.append(value)
         elif isinstance(value, tuple):
-            for item in value:
-                if isinstance(item, Typed):
-                    yield item
+            found.extend(item for item in value if isinstance(item, Typed))
+    return found
 
 
 def walk(node: Typed) -> Iterator[Typed]:
     """Return a typed expression and everything inside it, outermost first."""
-    yield node
-    for child in children(node):
-        yield from walk(child)
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting.extend(reversed(children(node)))
 
 
 EVENTS = (Event, PairEvent, Periodic, Daily, AnyEvent)

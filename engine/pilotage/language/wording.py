@@ -15,6 +15,19 @@ def wording(node: Typed) -> str:
     return method(node) if method is not None else type(node).__name__.lower()
 
 
+def pretty(node: Typed) -> str:
+    """Return an expression as it was written, as far as a message needs it."""
+    match node:
+        case typed.Read(base=base, point=point):
+            return f"{pretty(base)}.{point}"
+        case typed.Var(name=name):
+            return name
+        case typed.EntityConst(id=id_):
+            return id_
+        case _:
+            return str(node.type)
+
+
 def _inner(node: Typed) -> str:
     text = wording(node)
     return f"({text})" if isinstance(node, (typed.Logic, typed.Arithmetic, typed.Choice)) else text

@@ -14,10 +14,11 @@ from typing import Any, Protocol
 from pilotage.core.engine import Engine
 from pilotage.core.schedule import SiteTime
 from pilotage.language.program import Program
-from pilotage.language.rules import load_rules
+from pilotage.language.rules import load_rules, readable
 from pilotage.model.diagnostics import Finding, RuleError
 from pilotage.model.entities import EntitySpec, Kind, PointSpec
 from pilotage.model.messages import PointHandle
+from pilotage.model.values import set_of
 from pilotage.runtime.config import Settings, check_connections, check_names
 from pilotage.runtime.inventory import read_inventory
 from pilotage.runtime.loop import TickEngine
@@ -174,9 +175,10 @@ class PlannedSite:
         if not self._cache:
             for spec in self.all_entities:
                 kind = self.catalogue.kinds[spec.kind]
+                relations = (PointSpec(name, set_of(of)) for name, of in kind.relations.items())
                 self._cache.update(
                     (f"{spec.id}.{point.name}", PlannedPoint(f"{spec.id}.{point.name}", point))
-                    for point in kind.points
+                    for point in (*kind.points, *relations)
                 )
         return self._cache
 
@@ -200,9 +202,9 @@ def build_program(
         The program (to be used only when no finding is an error), what was found, and the text of each file by name.
     """
     files = (*settings.rules, *catalogue.rule_files(settings.pack_names(catalogue.packs)))
-    texts = _texts(files, settings.folder)
-    program, found = load_rules(texts, catalogue.kinds, catalogue.functions, catalogue.calls)
-    return program, found, texts
+    raw = _contents(files, settings.folder)
+    program, found = load_rules(raw, catalogue.kinds, catalogue.functions, catalogue.calls)
+    return program, found, {name: readable(content) for name, content in raw.items()}
 
 
 def make_engine(plan: CityPlan, number: int, now: float) -> Engine:
@@ -217,15 +219,19 @@ def adopt_program(engine: Any, plan: CityPlan, now: float) -> None:
     engine.adopt(plan.program, now)
 
 
-def _texts(paths: Iterable[Path], folder: Path) -> dict[str, str]:
-    """Return the text of each rule file, by its name as findings show it; folders with all below them."""
-    texts: dict[str, str] = {}
+def _contents(paths: Iterable[Path], folder: Path) -> dict[str, bytes]:
+    """Return what is in each rule file, by its name as findings show it; folders with all below them."""
+    contents: dict[str, bytes] = {}
     for path in paths:
-        files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.suffix in (".yaml", ".yml"))
+        files = (
+            [path]
+            if path.is_file()
+            else sorted(f for f in path.rglob("*") if f.suffix in (".yaml", ".yml"))
+        )
         for file in files:
             name = str(file.relative_to(folder) if file.is_relative_to(folder) else file)
-            texts[name] = file.read_text(encoding="utf-8", errors="surrogateescape")
-    return texts
+            contents[name] = file.read_bytes()
+    return contents
 
 
 def _digest(texts: Mapping[str, str]) -> str:

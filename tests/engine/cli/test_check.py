@@ -246,3 +246,39 @@ class TestFormats:
 
         assert code == 0
         assert json.loads(out)["runs"][0]["results"] == []
+
+
+class TestUntested:
+    def test_named_where_asked(self, city: Path, check: Check) -> None:
+        """Rules without a test are named for those who ask, and fail a strict check."""
+        (city / "rules" / "bus.yaml").write_text(BUS)
+        code, out = check("--untested")
+        assert code == 0
+        assert 'W520 no test uses "bus"' in out
+        assert '"dim"' not in out
+        assert "W520" not in check()[1]
+        assert check("--untested", "--strict")[0] == 1
+
+    def test_of_the_files_in_question(self, city: Path, check: Check) -> None:
+        """Of the site's other files nothing is said."""
+        (city / "rules" / "bus.yaml").write_text(BUS)
+        assert "W520" not in check("--untested", "rules/dim.yaml")[1]
+
+
+class TestBytes:
+    def test_latin_1(self, city: Path, check: Check) -> None:
+        """The byte that is no UTF-8 is shown as it stands in the file."""
+        text = DIM.replace("title: Dim", "title: Été").encode("latin-1")
+        (city / "rules" / "dim.yaml").write_bytes(text)
+        code, out = check()
+        assert code == 1
+        assert "rules/dim.yaml:3:12: E102" in out
+        assert "0xC9" in out
+
+    def test_windows_line_ends(self, city: Path, check: Check) -> None:
+        """A file from Windows is read, and its mistakes have the same places."""
+        (city / "rules" / "dim.yaml").write_bytes(WRONG.replace("\n", "\r\n").encode())
+        windows = check()
+        (city / "rules" / "dim.yaml").write_bytes(WRONG.encode())
+        assert windows == check()
+        assert windows[0] == 1

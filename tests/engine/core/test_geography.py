@@ -6,8 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from pilotage.core import geography
+from pilotage.language.functions import metres_between
 
 RADIUS = 150.0
 DEGREE_M = math.pi / 180 * 6_371_008.8
@@ -65,6 +69,38 @@ class TestAgainstMeasuring:
             assert {i.label for i in city.engine.evaluator.instances("near")} == inside
 
 
+class TestBothMove:
+    @settings(max_examples=100, deadline=None)
+    @given(MOVES)
+    def test_same_pairs(self, town: Callable[..., Any], moves: list[Any]) -> None:
+        """Around a middle that moves among others that move, too, the pairs are what measuring gives."""
+        each = {
+            "bus": {"kind": "bus", "where": 'bus.id == "bus-0"'},
+            "other": {"kind": "bus", "within": "150 m", "of": "bus"},
+        }
+        greet = {"notify": {"to": "crew", "text": "hello"}}
+        city = town(THINGS, rules={"meet": {"for_each": each, "when": "enters", "do": [greet]}})
+        places: dict[str, tuple[float, float]] = {}
+        middle: Any = None  # stays where it was last seen
+        inside: set[str] = set()
+        for second, (bus, where) in enumerate(moves, start=1):
+            city.at(second, {f"bus-{bus}.position": None if where is None else place(*where)})
+            if where is None:
+                places.pop(f"bus-{bus}", None)
+                continue
+            places[f"bus-{bus}"] = where
+            middle = where if bus == 0 else middle
+            for other in [o for o in places if middle and bus in (0, int(o[-1]))]:
+                gap = math.dist(middle, places[other])
+                if abs(gap - RADIUS) < 0.1 or abs(gap - 1.2 * RADIUS) < 0.1:
+                    return
+                if gap <= RADIUS:
+                    inside.add(f"bus-0, {other}")
+                elif gap > 1.2 * RADIUS:
+                    inside.discard(f"bus-0, {other}")
+            assert {i.label for i in city.engine.stories.instances("meet")} == inside
+
+
 class TestMovingCentre:
     def test_around_a_vehicle(self, town: Callable[..., Any]) -> None:
         """The middle may move too."""
@@ -114,6 +150,44 @@ class TestMovingCentre:
         assert near() == ["bus-0, J3"]
         city.at(5, {"bus-1.position": place(200.0, 0.0)})
         assert near() == ["bus-0, J3"]
+
+    def test_costs_the_neighbours_only(
+        self, town: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A step of the middle measures those near it, however many are elsewhere."""
+        rules = {
+            "convoy": {
+                "for_each": {
+                    "bus": {"kind": "bus", "where": 'bus.id == "bus-0"'},
+                    "junction": {"kind": "junction", "within": "150 m", "of": "bus"},
+                },
+                "while": "known(junction.position)",
+                "hold": [{"request": "junction.priority", "for": "bus", "priority": "service"}],
+            }
+        }
+        far = {
+            f"far-{n}": {"kind": "junction", "position": place(5000.0 + 500.0 * n, 0.0)}
+            for n in range(50)
+        }
+        city = town({**THINGS, **far}, rules=rules)
+        city.at(1, {"bus-0.position": place(0.0, 0.0)})
+        measured: list[Any] = []
+        monkeypatch.setattr(
+            geography,
+            "metres_between",
+            lambda a, b: measured.append((a, b)) or metres_between(a, b),
+        )
+        city.at(2, {"bus-0.position": place(60.0, 0.0)})
+        assert len(measured) == 2  # J1 and J2
+        assert sorted(i.label for i in city.engine.evaluator.instances("convoy")) == [
+            "bus-0, J1",
+            "bus-0, J2",
+        ]
+        measured.clear()
+        city.at(3, {"bus-0.position": place(6000.0, 0.0)})
+        assert (
+            len(measured) == 4
+        )  # the two that it leaves behind, and far-2 with a neighbour in its squares
 
 
 class TestLeaving:

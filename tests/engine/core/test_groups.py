@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from pilotage.model.messages import Command, Override, ReleaseOverride
+from pilotage.core.store import admit
+from pilotage.model.messages import Command, Override, Reading, ReleaseOverride
 from pilotage.model.quality import Quality
+from pilotage.runtime.envelope import decode_inputs, encode_inputs
 
 THINGS = {
     "s1": {"kind": "street", "lamps": ["L1", "L2"]},
@@ -99,3 +101,89 @@ class TestReport:
         assert self.quality(street) == (100.0, Quality.UNCERTAIN)
         street.at(2, {"L1.level": None})
         assert self.quality(street) == (None, Quality.MISSING)
+
+
+class TestOtherMembers:
+    """A device may report who belongs together: a relation is a point whose value is a list of ids."""
+
+    RULES: ClassVar[dict[str, Any]] = {
+        **RULES,
+        "eco": {
+            "for_each": {"street": {"kind": "street"}},
+            "while": "street.b",
+            "hold": [
+                {
+                    "set": "lamp.mode",
+                    "each": {"lamp": "street.lamps"},
+                    "to": "eco",
+                    "priority": "saving",
+                }
+            ],
+        },
+        "dark": {
+            "for_each": {"street": {"kind": "street"}},
+            "while": "count(street.lamps.broken) >= 2",
+            "hold": [{"set": "street.level", "to": "90 %", "priority": "people"}],
+        },
+        "lost": {
+            "for_each": {"street": {"kind": "street"}, "lamp": "street.lamps"},
+            "while": "lamp.broken",
+            "hold": [{"set": "lamp.siren", "to": "true", "priority": "saving"}],
+        },
+    }
+
+    @pytest.fixture
+    def lamps(self, town: Callable[..., Any]) -> Any:
+        """A street of L1 and L2, with a rule of every kind about its lamps; L3 and L4 stand elsewhere."""
+        lamps = {f"L{i}": {"kind": "lamp", "level": 100.0, "broken": False} for i in (1, 2, 3, 4)}
+        city = town({"s1": {"kind": "street", "lamps": ["L1", "L2"]}, **lamps}, rules=self.RULES)
+        city.at(1, {"s1.a": True, "s1.b": True})
+        return city
+
+    def report(self, city: Any, second: float, raw: Any) -> Any:
+        """Tell what a device says of the lamps of s1, through the door."""
+        moment = city.start + second
+        entities = city.engine.entities
+        reading = admit(city.engine.cells["s1.lamps"], raw, Quality.GOOD, None, moment, entities)
+        assert isinstance(reading, Reading)
+        city.at(second, {}, reading)
+        return reading
+
+    def wanted(self, city: Any, point: str) -> list[Any]:
+        return [city.wanted(f"L{i}.{point}") for i in (1, 2, 3)]
+
+    def test_demands_follow(self, lamps: Any) -> None:
+        """Who leaves is given back, who comes is told: by the group point, and by `each`."""
+        assert self.wanted(lamps, "level") == [30.0, 30.0, 100.0]
+        self.report(lamps, 2, ["L2", "L3"])
+        assert self.wanted(lamps, "level") == [100.0, 30.0, 30.0]
+        assert self.wanted(lamps, "mode") == ["auto", "eco", "eco"]
+
+    def test_statistics_and_instances_follow(self, lamps: Any) -> None:
+        """Statistics count the new members, and a rule has an instance for each of them."""
+        lamps.at(2, {"L3.broken": True, "L4.broken": True})
+        assert lamps.state("dark") == "idle"
+        self.report(lamps, 3, ["L1", "L3", "L4"])
+        assert lamps.state("dark") == "holding"
+        instances = lamps.engine.evaluator.instances("lost")
+        assert sorted(i.label for i in instances) == ["s1, L1", "s1, L3", "s1, L4"]
+        assert self.wanted(lamps, "siren") == [False, False, True]
+        self.report(lamps, 4, [])
+        assert (lamps.state("dark"), self.wanted(lamps, "level")) == ("idle", [100.0] * 3)
+
+    @pytest.mark.parametrize("raw", ["L1", ["L1", "s1"], ["L1", "L9"], [["L1"]], [1]])
+    def test_no_lamps(self, lamps: Any, raw: Any) -> None:
+        """What is no list of lamps makes the members unknown; what was told to those who were last stays."""
+        assert self.report(lamps, 2, raw).quality is Quality.BAD
+        assert lamps.value("s1.lamps") is None
+        assert self.wanted(lamps, "level") == [30.0, 30.0, 100.0]
+        assert self.wanted(lamps, "mode") == ["eco", "eco", "auto"]
+        self.report(lamps, 3, ["L1", "L1", "L3"])
+        assert self.wanted(lamps, "level") == [30.0, 100.0, 30.0]
+
+    def test_kept_in_the_journal(self, lamps: Any) -> None:
+        """A report of members is written down, and read again, as ids."""
+        reading = self.report(lamps, 2, ["L2", "L3"])
+        data = encode_inputs([reading])
+        assert b'["s1.lamps",["L2","L3"],"good"' in data
+        assert decode_inputs(data, lamps.engine.cells, lamps.engine.entities) == [reading]

@@ -97,6 +97,21 @@ class TestPoint:
         assert [d.owner for d in past.in_order()] == ["operator m.garcia"]
         assert any(e.get("owner", "").startswith("shadow:") for r in records for e in r["events"])
 
+    def test_a_start_ends_everything(self) -> None:
+        """Of what stood before the engine was started nothing is shown after it."""
+        city, records = recorded()
+        city.order(1130.0, ReleaseOverride(POINT, "m.garcia"))
+
+        at_once = point_at(records, POINT, 1125.0, [900.0, 1121.0, 2000.0])
+        after = point_at(records, POINT, 1130.0, [900.0, 1121.0])
+
+        assert not at_once.is_decided
+        assert (at_once.demands, after.demands) == ({}, {})
+        assert list(point_at(records, POINT, 1120.0, [900.0, 1121.0]).demands) == [
+            "dim[s-1]",
+            "operator m.garcia",
+        ]
+
 
 class TestRule:
     def test_states(self) -> None:
@@ -110,3 +125,10 @@ class TestRule:
         assert (holding.instance, holding.state, holding.since) == ("s-1", "holding", 1010.0)
         assert (idle.state, idle.since) == ("idle", 1130.0)
         assert instances_at(records, "dim", 1005.0) == []
+
+    def test_a_start_ends_everything(self) -> None:
+        """An instance of before a start has no state after it."""
+        _, records = recorded()
+
+        assert instances_at(records, "dim", 1100.0, [900.0, 1101.0]) != []
+        assert instances_at(records, "dim", 1105.0, [900.0, 1101.0]) == []

@@ -143,6 +143,34 @@ class TestEvents:
         city.at(6.5 * 3600 + 1)
         assert texts(city).count("daily") == 1
 
+    def test_enters(self, town: Callable[..., Any]) -> None:
+        """`enters` tells of who comes in, not of who was there when the rule began or was exchanged."""
+        rules = {
+            "hello": {
+                "for_each": {
+                    "junction": {"kind": "junction"},
+                    "bus": {"kind": "bus", "within": "150 m", "of": "junction"},
+                },
+                "when": "enters",
+                "do": [say("hello {bus.name}")],
+            },
+        }
+        things = {
+            "J": {"kind": "junction", "position": [47.0, 5.0]},
+            "bus-1": {"kind": "bus", "position": [47.0, 5.0]},
+            "bus-2": {"kind": "bus"},
+        }
+        city = town(things, rules=rules)
+        assert texts(city) == []
+        city.at(1, {"bus-2.position": [47.0, 5.0]})
+        assert texts(city) == ["hello bus-2"]
+        changed = {"hello": {**rules["hello"], "do": [say("welcome {bus.name}")]}}
+        city.adopt(rules=changed)
+        city.at(2, {"bus-1.position": [48.0, 5.0]})
+        assert texts(city) == []
+        city.at(3, {"bus-1.position": [47.0, 5.0]})
+        assert texts(city) == ["welcome bus-1"]
+
     def test_leaves(self, town: Callable[..., Any]) -> None:
         """`leaves` tells of who went away, not of a rule that is taken out."""
         rules = {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
+from pilotage.demo.device import CITY
 from pilotage.demo.equipment import GROUPS, START
 from pilotage.runtime.plugins import load_plugins
 
@@ -16,6 +18,15 @@ def test_inventory(demo_site: Any) -> None:
     assert counted["lamp"] == 96
     assert (counted["signal_junction"], counted["bus"], counted["camera"]) == (6, 4, 8)
     assert (counted["road_station"], counted["route"], counted["plough"]) == (3, 4, 3)
+
+
+def test_rules() -> None:
+    """The demo plays the city's own rules, not a copy that may drift: its folder is a link to theirs."""
+    own = Path(__file__).parents[3] / "rules"
+    assert sorted(p.name for p in (CITY / "rules").iterdir()) == sorted(
+        p.name for p in own.iterdir()
+    )
+    assert (CITY / "rules").resolve() == own.resolve()
 
 
 def test_lamps_of_streets(demo_site: Any) -> None:

@@ -49,11 +49,25 @@ class TestDoor:
         assert "street-1.flow" in line
         assert "future" in line
 
-    def test_bad_value(self, door: ConnectionDoor, inbox: Inbox, flow: Any) -> None:
-        """A value out of range comes in as bad, so that the point is unknown."""
+    def test_bad_value(
+        self, door: ConnectionDoor, inbox: Inbox, flow: Any, health: Health,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:  # fmt: skip
+        """A value out of range comes in as bad, so that the point is unknown; it is counted and named once."""
         assert door.report(flow, -5)
-        (reading,) = inbox.take(10).inputs
+        assert door.report(flow, -6)
+        (reading, _) = inbox.take(10).inputs
         assert (reading.value, reading.quality) == (None, Quality.BAD)  # type: ignore[union-attr]
+        assert health.counters["bad.gateway"] == 2
+        (line,) = (r.message for r in caplog.records if r.levelno == logging.WARNING)
+        assert "street-1.flow says -5, which is no " in line
+
+    def test_bad_by_itself(
+        self, door: ConnectionDoor, inbox: Inbox, flow: Any, health: Health
+    ) -> None:
+        """What a device itself calls bad is no mistake of its connection."""
+        assert door.report(flow, 41, quality=Quality.BAD)
+        assert health.counters["bad.gateway"] == 0
 
     def test_lost(self, door: ConnectionDoor, inbox: Inbox, engine: Any, clock: Any) -> None:
         """Lost points become unknown under the time of what was heard last."""

@@ -174,8 +174,11 @@ class TestReload:
             assert (await client.ask(api.GetStatus())).program == "digest-2"
         assert workshop.adopted == ["digest-2"]
         await service.stop()
-        switches = JournalReader(service.journal.path).switches("city")
-        assert [s.digest for s in switches] == ["digest-1", "digest-2"]
+        switches = list(JournalReader(service.journal.path).switches("city"))
+        assert [(s.digest, s.is_start) for s in switches] == [
+            ("digest-1", True),
+            ("digest-2", False),
+        ]
 
     async def test_refused(self, service: Service, workshop: Any) -> None:
         """With a mistake the old rules go on, the findings are returned, and health says so until it is mended."""

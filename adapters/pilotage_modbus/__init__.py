@@ -1,0 +1,1 @@
+"""Devices over Modbus: TCP, TLS and RTU, many units on one connection."""

@@ -1,0 +1,35 @@
+"""The hook of the Modbus adapter; imports no protocol library until a connection is opened."""
+
+from __future__ import annotations
+
+from pilotage.adapter import Adapter, AdapterFactory, ConnectionSettings, Door, Site
+from pilotage.hookspecs import hookimpl
+from pilotage.model.diagnostics import Finding
+
+
+class ModbusFactory:
+    """Makes connections of `adapter: modbus`."""
+
+    name = "modbus"
+
+    def check(self, settings: ConnectionSettings, site: Site) -> list[Finding]:
+        """Return everything that is wrong with the settings, without connecting."""
+        from pilotage_modbus.binding import bind
+
+        return bind(settings, site)[1]
+
+    def open(self, settings: ConnectionSettings, site: Site, door: Door) -> Adapter:
+        """Return a connection for checked settings; it does not connect yet.
+
+        Raises:
+            RuleError: The settings have errors.
+        """
+        from pilotage_modbus.connection import open_connection
+
+        return open_connection(settings, site, door)
+
+
+@hookimpl
+def pilotage_adapters() -> list[AdapterFactory]:
+    """Return the factory of `adapter: modbus`."""
+    return [ModbusFactory()]

@@ -1,0 +1,140 @@
+"""A real OPC UA server in a process of its own, as a junction controller would be one; told by lines of JSON on its input.
+
+Run as `python plc.py '{"port": 4840, …}'`. It answers each line with a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from asyncua import Server, ua
+from asyncua.common.methods import uamethod
+from asyncua.server.user_managers import User, UserRole
+
+NAMESPACE = "urn:city:plc"
+LAMPS = ("lamp-1", "lamp-2", "lamp-3")
+
+
+class Users:
+    """One user with one password; nobody else comes in."""
+
+    def get_user(
+        self, _server: Any, username: Any = None, password: Any = None, certificate: Any = None
+    ) -> User | None:
+        return User(role=UserRole.User) if (username, password) == ("city", "secret") else None
+
+
+class Plc:
+    """The nodes of a small city, and what a test may do to them."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+        self.calls: list[list[Any]] = []
+        self.nodes: dict[str, Any] = {}
+
+    async def start(self) -> None:
+        settings = self.settings
+        self.server = Server(user_manager=Users() if settings.get("users") else None)
+        await self.server.init()
+        self.server.set_endpoint(f"opc.tcp://127.0.0.1:{settings['port']}")
+        if "certificate" in settings:
+            await self.server.set_application_uri("urn:city:plc")
+            await self.server.load_certificate(settings["certificate"])
+            await self.server.load_private_key(settings["key"])
+            names = ("Basic256Sha256", "Aes256Sha256RsaPss")
+            policies = [getattr(ua.SecurityPolicyType, f"{n}_SignAndEncrypt") for n in names]
+            self.server.set_security_policy(policies)
+        else:
+            self.server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        self.index = await self.server.register_namespace(NAMESPACE)
+        self.city = await self.server.nodes.objects.add_object(
+            ua.NodeId("City", self.index), f"{self.index}:City"
+        )
+        for lamp in LAMPS:
+            folder = await self.city.add_object(
+                ua.NodeId(f"City.{lamp}", self.index), f"{self.index}:{lamp}"
+            )
+            await self.add(f"City.{lamp}.Level", 10, ua.VariantType.UInt16, folder, "Level")
+            await self.add(f"City.{lamp}.Power", 1.5, ua.VariantType.Double, folder, "Power")
+            await self.add(f"City.{lamp}.Broken", False, ua.VariantType.Boolean, folder, "Broken")
+            await self.add(f"City.{lamp}.State", 1, ua.VariantType.Int32, folder, "State")
+        for number in range(settings.get("many", 0)):
+            await self.add(f"many.{number}", float(number), ua.VariantType.Double, self.city)
+        await self.city.add_method(
+            ua.NodeId("City.Dispatch", self.index),
+            f"{self.index}:Dispatch",
+            uamethod(self.dispatch),
+            [ua.VariantType.String, ua.VariantType.UInt16],
+            [ua.VariantType.Int32, ua.VariantType.String],
+        )
+        await self.server.start()
+
+    async def add(
+        self, name: str, value: Any, type_: ua.VariantType, parent: Any = None, browse: str = ""
+    ) -> None:
+        node = await (parent or self.city).add_variable(
+            ua.NodeId(name, self.index), f"{self.index}:{browse or name}", value, type_
+        )
+        await node.set_writable()
+        self.nodes[name] = node
+
+    async def dispatch(self, _parent: Any, vehicle: str, count: int) -> Any:
+        self.calls.append([vehicle, count])
+        if vehicle == "broken":
+            return ua.StatusCode(ua.UInt32(ua.StatusCodes.BadInvalidArgument))
+        await asyncio.sleep(self.settings.get("slow", 0))
+        return (7, "no driver") if vehicle == "nobody" else (0, "on its way")
+
+    async def obey(self, order: dict[str, Any]) -> Any:
+        name = order.get("node", "")
+        match order["do"]:
+            case "set":
+                value = ua.Variant(order["value"], ua.VariantType[order.get("type", "UInt16")])
+                data = ua.DataValue(value, ua.StatusCode(ua.UInt32(order.get("status", 0))))
+                data.SourceTimestamp = datetime.now(UTC) - timedelta(seconds=order.get("age", 0))
+                await self.server.write_attribute_value(self.nodes[name].nodeid, data)
+            case "get":
+                value = await self.nodes[name].read_data_value(raise_on_bad_status=False)
+                return [value.Value.Value, value.Value.VariantType.name]
+            case "lock":
+                await self.nodes[name].set_writable(False)
+            case "delete":
+                await self.server.delete_nodes([self.nodes.pop(name)])
+            case "add":
+                await self.add(name, order["value"], ua.VariantType[order.get("type", "UInt16")])
+            case "storm":
+                for turn in range(order["rounds"]):
+                    for key, node in self.nodes.items():
+                        if key.startswith("many."):
+                            value = ua.DataValue(
+                                ua.Variant(float(turn) + 0.5, ua.VariantType.Double)
+                            )
+                            value.SourceTimestamp = datetime.now(UTC)
+                            await self.server.write_attribute_value(node.nodeid, value)
+                    await asyncio.sleep(order["pause"])
+            case "calls":
+                return self.calls
+            case "sessions":
+                return len(self.server.iserver.isession.iserver.subscription_service.subscriptions)
+        return None
+
+
+async def main() -> None:
+    plc = Plc(json.loads(sys.argv[1]))
+    await plc.start()
+    print("ready", flush=True)
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        try:
+            answer = await plc.obey(json.loads(line))
+        except Exception as error:
+            answer = f"{type(error).__name__}: {error}"
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
