@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import subprocess
 import sys
@@ -119,10 +120,11 @@ class TestWheel:
     def test_holds_every_file_of_every_package(self, wheel: zipfile.ZipFile) -> None:
         """Rule packs, tables and templates travel with the code."""
         wanted = {
-            str(file.relative_to(package.parent))
+            str((Path(folder) / name).relative_to(package.parent))
             for package in PACKAGES
-            for file in package.rglob("*")
-            if file.is_file() and "__pycache__" not in file.parts
+            for folder, _, names in os.walk(package, followlinks=True)
+            for name in names
+            if "__pycache__" not in folder
         }
         held = {name for name in wheel.namelist() if ".dist-info/" not in name}
 

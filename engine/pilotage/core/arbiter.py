@@ -110,7 +110,7 @@ class PriorityArray:
         self.has_minimum = bool(cell.spec.min_on_s or cell.spec.min_off_s)
 
     def best(self) -> tuple[Demand | None, list[Demand]]:
-        """Return the winner and all demands at its level, oldest first."""
+        """Return the winner and all demands at its level, oldest first; of overrides the newest alone counts."""
         demands = self.demands
         if not demands:
             return None, []
@@ -118,6 +118,9 @@ class PriorityArray:
             (only,) = demands.values()
             return only, [only]
         level = min(d.level for d in self.demands.values())
+        if level == Priority.OPERATOR:
+            newest = max((d for d in demands.values() if d.level == level), key=lambda d: d.order)
+            return newest, [newest]
         peers = sorted(
             (d for d in self.demands.values() if d.level == level), key=lambda d: (d.since, d.order)
         )
@@ -179,7 +182,7 @@ class Arbiter:
                 return
             self._forget_end(before)
             demand.since, demand.order = before.since, before.order
-        else:
+        if before is None or demand.level == Priority.OPERATOR:
             self._order += 1
             demand.order = self._order
         array.demands[demand.owner] = demand

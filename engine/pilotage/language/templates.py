@@ -122,8 +122,7 @@ def render(text: str, values: Mapping[str, Any]) -> str:
             size += len(piece)
             if size > LONGEST:
                 break
-    except (
-        Exception
-    ) as error:  # a filter met a value it cannot take: the text must still reach people
+    except Exception as error:
+        # A filter met a value it cannot take: the text must still reach people.
         pieces.append(f"[this text ends here: {type(error).__name__}: {error}]")
     return "".join(pieces)[:LONGEST]

@@ -189,7 +189,6 @@ Reply = Callable[[int, int, bytes], bytes | None]
 @asynccontextmanager
 async def answering(reply: Reply) -> AsyncIterator[int]:
     """Yield the port of a peer that answers each Modbus/TCP request with any bytes."""
-
     serving: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

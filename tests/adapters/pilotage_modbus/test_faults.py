@@ -134,7 +134,7 @@ class TestLoss:
                     kit.command(connection, "lamp-1.level", 1.0),
                     kit.command(connection, "lamp-1.limit", 1.0),
                 )
-        assert outcomes == [Outcome.UNKNOWN, Outcome.NOT_SENT]
+        assert list(outcomes) == [Outcome.UNKNOWN, Outcome.NOT_SENT]
 
 
 class TestOneUnit:
@@ -171,7 +171,7 @@ class TestOneUnit:
         """A wrong unit id behind a gateway is told when the connection is up; the others are read."""
 
         def gateway(transaction: int, unit: int, _pdu: bytes) -> bytes | None:
-            return None if unit == 1 else kit.frame(transaction, unit, registers(unit))  # type: ignore[no-any-return]
+            return None if unit == 1 else kit.frame(transaction, unit, registers(unit))
 
         async with (
             kit.answering(gateway) as port,
@@ -313,7 +313,7 @@ class TestRefusals:
         def device(transaction: int, unit: int, _pdu: bytes) -> bytes | None:
             nonlocal count
             count += 1
-            return None if count % 2 else kit.frame(transaction, unit, registers(7))  # type: ignore[no-any-return]
+            return None if count % 2 else kit.frame(transaction, unit, registers(7))
 
         options = lamp(level={"holding": 1}) | {"retries": 1, "timeout": 0.05}
         async with (

@@ -193,6 +193,7 @@ def running(make_settings: Settings, city: FixedSite) -> Callable[..., Running]:
     """Return a maker of running connections to a server."""
 
     def make(plc: Plc, **options: Any) -> Running:
-        return Running(make_settings(url=plc.url, **{"publishing": 0.05, **options}), city)
+        given = {"url": plc.url, "publishing": 0.05, **options}
+        return Running(make_settings(**given), city)
 
     return make

@@ -114,16 +114,18 @@ class TestReading:
         ("type_", "value"),
         [("String", "full"), ("Double", float("nan")), ("Boolean", True), ("Int16", [1, 2])],
     )
-    async def test_wrong_type(self, make_plc: Any, running: Any, type_: str, value: Any) -> None:
+    async def test_wrong_type(
+        self, plc: Any, running: Any, type_: str, value: Any, request: pytest.FixtureRequest
+    ) -> None:
         """A value that is no number makes its point bad, and no other."""
-        plc = make_plc()
-        async with running(plc, points=LAMP) as city:
+        node = request.node.name
+        await plc.do("add", node, value=value, type=type_)
+        points = [LAMP, {"entity": "lamp-1", "read": {"point": "power", "node": f"ns=2;s={node}"}}]
+        async with running(plc, points=points) as city:
             await city.up()
-            await plc.do("set", "City.lamp-1.Level", value=value, type=type_)
-            await city.door.until(lambda: bool(city.door.refusals))
-            assert city.door.refusals[-1][0] == "street: lamp-1.level"
+            assert {source for source, _ in city.door.refusals} == {"street: lamp-1.power"}
             bad = [r[:3] for r in city.door.reports if r.quality is not Quality.GOOD]
-            assert set(bad) == {("lamp-1.level", None, Quality.BAD)}
+            assert set(bad) == {("lamp-1.power", None, Quality.BAD)}
             assert city.door.last("lamp-2.level") == 10
             assert city.errors == []
 

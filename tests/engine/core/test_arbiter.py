@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from pilotage.core.arbiter import Arbiter, Demand, PriorityArray
 from pilotage.core.store import Cell
 from pilotage.core.timers import Timers
 from pilotage.model.entities import Access, Combine, PointSpec
-from pilotage.model.messages import Demanded, Relinquished
+from pilotage.model.messages import Demanded, Override, ReleaseOverride, Relinquished
 from pilotage.model.values import number
 
 DEFAULT = 5.0
@@ -284,3 +285,17 @@ class TestMinimumTimes:
         desk.settle()
         desk.place("fire", 5, 0.0)
         assert desk.settle() == (0.0, "fire")
+
+
+class TestOverrides:
+    def test_newest_counts(self, town: Callable[..., Any]) -> None:
+        """Of several people's overrides the newest order counts, whatever the point's kind combines."""
+        city = town({"L": {"kind": "lamp"}})
+        end = city.start + 3600
+        city.at(1, {}, Override("L.level", 80.0, "ann", "works", end))
+        city.at(2, {}, Override("L.level", 40.0, "bob", "accident", end))
+        assert (city.wanted("L.level"), city.by("L.level")) == (40.0, "operator bob")
+        city.at(3, {}, Override("L.level", 20.0, "ann", "works", end))
+        assert (city.wanted("L.level"), city.by("L.level")) == (20.0, "operator ann")
+        city.at(4, {}, ReleaseOverride("L.level", "ann"))
+        assert (city.wanted("L.level"), city.by("L.level")) == (40.0, "operator bob")

@@ -19,7 +19,7 @@ from pilotage.model.entities import EntitySpec
 from pilotage.runtime.plugins import Catalogue, load_plugins
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-MOST_S = 1.0
+MOST_S = 10.0  # a hang, not a figure: machines are shared
 START = 1_770_000_000.0
 ZONES = [
     EntitySpec(f"z{i}", "building_zone", values={"occupied": True, "co2": 900.0}) for i in range(3)
@@ -40,7 +40,7 @@ Load = Callable[[str], tuple[Program, list[Finding]]]
 
 @pytest.fixture
 def load(catalogue: Catalogue) -> Load:
-    """Load a rule file, in less than a second."""
+    """Load a rule file, without hanging."""
 
     def load_one(text: str) -> tuple[Program, list[Finding]]:
         begun = time.process_time()
@@ -57,7 +57,7 @@ def codes(findings: Sequence[Finding]) -> set[str]:
 
 
 def run(program: Program, inventory: Sequence[EntitySpec], ticks: int = 4) -> Engine:
-    """Build an engine and let some seconds pass, each in less than a second."""
+    """Build an engine and let some seconds pass, each without hanging."""
     begun = time.process_time()
     engine = Engine(program, inventory, START)
     for second in range(ticks):
