@@ -13,6 +13,7 @@ from pathlib import Path as File
 from typing import Any, Final
 
 from pilotage.adapter import ConnectionSettings, Site
+from pilotage.adapter.options import Problems, Section, meant
 from pilotage.model.diagnostics import Finding
 from pilotage.model.entities import EntitySpec, Kind, PointSpec
 from pilotage.model.messages import PointHandle
@@ -34,7 +35,6 @@ from pilotage_modbus.codec import (
     truth_in,
     truth_out,
 )
-from pilotage_modbus.settings import Problems, Section, meant
 
 TABLES: Final = tuple(table.value for table in Table)
 ORDERS: Final = ("big", "little")

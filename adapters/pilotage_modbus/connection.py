@@ -33,6 +33,7 @@ SLOWEST_REFUSED: Final = 16
 """A block that is refused again and again is read this many times less often."""
 
 _NARROWS: Final = frozenset({2, 3})  # one register of the block may be the reason
+_ONCE_IS_NOTHING: Final = frozenset({5, 6})  # taken, and busy: the next poll will tell
 _NO_PATH: Final = frozenset({10, 11})  # a gateway speaks for a unit that it does not hear
 _NOT_CARRIED_OUT: Final = frozenset({1, 2, 3, 6, 7, 10})
 
@@ -415,7 +416,8 @@ class _Poller:
             for half in halves:
                 self._add(half, 0.0)
             return
-        self._spoil(turn.block.parts, str(error))
+        if turn.refused or error.code not in _ONCE_IS_NOTHING:
+            self._spoil(turn.block.parts, str(error))
         turn.refused += 1
         slower = min(2 ** (turn.refused - 1), SLOWEST_REFUSED)
         self._next(turn, self._clock(), turn.block.every_s * slower)

@@ -11,6 +11,7 @@ from pathlib import Path as File
 from typing import Any
 
 from pilotage.adapter import ConnectionSettings, Site
+from pilotage.adapter.options import Problems, Section, meant
 from pilotage.model.diagnostics import Finding
 from pilotage.model.entities import EntitySpec, Kind, PointSpec
 from pilotage.model.messages import PointHandle
@@ -32,7 +33,6 @@ from pilotage_mqtt.codec import (
     text_of,
     translate,
 )
-from pilotage_mqtt.settings import Problems, Section, meant
 
 ORDER_SLOTS = ("command", "deadline", "because", "attempt", "id", "entity", "point")
 """What every payload may name besides the attributes of the entity."""

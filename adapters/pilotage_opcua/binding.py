@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pilotage.adapter import ConnectionSettings, Site
+from pilotage.adapter.options import Problems, Section, meant
 from pilotage.model.diagnostics import Finding
 from pilotage.model.entities import EntitySpec, Kind, PointSpec
 from pilotage.model.messages import PointHandle
@@ -30,7 +31,6 @@ from pilotage_opcua.codec import (
     text_of,
 )
 from pilotage_opcua.security import Security, read_security
-from pilotage_opcua.settings import Problems, Section, meant
 
 ORDER_SLOTS: Final = ("command", "deadline", "because", "attempt")
 REQUEST_SLOTS: Final = (*ORDER_SLOTS, "point", "action", "entity", "with")

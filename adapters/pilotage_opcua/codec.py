@@ -23,6 +23,7 @@ Convert = Callable[[Any], Any]
 Build = Callable[[Mapping[str, Any]], Any]
 """Makes an argument of a method from named values."""
 
+_LARGEST: Final = 1.7976931348623157e308
 SHOWN: Final = 60
 """Characters of a value that an error quotes."""
 
@@ -219,9 +220,11 @@ def _looked_up(table: Mapping[str, Any], raw: Any) -> Any:
 
 
 def _number(raw: Any, _type: ValueType) -> float:
-    if isinstance(raw, bool) or not isinstance(raw, (int, float)) or not math.isfinite(raw):
+    is_number = isinstance(raw, (int, float)) and not isinstance(raw, bool)
+    # An integer can be longer than any float.
+    if not is_number or not -_LARGEST <= raw <= _LARGEST:
         raise Garbage(f"{show(raw)} is no number")
-    return raw
+    return float(raw) if isinstance(raw, float) else int(raw)
 
 
 def _scaled(raw: float, factor: float, addend: float) -> float:

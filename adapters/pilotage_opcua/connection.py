@@ -148,7 +148,10 @@ class OpcUaConnection:
         values = {**method.attributes, **_named(order)}
         try:
             inputs = await link.inputs_of(node_id)
-            made = _arguments([build(values) for build in method.arguments], inputs)
+        except ConnectionLost as error:
+            return self._not_sent(name, str(error))
+        made = _arguments([build(values) for build in method.arguments], inputs)
+        try:
             result = await link.call(owner, node_id, made)
         except ConnectionLost as error:
             return self._unknown(name, str(error))

@@ -372,14 +372,22 @@ class Link:
         try:
             while True:
                 await asyncio.sleep(LOOK_S)
-                now = time.monotonic()
-                due = [w for w in self._watched.values() if now - w.heard >= w.refresh_s]
-                await self._read([w for w in due if w.handle])
-                lost = [w for w in due if not w.handle]
-                if lost:
-                    await self._look_again(lost)
-        except _TROUBLE as error:
-            self._end(f"cannot read: {_words(error)}")
+                try:
+                    await self._refresh_once()
+                except _TROUBLE as error:
+                    # Whether the link still lives is for the server's clock to say.
+                    self._door.refused(f"{self._name}: reading again", _words(error))
+                    await asyncio.sleep(KEEPALIVE_S)
+        except Exception as error:
+            self._end(f"cannot read: {type(error).__name__}: {error}")
+
+    async def _refresh_once(self) -> None:
+        now = time.monotonic()
+        due = [w for w in self._watched.values() if now - w.heard >= w.refresh_s]
+        await self._read([w for w in due if w.handle])
+        lost = [w for w in due if not w.handle]
+        if lost:
+            await self._look_again(lost)
 
     async def _look_again(self, lost: Sequence[Watched]) -> None:
         for watched in lost:
@@ -439,9 +447,14 @@ class Link:
                 self._types[address] = await self._built_in(type_.Value.Value)
 
     async def _built_in(self, data_type: Any) -> ua.VariantType:
-        if data_type.NamespaceIndex == 0 and 0 < data_type.Identifier <= 21:
-            return ua.VariantType(data_type.Identifier)
-        return await data_type_to_variant_type(self._client.get_node(data_type))
+        """Return the built-in type of a data type; `Variant`, which is never written, for one that has none."""
+        number = data_type.Identifier
+        if data_type.NamespaceIndex == 0 and isinstance(number, int) and 0 < number <= 21:
+            return ua.VariantType(number)
+        try:
+            return await data_type_to_variant_type(self._client.get_node(data_type))
+        except (ua.UaError, ValueError, TypeError, AttributeError):
+            return ua.VariantType.Variant
 
     async def write(self, node_id: Any, variant: ua.Variant) -> Any:
         """Write a value and return the server's status for it.
@@ -492,12 +505,14 @@ class Link:
         path.StartingNode = method
         path.RelativePath = _relative(((0, "InputArguments"),))
         try:
-            (answer,) = await self._client.uaclient.translate_browsepaths_to_nodeids([path])
             declared = None
+            (answer,) = await self._client.uaclient.translate_browsepaths_to_nodeids([path])
             if answer.StatusCode.is_good() and answer.Targets:
                 (data,) = await self._values([answer.Targets[0].TargetId])
                 listed = data.Value.Value if data.Value is not None else None
                 declared = [await self._built_in(argument.DataType) for argument in listed or ()]
+        except ua.UaStatusCodeError:
+            declared = None  # a server that cannot be asked
         except _TROUBLE as error:
             raise ConnectionLost(_words(error)) from error
         self._inputs[method] = declared

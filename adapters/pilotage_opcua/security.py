@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from pilotage_opcua.settings import Section, meant
+from pilotage.adapter.options import Section, meant
 
 POLICIES: Final = ("Aes256Sha256RsaPss", "Basic256Sha256", "none")
 MODES: Final = ("SignAndEncrypt", "Sign")

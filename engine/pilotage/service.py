@@ -29,6 +29,7 @@ from pilotage.runtime.inbox import LIMIT, ConnectionDoor, Inbox
 from pilotage.runtime.journal import SqliteJournal
 from pilotage.runtime.loop import Pump
 from pilotage.runtime.ownership import THE_CITY, FileOwnership
+from pilotage.runtime.promises import Promises
 from pilotage.runtime.supervisor import Supervisor
 from pilotage.runtime.workshop import CityPlan, LiveEngine, Workshop
 
@@ -70,6 +71,7 @@ class Service:
             self.health,
             sync=settings.storage.journal_sync,
         )
+        self._promises = Promises(self.health)
         self._workshop = workshop
         self._reread = reread or (lambda: load_settings(settings.file))
         self._started = self._began = self.clock.now()
@@ -176,6 +178,8 @@ class Service:
             self.health,
             self._dispatcher.send,
         )
+        self._promises.exchange(plan.promises)
+        self._pump.on_sent = self._promises.sent
 
     async def _open_control(self) -> None:
         control = ControlSocket(self.settings.control.socket, self, self.settings.control.mode)
@@ -315,6 +319,7 @@ class Service:
                     Severity.WARNING,
                 )
             self._switched(plan)
+            self._promises.exchange(plan.promises)
             self.pump.tick_soon()
             self.settings = settings
             await self._reconnect(settings)

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 ENGINE = ROOT / "engine" / "pilotage"
 ADAPTER = ROOT / "adapters" / "pilotage_mqtt"
+OPTIONS = ROOT / "engine" / "pilotage" / "adapter" / "options.py"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 
 _CODE = re.compile(r'"([ECWT]\d{3})"')
@@ -122,7 +123,7 @@ class TestMqtt:
         """The words of the adapter's findings are all in the manual, and no others."""
         said = {
             word
-            for file in ADAPTER.glob("*.py")
+            for file in (*ADAPTER.glob("*.py"), OPTIONS)
             for word in re.findall(
                 r'problems\.(?:error|warning)\(\s*"([a-z-]+)"', file.read_text(encoding="utf-8")
             )

@@ -108,6 +108,8 @@ def _list(catalogue: Catalogue, as_json: bool) -> None:
 
 
 def _show(kind: Kind, catalogue: Catalogue) -> None:
+    from pilotage.language.wording import duration
+
     plugin = catalogue.origins.get(f"kind {kind.name}", "")
     out = console()
     out.print(f"{kind.name}: {kind.title} (plugin {plugin})", style="bold", markup=False)
@@ -134,14 +136,6 @@ def _show(kind: Kind, catalogue: Catalogue) -> None:
         print_table(relations)
 
 
-def duration(seconds: float) -> str:
-    """Return seconds as a rule would write them: `30 min`, `90 s`, `2 h`."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g} {unit}"
-    return f"{seconds:g} s"
-
-
 def _type(point: PointSpec) -> str:
     text = str(point.type)
     if point.is_request:
@@ -166,10 +160,9 @@ def _default(point: PointSpec) -> str:
 
 
 def _unknown(name: str, catalogue: Catalogue) -> None:
-    from difflib import get_close_matches
+    from pilotage.language.findings import did_you_mean
 
-    near = get_close_matches(name, list(catalogue.kinds), n=1)
-    hint = f'did you mean "{near[0]}"? ' if near else ""
+    hint = f"{meant} " if (meant := did_you_mean(name, catalogue.kinds)) else ""
     broken = ", ".join(report.name for report in catalogue.broken)
     also = f"; broken plugins: {broken}, see `pilotage plugins`" if broken else ""
     print_error(f'no plugin declares a kind "{name}"', f"{hint}`pilotage kinds` lists them{also}")

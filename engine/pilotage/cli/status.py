@@ -98,9 +98,17 @@ def _show_status(status: EngineStatus) -> None:
 
 
 def _show_health(health: HealthReport) -> None:
+    from pilotage.runtime.promises import MISSED
+
     out = console()
     if not health.findings:
         out.print("[good]nothing is wrong[/good]")
+    for name, times in sorted(health.counters.items()):
+        if name.startswith(MISSED):
+            rule, often = name.removeprefix(MISSED), "once" if times == 1 else f"{times:,} times"
+            out.print(
+                f"{rule} responded later than it promises: {often}", style="warn", markup=False
+            )
     for finding in health.findings:
         style = "bad" if finding.severity == "error" else "warn"
         out.print(

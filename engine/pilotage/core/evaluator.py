@@ -112,7 +112,9 @@ class Placement:
             self._several = None
 
     def _standing(self, env: dict[str, Entity]) -> _Standing:
-        return _Standing(self._desk, self._program, env, self._owner, self._by, self._reason, self._rank)
+        return _Standing(
+            self._desk, self._program, env, self._owner, self._by, self._reason, self._rank
+        )
 
 
 class _Standing:
@@ -124,7 +126,14 @@ class _Standing:
     )  # fmt: skip
 
     def __init__(
-        self, desk: Desk, program: HoldProgram, env: Env, owner: str, by: str, reason: str, rank: int
+        self,
+        desk: Desk,
+        program: HoldProgram,
+        env: Env,
+        owner: str,
+        by: str,
+        reason: str,
+        rank: int,
     ) -> None:
         self._rank = rank
         self._desk = desk
@@ -137,8 +146,12 @@ class _Standing:
         self._cell: Cell | None = None
         self._watches: list[Watch] = []
         self._followed = _what_may_change(program)
-        self._home = desk.graph.cell(program.target, env) if is_static(program.target.base) else None
-        self._fixed = desk.interpreter.value_or_text(program.value, env) if not self._followed else None
+        self._home = (
+            desk.graph.cell(program.target, env) if is_static(program.target.base) else None
+        )
+        self._fixed = (
+            desk.interpreter.value_or_text(program.value, env) if not self._followed else None
+        )
 
     def stand(self) -> None:
         """Place the demand, and follow what it depends on."""
@@ -370,7 +383,12 @@ class HoldInstance:
         if not self._placements:
             self._placements = [
                 Placement(
-                    self._desk, hold, self.env, f"{self.owner}#{i}" if i else self.owner, self.rule.name, reason
+                    self._desk,
+                    hold,
+                    self.env,
+                    f"{self.owner}#{i}" if i else self.owner,
+                    self.rule.name,
+                    reason,
                 )
                 for i, hold in enumerate(self.rule.holds)
             ]

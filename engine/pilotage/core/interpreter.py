@@ -236,7 +236,11 @@ class Interpreter:
     def _plain(self, node: Typed, env: Env) -> Any:
         """Return a value as a template may see it: numbers, texts and truths; everything else in words."""
         value = self.evaluate(node, env)
-        return value if value is None or isinstance(value, (bool, float, str)) else self.show(node, env)
+        return (
+            value
+            if value is None or isinstance(value, (bool, float, str))
+            else self.show(node, env)
+        )
 
     def show(self, node: Typed, env: Env) -> str:
         """Return the value of an expression as people read it."""

@@ -369,7 +369,10 @@ class Plan:
             (low is None or value >= low) and (high is None or value <= high)
         ):
             both = low is not None and high is not None
-            return None, f"{name} goes from {low:g} to {high:g}" if both else f"{name} is out of range"
+            return (
+                None,
+                f"{name} goes from {low:g} to {high:g}" if both else f"{name} is out of range",
+            )
         if isinstance(value, EntitySet) and len(value) != len(raw):
             return None, "some of these entities do not exist"
         return value, ""
@@ -561,7 +564,11 @@ class Plans:
     def ended(self, plan: Plan) -> None:
         """Let the plans that waited for this one try again."""
         for other in list(self.all.values()):
-            if other is not plan and plan.program.decl.exclusive_group is not None and not plan.level:
+            if (
+                other is not plan
+                and plan.program.decl.exclusive_group is not None
+                and not plan.level
+            ):
                 other.try_again()
 
     def blocker(self, plan: Plan) -> str | None:
@@ -571,7 +578,12 @@ class Plans:
             return None
         for other in self.all.values():
             theirs = other.program.decl.exclusive_group
-            if other is not plan and other.level > 0 and theirs is not None and theirs.text == group.text:
+            if (
+                other is not plan
+                and other.level > 0
+                and theirs is not None
+                and theirs.text == group.text
+            ):
                 return other.program.name
         return None
 

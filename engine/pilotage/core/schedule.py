@@ -150,7 +150,9 @@ class Schedule:
 
     def azimuth(self, now: float) -> float | None:
         """Return where the sun stands, degrees from north; unknown without a place."""
-        return None if self._observer is None else float(astral_sun.azimuth(self._observer, _utc(now)))
+        return (
+            None if self._observer is None else float(astral_sun.azimuth(self._observer, _utc(now)))
+        )
 
     def _next_twilight(self, now: float) -> float:
         """Return the next moment at which day and night change, to the second; at most a day ahead."""

@@ -256,4 +256,3 @@ class WindowNode(Node):
         if self._timer is not None:
             self._timer.cancel()
         super().close()
-

@@ -86,9 +86,11 @@ def play(
         engine = EngineProcess(config, folder / LOG, clock, uvloop=uvloop)
         equipment = EquipmentProcess(broker.port, clock, seed)
         stack.enter_context(engine)
-        stack.enter_context(equipment)
-        end.watch([("broker", broker), ("engine", engine), ("simulated equipment", equipment)])
-        if _answers(socket, end):
+        end.watch([("broker", broker), ("engine", engine)])
+        # The equipment comes last: what it says while the engine subscribes can be lost in a small broker.
+        if _is_listening(socket, end):
+            stack.enter_context(equipment)
+            end.watch([("broker", broker), ("engine", engine), ("simulated equipment", equipment)])
             with Watcher(socket, speed, names_in(config)) as watcher:
                 show(watcher.read, end.wait, plain=plain, hint=f"cd {folder} && pilotage status")
     print("The demo has ended." + ("" if keep is None else f" Its files are in {folder}."))
@@ -244,13 +246,13 @@ def _started(stack: contextlib.ExitStack, port: int) -> BrokerProcess:
         raise PlayError(str(error), "choose another --port, or none") from error
 
 
-def _answers(socket: Path, end: End) -> bool:
-    """Wait until the engine answers; False when the demo is over before."""
+def _is_listening(socket: Path, end: End) -> bool:
+    """Wait until the engine hears the broker; False when the demo is over before."""
     limit = time.monotonic() + ANSWERS_WITHIN_S
     while True:
         with contextlib.suppress(api.ApiError), api.Client(socket) as client:
-            client.ask(api.GetStatus())
-            return True
+            if all(c.state == "up" for c in client.ask(api.GetStatus()).connections):
+                return True
         if end.wait(0.05):
             return False
         if time.monotonic() > limit:

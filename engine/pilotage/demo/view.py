@@ -209,7 +209,7 @@ def picture(
 ) -> RenderableType:
     """Return the whole picture for a terminal of this size."""
     table = len(scene.streets) + 3
-    if width < 100:
+    if width < 116:
         room = max(3, height - table - 6)
         return Group(_head(scene, zone), _streets(scene), _lines(scene, zone, room, width, hint))
     top = max(min(max(table, len(scene.junctions) + 15), height - 12), 8)
@@ -254,7 +254,7 @@ def _streets(scene: Scene) -> RenderableType:
         table.add_row(
             street.name[:24],
             bar(street.lamps, street.reported),
-            _number(street.wanted, " %"),
+            "" if street.wanted is None else _number(street.wanted, " %"),
             _number(street.flow),
             "🚶" if street.people else "",
             Text(street.owner, "dim" if street.owner in ("", "default") else "bold"),
@@ -290,7 +290,7 @@ def _avenue(scene: Scene) -> RenderableType:
     for junction in scene.junctions:
         style = "green" if junction.asked_for else "dim"
         table.add_row(
-            junction.name,
+            junction.name.rpartition(" / ")[2],  # all of them are on the one avenue
             Text(junction.asked_for or "-", style),
             Text(junction.status if junction.asked_for else "", style),
             Text(junction.held_by, "red" if junction.held_by == "emergency" else ""),

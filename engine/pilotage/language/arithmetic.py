@@ -40,20 +40,20 @@ def arithmetic(resolver: Resolver, expr: syntax.Binary) -> Typed | None:
         return None
     if left.type.base is Base.TIME and right.type.base is Base.NUMBER and expr.op in "+-":
         shift = in_unit(resolver, right, parse_unit("min"))
-        return (
-            None
-            if shift is None
-            else typed.Arithmetic(expr.at, TIME, expr.op, left, shift, clock=True)
-        )
+        if shift is None:
+            return None
+        return typed.Arithmetic(expr.at, TIME, expr.op, left, shift, clock=True)
     for side in (left, right):
         if side.type.base is not Base.NUMBER:
             resolver.report(say.wrong_type(side.at, "a number", side.type))
             return None
-    return (
-        _sum(resolver, expr, left, right)
-        if expr.op in "+-"
-        else _product(resolver, expr, left, right)
-    )
+    match expr.op:
+        case "+" | "-":
+            return _sum(resolver, expr, left, right)
+        case "%":
+            return _remainder(resolver, expr, left, right)
+        case _:
+            return _product(resolver, expr, left, right)
 
 
 def _sum(resolver: Resolver, expr: syntax.Binary, left: Typed, right: Typed) -> Typed | None:
@@ -63,32 +63,25 @@ def _sum(resolver: Resolver, expr: syntax.Binary, left: Typed, right: Typed) -> 
         )
         return None
     unit = left.type.unit
-    if (
-        unit.offset and right.type.unit.offset
-    ):  # temperatures: 20 °C + 2 °C is 22 °C, 20 °C - 2 °C a difference
-        result = unit if expr.op == "+" else parse_unit("K")
-        return _folded(
-            typed.Arithmetic(expr.at, ValueType(Base.NUMBER, result), expr.op, left, right)
-        )
-    if unit.offset:
-        return _folded(typed.Arithmetic(expr.at, left.type, expr.op, left, right))
+    if unit.offset:  # temperatures: 20 °C + 2 °C is 22 °C, 20 °C - 2 °C a difference
+        is_difference = expr.op == "-" and right.type.unit.offset
+        result = ValueType(Base.NUMBER, parse_unit("K")) if is_difference else left.type
+        return _folded(typed.Arithmetic(expr.at, result, expr.op, left, right))
     fitted = in_unit(resolver, right, unit)
-    return (
-        None
-        if fitted is None
-        else _folded(typed.Arithmetic(expr.at, left.type, expr.op, left, fitted))
-    )
+    if fitted is None:
+        return None
+    return _folded(typed.Arithmetic(expr.at, left.type, expr.op, left, fitted))
+
+
+def _remainder(resolver: Resolver, expr: syntax.Binary, left: Typed, right: Typed) -> Typed | None:
+    fitted = in_unit(resolver, right, left.type.unit)
+    if fitted is None:
+        return None
+    return _folded(typed.Arithmetic(expr.at, left.type, "%", left, fitted))
 
 
 def _product(resolver: Resolver, expr: syntax.Binary, left: Typed, right: Typed) -> Typed | None:
     a, b = left.type.unit, right.type.unit
-    if expr.op == "%":
-        fitted = in_unit(resolver, right, a)
-        return (
-            None
-            if fitted is None
-            else _folded(typed.Arithmetic(expr.at, left.type, "%", left, fitted))
-        )
     divide = expr.op == "/"
     dimension = a.dimension / b.dimension if divide else a.dimension * b.dimension
     if not b.symbol:
@@ -121,7 +114,7 @@ def calculate(op: str, a: float, b: float) -> float | None:
 
 
 def _folded(node: Typed) -> Typed:
-    """Work out what is known before the engine runs."""
+    """Return an expression worked out where it is known before the engine runs, else as it is."""
     if (
         isinstance(node, typed.Arithmetic)
         and isinstance(node.left, Const)

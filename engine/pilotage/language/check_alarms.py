@@ -22,7 +22,7 @@ def check_alarm(inspection: Inspection, decl: syntax.Alarm) -> AlarmProgram | No
     """Return a typed alarm, or None after reporting."""
     scope: Scope = {}
     mark = len(inspection.findings)
-    sets = check_sets(inspection, decl.for_each, scope, decl.name.at)
+    sets = check_sets(inspection, decl.for_each, scope)
     if sets is None:
         return None
     resolver = inspection.resolver(scope)
@@ -45,7 +45,7 @@ def check_alarm(inspection: Inspection, decl: syntax.Alarm) -> AlarmProgram | No
 def check_invariant(inspection: Inspection, decl: syntax.Invariant) -> InvariantProgram | None:
     """Return a typed invariant, or None after reporting."""
     scope: Scope = {}
-    sets = check_sets(inspection, decl.for_each, scope, decl.name.at)
+    sets = check_sets(inspection, decl.for_each, scope)
     if sets is None:
         return None
     resolver = inspection.resolver(scope)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
+from pilotage.language.findings import did_you_mean
 from pilotage.model.diagnostics import Finding, Severity, Span
 from pilotage.model.units import Unit
 from pilotage.model.values import Base, ValueType
-
-
-def nearest_word(word: str, words: Iterable[str]) -> str | None:
-    """Return the word that was probably meant, or None."""
-    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
-    return found[0] if found else None
 
 
 def _error(code: str, at: Span, message: str, label: str = "", mend: str = "") -> Finding:
@@ -22,11 +16,6 @@ def _error(code: str, at: Span, message: str, label: str = "", mend: str = "") -
 
 def _warning(code: str, at: Span, message: str, label: str = "", mend: str = "") -> Finding:
     return Finding(code, Severity.WARNING, at, message, label, mend)
-
-
-def _did_you_mean(word: str, words: Iterable[str]) -> str:
-    meant = nearest_word(word, words)
-    return f'did you mean "{meant}"?' if meant else ""
 
 
 def _listed(words: Iterable[str], most: int = 12) -> str:
@@ -90,7 +79,7 @@ def no_point(at: Span, kind: str, word: str, points: Iterable[str]) -> Finding:
     """`segment.trafic.flow`."""
     names = list(points)
     heads = [*names, *(n.split(".")[0] for n in names)]
-    label, mend = _did_you_mean(word, heads), ""
+    label, mend = did_you_mean(word, heads), ""
     if not label:
         more = "" if kind.startswith("plan:") else f"; see `pilotage kinds {kind}`"
         mend = f"{_kind_name(kind)} has {_listed(names)}{more}"
@@ -101,7 +90,7 @@ def unknown_name(
     at: Span, word: str, names: Iterable[str], expected: ValueType | None = None
 ) -> Finding:
     """A bare word that means nothing here."""
-    label, mend = _did_you_mean(word, names), ""
+    label, mend = did_you_mean(word, names), ""
     base = expected.base if expected is not None else None
     if base is Base.BOOLEAN and word.lower() in _TRUTHS:
         label = f'did you mean "{_TRUTHS[word.lower()]}"?'
@@ -119,7 +108,7 @@ _TRUTHS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 def unknown_function(at: Span, word: str, names: Iterable[str]) -> Finding:
     """`foo(x)`."""
-    label = _did_you_mean(word, names)
+    label = did_you_mean(word, names)
     return _error(
         "E203",
         at,
@@ -133,7 +122,7 @@ def unknown_plan(at: Span, word: str, names: Iterable[str]) -> Finding:
     """`plan("snw")`."""
     known = list(names)
     mend = f"plans: {_listed(known)}" if known else "declare it under `plans:`"
-    return _error("E204", at, f'there is no plan "{word}"', _did_you_mean(word, known), mend)
+    return _error("E204", at, f'there is no plan "{word}"', did_you_mean(word, known), mend)
 
 
 def unknown_call(at: Span, word: str, names: Iterable[str]) -> Finding:
@@ -141,13 +130,13 @@ def unknown_call(at: Span, word: str, names: Iterable[str]) -> Finding:
     known = list(names)
     mend = f"calls: {_listed(known)}" if known else "see `pilotage plugins` for what is loaded"
     return _error(
-        "E205", at, f'no plugin serves the call "{word}"', _did_you_mean(word, known), mend
+        "E205", at, f'no plugin serves the call "{word}"', did_you_mean(word, known), mend
     )
 
 
 def unknown_kind(at: Span, word: str, names: Iterable[str]) -> Finding:
     """`{kind: lighting_segmnt}`."""
-    label = _did_you_mean(word, names)
+    label = did_you_mean(word, names)
     return _error(
         "E206",
         at,
@@ -200,7 +189,7 @@ def unknown_keyword(at: Span, function: str, word: str, names: Iterable[str]) ->
         "E211",
         at,
         f'{function} has no argument "{word}"',
-        _did_you_mean(word, known),
+        did_you_mean(word, known),
         f"it takes {_listed(known) or 'no named arguments'}",
     )
 
@@ -235,7 +224,7 @@ def unknown_rule(at: Span, word: str, names: Iterable[str]) -> Finding:
         "E214",
         at,
         f'there is no rule, plan, alarm, invariant or derived value "{word}"',
-        _did_you_mean(word, known),
+        did_you_mean(word, known),
         f"known: {_listed(known)}",
     )
 
@@ -250,7 +239,7 @@ def not_a_member(at: Span, word: str, members: Iterable[str]) -> Finding:
         "E301",
         at,
         f'"{word}" is none of {_listed(known, 20)}',
-        _did_you_mean(word, known),
+        did_you_mean(word, known),
         "write one of them",
     )
 
@@ -494,7 +483,7 @@ def unknown_priority(at: Span, word: str, words: Iterable[str]) -> Finding:
         "E403",
         at,
         f'"{word}" is no level',
-        _did_you_mean(word, known),
+        did_you_mean(word, known),
         f"levels: {_listed(known, 20)}",
     )
 
@@ -540,7 +529,7 @@ def per_no_variable(at: Span, word: str, variables: Iterable[str]) -> Finding:
         "E409",
         at,
         f'"{word}" is no variable of this rule',
-        _did_you_mean(word, known),
+        did_you_mean(word, known),
         f"variables: {_listed(known) or 'none'}",
     )
 
@@ -601,7 +590,7 @@ def group_of_nothing(at: Span, name: str, rules: Iterable[str]) -> Finding:
         "E417",
         at,
         f'"{name}" cannot be enabled: it is no rule',
-        _did_you_mean(name, known),
+        did_you_mean(name, known),
         f"rules: {_listed(known)}" if known else "declare it under `rules:`",
     )
 
@@ -634,7 +623,7 @@ def status_unknown(at: Span, word: str, statuses: Iterable[str]) -> Finding:
         "E421",
         at,
         f'"{word}" is never answered here',
-        _did_you_mean(word, known),
+        did_you_mean(word, known),
         f"answers: {_listed(known)}",
     )
 
@@ -820,6 +809,6 @@ def no_such_entity(at: Span, kind: str, word: str, ids: Iterable[str]) -> Findin
         "W532",
         at,
         f'the inventory has no {kind or "entity"} "{word}"',
-        _did_you_mean(word, known),
+        did_you_mean(word, known),
         f"there are {_listed(known, 5)}" if known else "add it to the inventory",
     )

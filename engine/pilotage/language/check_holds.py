@@ -21,7 +21,7 @@ def check_hold(
 ) -> HoldProgram | None:
     """Return a typed hold, or None after reporting; in a plan, without its own priority, it takes the plan's."""
     scope = dict(outer)
-    each = check_sets(inspection, hold.each, scope, hold.at)
+    each = check_sets(inspection, hold.each, scope)
     if each is None:
         return None
     resolver = inspection.resolver(scope)

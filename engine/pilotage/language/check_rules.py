@@ -26,7 +26,7 @@ MOST_NODES: Final = 200
 def check_rule(inspection: Inspection, decl: syntax.Rule) -> RuleProgram | None:
     """Return a typed rule, or None after reporting."""
     scope: Scope = {}
-    sets = check_sets(inspection, decl.for_each, scope, decl.name.at)
+    sets = check_sets(inspection, decl.for_each, scope)
     if sets is None:
         return None
     mark = len(inspection.findings)
@@ -34,7 +34,7 @@ def check_rule(inspection: Inspection, decl: syntax.Rule) -> RuleProgram | None:
     resolver = inspection.resolver(scope, has_pair=has_pair)
     enter, stay = _hold_conditions(inspection, decl, resolver)
     when = resolver.event(decl.when) if decl.when is not None else None
-    condition = _story_condition(inspection, decl, resolver) if decl.when is not None else None
+    condition = _story_condition(decl, resolver) if decl.when is not None else None
     holds = tuple(
         h for hold in decl.hold if (h := check_hold(inspection, hold, scope, None)) is not None
     )
@@ -66,7 +66,7 @@ def check_rule(inspection: Inspection, decl: syntax.Rule) -> RuleProgram | None:
     return program
 
 
-def _story_condition(inspection: Inspection, decl: syntax.Rule, resolver: Resolver) -> Typed | None:
+def _story_condition(decl: syntax.Rule, resolver: Resolver) -> Typed | None:
     """Return what is asked at the moment of the event: `if`, and none of `unless`."""
     wanted = [resolver.condition(decl.if_)] if decl.if_ is not None else []
     exceptions = [resolver.condition(e) for e in decl.unless]

@@ -12,12 +12,11 @@ from pilotage.language.program import SetProgram
 from pilotage.language.resolver import Resolver
 from pilotage.language.typed import Typed
 from pilotage.language.vocabulary import GLOBALS, position_point
-from pilotage.model.diagnostics import Span
 from pilotage.model.values import Base, reference
 
 
 def check_sets(
-    inspection: Inspection, for_each: syntax.ForEach, scope: Scope, at: Span, *, steps: bool = False
+    inspection: Inspection, for_each: syntax.ForEach, scope: Scope, *, steps: bool = False
 ) -> tuple[SetProgram, ...] | None:
     """Return the typed sets, with each variable added to the scope, or None after reporting."""
     programs: list[SetProgram] = []

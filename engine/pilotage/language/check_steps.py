@@ -271,7 +271,7 @@ def _check_for_each(
     inspection: Inspection, step: syntax.ForEachStep, scope: Scope, local: Local
 ) -> StepProgram | None:
     inner = dict(scope)
-    each = check_sets(inspection, step.each, inner, step.at, steps=True)
+    each = check_sets(inspection, step.each, inner, steps=True)
     if each is None:
         return None
     do = check_steps(inspection, step.do, inner, local | {s.variable for s in each})

@@ -156,9 +156,50 @@ class _Coder:
     def code(self, node: Typed) -> str:
         if isinstance(node, HOISTED):
             return f"{self.slot('hoisted', node, (id(node),))}.value"
-        method = getattr(self, f"_{type(node).__name__.lower()}")
-        text: str = method(node)
-        return text
+        match node:
+            case Read():
+                return self._read(node)
+            case Const():
+                return self._const(node)
+            case typed.Comparison():
+                return self._comparison(node)
+            case typed.Logic():
+                return self._logic(node)
+            case typed.Not():
+                return self._not(node)
+            case typed.Var():
+                return self._var(node)
+            case typed.Convert():
+                return self._convert(node)
+            case typed.Arithmetic():
+                return self._arithmetic(node)
+            case _:
+                return self._rarer(node)
+
+    def _rarer(self, node: Typed) -> str:
+        match node:
+            case typed.EntityConst():
+                return self._entityconst(node)
+            case typed.NameOf():
+                return self._nameof(node)
+            case typed.Members():
+                return self._members(node)
+            case typed.Negative():
+                return self._negative(node)
+            case typed.Choice():
+                return self._choice(node)
+            case typed.Known():
+                return self._known(node)
+            case typed.Apply():
+                return self._apply(node)
+            case typed.Builtin():
+                return self._builtin(node)
+            case typed.Wanted():
+                return self._wanted(node)
+            case typed.Age():
+                return self._age(node)
+            case _:
+                raise TypeError(f"{type(node).__name__} has no code: it is no part of a condition")
 
     def _unless_unknown(self, nodes: Sequence[Typed], give: Callable[..., str]) -> str:
         """Return code that is None when any part is unknown, else what `give` makes of the parts."""

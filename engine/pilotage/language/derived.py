@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from pilotage.language import check_findings as say
 from pilotage.language import syntax, typed
 from pilotage.language.check_sets import check_sets
+from pilotage.language.expressions import children
 from pilotage.language.inspection import Inspection, Scope
 from pilotage.language.meaning import meaning
 from pilotage.language.program import DeriveProgram
@@ -121,7 +122,7 @@ class DerivedValues:
     def _type_derived(self, entry: _Derived) -> DeriveProgram | None:
         decl = entry.decl
         scope: Scope = {}
-        sets = check_sets(self._inspection, decl.for_each, scope, decl.name.at)
+        sets = check_sets(self._inspection, decl.for_each, scope)
         if sets is None:
             return None
         resolver = self._inspection.resolver(scope, coverage=decl.coverage)
@@ -152,13 +153,10 @@ class DerivedValues:
 def _words(decl: syntax.Derive) -> list[str]:
     """Return every name in a derived value, without asking what it means."""
     found: list[str] = []
-    waiting: list[Any] = [decl.value, *(set_.where for _, set_ in decl.for_each)]
+    waiting = [decl.value, *(s.where for _, s in decl.for_each if s.where is not None)]
     while waiting:
         node = waiting.pop()
         if isinstance(node, (syntax.Name, syntax.Attribute)):
             found.append(node.name)
-        if isinstance(node, syntax.Expr):
-            waiting.extend(getattr(node, field.name) for field in fields(node))
-        elif isinstance(node, tuple):
-            waiting.extend(node)
+        waiting.extend(children(node))
     return found

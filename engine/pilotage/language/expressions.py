@@ -82,7 +82,6 @@ _STRAY_MENDS: Final = {
     "where": "write a comma before it and = after it: count(bus, where=bus.late)",
 }
 _EVENT_WORDS: Final = frozenset({"becomes", "changes", "enters", "leaves"})
-_PATTERN_WORDS: Final = frozenset({"then", "without"})
 _COMPARISONS: Final = frozenset({"<", "<=", ">", ">=", "==", "!=", "in", "not"})
 _FOREIGN_WORDS: Final = {
     "AND": "write and", "OR": "write or", "NOT": "write not", "IN": "write in", "And": "write and", "Or": "write or",

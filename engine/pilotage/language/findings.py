@@ -17,8 +17,13 @@ UNKNOWN_UNIT = "E159"
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `did you mean "x"?` for the nearest known word, or an empty text."""
-    nearest = _nearest(word[:60], tuple(known))
+    nearest = nearest_word(word, known)
     return f'did you mean "{nearest}"?' if nearest else ""
+
+
+def nearest_word(word: str, known: Iterable[str]) -> str:
+    """Return the known word that was probably meant, or an empty text."""
+    return _nearest(word[:60], tuple(known))
 
 
 @lru_cache(maxsize=4096)

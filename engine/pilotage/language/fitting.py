@@ -24,23 +24,23 @@ def fit(resolver: Resolver, node: Typed, wanted: ValueType) -> Typed | None:
         return in_unit(resolver, node, wanted.unit)
     if wanted.base is Base.ENUM and node.type.base in (Base.ENUM, Base.TEXT):
         return fit_enum(resolver, node, wanted)
-    same = wanted.base is node.type.base
-    if same and wanted.base in (Base.ENTITY, Base.SET) and wanted.kind and node.type.kind:
-        same = wanted.kind == node.type.kind
     if wanted.base is Base.POSITION and node.type.base is Base.ENTITY:
         return resolver.place(node)
-    if (
-        wanted.base is Base.ENTITY
-        and node.type.base is Base.SET
-        and isinstance(node, typed.Nearest)
-    ):
-        same = not wanted.kind or wanted.kind == node.type.kind  # nearest(1, …) stands for the one
-    if wanted.base is Base.TEXT and node.type.base is Base.ENUM:
-        same = True
-    if not same:
+    if not _may_stand_for(node, wanted):
         resolver.report(say.wrong_type(node.at, wanted, node.type))
         return None
     return node
+
+
+def _may_stand_for(node: Typed, wanted: ValueType) -> bool:
+    own = node.type
+    if wanted.base is Base.ENTITY and own.base is Base.SET and isinstance(node, typed.Nearest):
+        return wanted.kind in ("", own.kind)  # nearest(1, …) stands for the one
+    if wanted.base is Base.TEXT and own.base is Base.ENUM:
+        return True
+    if wanted.base is own.base and wanted.base in (Base.ENTITY, Base.SET):
+        return not wanted.kind or not own.kind or wanted.kind == own.kind
+    return wanted.base is own.base
 
 
 def fit_enum(resolver: Resolver, node: Typed, wanted: ValueType) -> Typed | None:

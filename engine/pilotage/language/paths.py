@@ -34,7 +34,8 @@ def follow(resolver: Resolver, node: Typed, words: Words, at: Span) -> Typed | N
     """Return what some words behind a value mean, or None after reporting."""
     while words:
         if node.type.base is Base.SET and not isinstance(node, typed.Nearest):
-            return _refuse_several(resolver, node, words, at)
+            _refuse_several(resolver, node, words)
+            return None
         if node.type.base is Base.SET:  # nearest(1, …).name: the one
             node = replace(node, type=ValueType(Base.ENTITY, kind=node.type.kind))
         if node.type.base is not Base.ENTITY or not node.type.kind:
@@ -52,9 +53,8 @@ def step_into(
 ) -> tuple[Typed, Words] | None:
     """Return what the next words of an entity mean and the words left over, or None after reporting."""
     kind_name = node.type.kind
-    for length in range(
-        len(words), 0, -1
-    ):  # the longest point name wins: `lights.level` before `lights`
+    # The longest point name wins: `lights.level` before `lights`.
+    for length in range(len(words), 0, -1):
         name = ".".join(w for w, _ in words[:length])
         spec = resolver.vocabulary.point(kind_name, name)
         if spec is not None:
@@ -72,11 +72,10 @@ def step_into(
     return None
 
 
-def _refuse_several(resolver: Resolver, source: Typed, words: Words, at: Span) -> Typed | None:
+def _refuse_several(resolver: Resolver, source: Typed, words: Words) -> None:
     """Report `segment.lamps.level` where one value is wanted: `statistics` takes it before this is reached."""
     relation = source.relation if isinstance(source, typed.Members) else source.type.kind
     resolver.report(say.several_entities(words[0][1], relation, source.type.kind))
-    return None
 
 
 def flatten(expr: syntax.Expr) -> tuple[syntax.Expr, Words]:

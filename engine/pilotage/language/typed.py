@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from functools import cache
 from typing import Any
 
 from pilotage.model.diagnostics import Span
@@ -279,11 +278,16 @@ class Pattern(Typed):
     count: int = 0
 
 
-@cache
+_PLACES: dict[type[Typed], tuple[str, ...]] = {}
+"""Names of the fields of each class that may hold expressions."""
+
+
 def _places_of_expressions(kind: type[Typed]) -> tuple[str, ...]:
-    """Return the names of the fields of a class that may hold expressions."""
-    other = ("at", "type", "spec", "name", "function")
-    return tuple(f.name for f in fields(kind) if f.name not in other)
+    found = _PLACES.get(kind)
+    if found is None:
+        other = ("at", "type", "spec", "name", "function")
+        found = _PLACES[kind] = tuple(f.name for f in fields(kind) if f.name not in other)
+    return found
 
 
 def children(node: Typed) -> list[Typed]:

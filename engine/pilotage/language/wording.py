@@ -44,7 +44,8 @@ def _const(node: typed.Const) -> str:
     return format_value(node.value, node.type)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a length of time as a rule would write it: `30 min`, `90 s`, `2 h`."""
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:g} {unit}"
@@ -70,7 +71,7 @@ def _aggregate(node: typed.Aggregate) -> str:
 
 
 def _pattern(node: typed.Pattern) -> str:
-    first, span = wording(node.first), _duration(node.seconds)
+    first, span = wording(node.first), duration(node.seconds)
     second = wording(node.second) if node.second is not None else ""
     return {
         "then": f"{first} then {second} within {span}",
@@ -114,12 +115,12 @@ _WORDINGS: dict[type[Typed], Any] = {
     typed.Builtin: lambda n: _call(n.name, *(wording(a) for a in n.arguments)),
     typed.Wanted: lambda n: _call("wanted", wording(n.read)),
     typed.Age: lambda n: _call("age", wording(n.read)),
-    typed.Older: lambda n: f"age({wording(n.read)}) > {_duration(n.seconds)}",
-    typed.Window: lambda n: _call(n.function, wording(n.operand), _duration(n.seconds)),
+    typed.Older: lambda n: f"age({wording(n.read)}) > {duration(n.seconds)}",
+    typed.Window: lambda n: _call(n.function, wording(n.operand), duration(n.seconds)),
     typed.Aggregate: _aggregate,
     typed.Event: _event,
     typed.PairEvent: lambda n: "leaves" if n.leaves else "enters",
-    typed.Periodic: lambda n: f"every {_duration(n.seconds)}",
+    typed.Periodic: lambda n: f"every {duration(n.seconds)}",
     typed.Daily: lambda n: f"at {wording(n.time)}",
     typed.AnyEvent: lambda n: " or ".join(wording(e) for e in n.events),
     typed.Pattern: _pattern,

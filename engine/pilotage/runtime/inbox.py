@@ -6,6 +6,7 @@ Nothing is awaited and nothing is queued one by one: what came in since the last
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -63,10 +64,14 @@ class Receipt:
 
 @dataclass(slots=True)
 class Batch:
-    """The inputs of one tick: orders first, then the rest in order of arrival."""
+    """The inputs of one tick: orders first, then the rest in order of arrival.
+
+    `arrived` is when the first of them came (of `time.monotonic`), None without any.
+    """
 
     orders: list[tuple[Order, asyncio.Future[Receipt]]]
     others: list[Input]
+    arrived: float | None = None
 
     @property
     def inputs(self) -> list[Input]:
@@ -93,6 +98,7 @@ class Inbox:
         self._others: list[Input] = []
         self._orders: list[tuple[Order, asyncio.Future[Receipt]]] = []
         self._awake = False
+        self._arrived: float | None = None
         self._wake: Callable[[], None] = _nobody
 
     def __len__(self) -> int:
@@ -108,6 +114,7 @@ class Inbox:
         self._others.append(item)
         if not self._awake:
             self._awake = True
+            self._arrived = time.monotonic()
             self._wake()
         if len(self._others) > self._limit_now:
             self._conflate()
@@ -124,6 +131,7 @@ class Inbox:
         self._orders.append((order, receipt))
         if not self._awake:
             self._awake = True
+            self._arrived = time.monotonic()
             self._wake()
         return receipt
 
@@ -135,10 +143,12 @@ class Inbox:
             self._limit_now = self._limit
         else:
             others, self._others = self._others[:most], self._others[most:]
-        self._awake = bool(self._others)
-        if self._awake:
+        self._awake, arrived = bool(self._others), self._arrived
+        if self._awake:  # those that remain have waited at most as long
             self._wake()
-        return Batch(orders, others)
+        else:
+            self._arrived = None
+        return Batch(orders, others, arrived)
 
     def _conflate(self) -> None:
         """Keep of each point the newest reading, in its place; everything that is no reading stays."""

@@ -50,7 +50,11 @@ class EngineFaultError(Exception):
 
 
 class Pump:
-    """Runs one partition."""
+    """Runs one partition.
+
+    Attributes:
+        on_sent: Told of each decision that was sent, and when the first input that it followed from had arrived.
+    """
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class Pump:
         """
         self.engine = engine
         self.ticks = 0
+        self.on_sent: Callable[[Decision, float], None] = lambda decision, arrived: None
         self._partition = partition
         self._inbox = inbox
         self._journal = journal
@@ -195,6 +200,8 @@ class Pump:
                 log.exception("decision %d could not be passed on", decision.number)
                 self._health.count("pump.pass_on_failed")
         _answer(batch, decision)
+        if batch.arrived is not None:
+            self.on_sent(decision, batch.arrived)
 
     def _refuse_to_send(self, error: BaseException, batch: Batch) -> None:
         if isinstance(error, Fenced):

@@ -49,6 +49,7 @@ class CityPlan:
         digest: Names the rule set in the journal.
         rules: How many rules, plans, alarms and invariants there are.
         warnings: What was found and did not keep anything out, as people read it.
+        promises: `respond_within` by rule, in seconds.
     """
 
     settings: Settings
@@ -58,6 +59,7 @@ class CityPlan:
     digest: str
     rules: int
     warnings: tuple[str, ...] = ()
+    promises: Mapping[str, float] = field(default_factory=dict)
 
 
 class Workshop(Protocol):
@@ -124,6 +126,7 @@ class CityWorkshop:
             + tuple(
                 f"plugin {plugin.name} was left out: {plugin.why}" for plugin in catalogue.broken
             ),
+            _promises(program),
         )
 
     def make(self, plan: CityPlan, number: int, now: float) -> LiveEngine:
@@ -232,6 +235,12 @@ def _contents(paths: Iterable[Path], folder: Path) -> dict[str, bytes]:
             name = str(file.relative_to(folder) if file.is_relative_to(folder) else file)
             contents[name] = file.read_bytes()
     return contents
+
+
+def _promises(program: Program) -> dict[str, float]:
+    """Return which rules promise to respond within how many seconds."""
+    promised = ((rule.name, rule.decl.respond_within) for rule in program.rules)
+    return {name: within.seconds for name, within in promised if within is not None}
 
 
 def _digest(texts: Mapping[str, str]) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
+import pty
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import tty
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
@@ -16,6 +19,7 @@ from typing import Any
 
 import pytest
 from pymodbus.client import AsyncModbusTcpClient
+from pymodbus.server import ModbusSerialServer
 
 from pilotage.adapter import ConnectionSettings
 from pilotage.model.entities import Access, EntitySpec, Kind, PointSpec
@@ -182,6 +186,36 @@ async def acting(*actions: Action, framing: str = "tcp") -> AsyncIterator[int]:
         await server.shutdown()
 
 
+@asynccontextmanager
+async def serial_line(units: int) -> AsyncIterator[str]:
+    """Yield the device file of a serial line with units at its other end: two pseudo-terminals and a cable."""
+    module = _street_module()
+    ends = [pty.openpty() for _ in range(2)]
+    (here, near), (there, far) = ends
+    loop = asyncio.get_running_loop()
+
+    def carry(source: int, target: int) -> None:
+        with suppress(OSError):
+            os.write(target, os.read(source, 4096))
+
+    for file in (here, near, there, far):
+        tty.setraw(file)
+    for source, target in ((here, there), (there, here)):
+        os.set_blocking(source, False)
+        loop.add_reader(source, carry, source, target)
+    devices = [module.device(unit) for unit in range(1, units + 1)]
+    server: Any = ModbusSerialServer(devices, port=os.ttyname(far), baudrate=19_200)
+    await server.serve_forever(background=True)
+    try:
+        yield os.ttyname(near)
+    finally:
+        await server.shutdown()
+        for master, slave in ends:
+            loop.remove_reader(master)
+            os.close(master)
+            os.close(slave)
+
+
 Reply = Callable[[int, int, bytes], bytes | None]
 """Gets transaction, unit and PDU; returns what is sent as it is, or None for silence."""
 
@@ -269,6 +303,7 @@ class Kit:
     acting = staticmethod(acting)
     answering = staticmethod(answering)
     frame = staticmethod(frame)
+    serial_line = staticmethod(serial_line)
     probing = staticmethod(probing)
     running = staticmethod(running)
     ending = staticmethod(ending)

@@ -11,11 +11,13 @@ from pilotage.model.values import NUMBER
 from pilotage_modbus.blocks import MAX_BITS, MAX_REGISTERS, Part, coalesce
 from pilotage_modbus.codec import BIT, Layout, Table
 
+SPEC = PointSpec("p", NUMBER)
+
 
 @dataclass(frozen=True)
 class Handle:
     id: str
-    spec: PointSpec = PointSpec("p", NUMBER)
+    spec: PointSpec = SPEC
 
 
 def part(

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 import uvloop
 
+from pilotage.model.entities import EntitySpec, Kind, PointSpec
 from pilotage.model.messages import CallOut, Outcome
 from pilotage.model.quality import Quality
+from pilotage.model.values import number
+from pilotage.testing.adapters import FixedSite
 
 EVERY = {"poll": 0.05, "timeout": 0.5}
 
@@ -110,6 +113,29 @@ class TestReading:
             await door.until(lambda: sum(r.point == "lamp-1.level" for r in door.reports) > 5)
         assert sum(r.point == "lamp-1.power" for r in door.reports) == 1
 
+    async def test_two_thousand_registers(
+        self, kit: Any, make_street: Any, make_settings: Any, door: Any
+    ) -> None:
+        """Twenty units with a hundred scattered registers each are sixty requests."""
+        street = make_street("tcp", 20)
+        names = [f"p{n}" for n in range(100)]
+        points = (*(PointSpec(name, number()) for name in names), PointSpec("unit", number()))
+        units = [EntitySpec(f"u{n}", "box", "", {"unit": float(n)}) for n in range(1, 21)]
+        city = FixedSite([Kind("box", "Box", points)], units)
+        places = {name: {"holding": 3 * n} for n, name in enumerate(names)}
+        settings = make_settings(
+            port=street.port,
+            poll=0.5,
+            points={"kind": "box", "unit_id": "{unit}", "points": places},
+        )
+        async with kit.running(settings, city, door) as (connection, _):
+            await door.until(lambda: len(door.reports) >= 6_000)
+            figures = connection.figures
+            # 100 registers at every third address take 298, which is three requests of at most 125.
+            assert figures.readings / figures.reads > 32
+            assert (figures.silences, figures.refusals) == (0, 0)
+        assert {r.raw for r in door.reports if r.point == "u20.p99"} == {297.0}
+
     def test_other_event_loop(
         self, kit: Any, shared_street: Any, make_settings: Any, city: Any, door: Any
     ) -> None:
@@ -141,6 +167,26 @@ class TestRtu:
             await door.until(lambda: door.last("lamp-3.level") == 70.0)
             await door.until(lambda: door.last("lamp-2.relay") is True)
             assert door.last("lamp-1.level") == 44.0
+
+    async def test_serial_line(self, kit: Any, make_settings: Any, city: Any, door: Any) -> None:
+        """Units on a serial line are read and written."""
+        async with kit.serial_line(3) as port:
+            options = lamps(level={"holding": 44}) | {"quiet": 0.1}
+            serial = {"port": port, "parity": "N"}
+            settings = make_settings(host=None, serial=serial, **options)
+            async with kit.running(settings, city, door) as (connection, _):
+                await door.until(lambda: door.last("lamp-3.level") == 44.0)
+                assert await kit.command(connection, "lamp-2.level", 70.0) is Outcome.ACKNOWLEDGED
+                await door.until(lambda: door.last("lamp-2.level") == 70.0)
+        assert door.ups == [f"{port}, Modbus RTU, 3 units"]
+
+    async def test_no_serial_line(self, kit: Any, make_settings: Any, city: Any, door: Any) -> None:
+        """A port that does not exist is told."""
+        settings = make_settings(
+            host=None, serial={"port": "/dev/no-such-port"}, **lamps(level={"holding": 44})
+        )
+        async with kit.running(settings, city, door) as (_, task):
+            assert "cannot connect to /dev/no-such-port: " in await kit.ending(task)
 
 
 class TestTls:

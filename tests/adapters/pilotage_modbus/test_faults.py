@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymodbus.framer.rtu import FramerRTU
 
 from pilotage.model.messages import Outcome
 from pilotage.model.quality import Quality
@@ -243,6 +244,27 @@ class TestRefusals:
         assert {r.quality for r in door.reports if r.point == "lamp-3.level"} == {Quality.BAD}
         assert "exception 4 (device failure)" in door.refusals[0][1]
 
+    @pytest.mark.parametrize(("answers", "is_bad"), [(1, False), (3, True)])
+    async def test_busy(
+        self, kit: Any, make_settings: Any, city: Any, door: Any, answers: int, is_bad: bool
+    ) -> None:
+        """A device that is busy once is asked again; one that stays busy has bad points."""
+        count = 0
+
+        def device(transaction: int, unit: int, _pdu: bytes) -> bytes:
+            nonlocal count
+            count += 1
+            busy = 3 < count <= 3 + answers
+            answer = bytes([0x83, 6]) if busy else registers(7)
+            return kit.frame(transaction, unit, answer)  # type: ignore[no-any-return]
+
+        async with (
+            kit.answering(device) as port,
+            kit.running(make_settings(port=port, **lamp(level={"holding": 1})), city, door),
+        ):
+            await door.until(lambda: count > 7 and door.reports[-1].raw == 7.0)
+        assert (Quality.BAD in {r.quality for r in door.reports}) is is_bad
+
     @pytest.mark.parametrize(
         ("code", "outcome"),
         [
@@ -415,30 +437,37 @@ class TestGarbage:
         assert {(r.raw, r.quality) for r in door.reports} == {(None, Quality.BAD)}
         assert door.refusals == [("holding 1 of unit 1", why)]
 
-    async def test_late_answer(self, kit: Any, make_settings: Any, city: Any, door: Any) -> None:
-        """An answer that comes too late never passes for that of the next question: RTU frames have no number."""
-        delay = 0.0
+    @pytest.mark.parametrize(("quiet", "mixed"), [("300 ms", False), (0, True)])
+    async def test_late_answer(
+        self, make_settings: Any, city: Any, door: Any, kit: Any, quiet: Any, mixed: bool
+    ) -> None:
+        """With RTU frames, which have no number, only quiet keeps a late answer from passing for the next."""
+        asked: list[int] = []
+        loop = asyncio.get_running_loop()
 
-        async def slow(_code: int, address: int, _count: int) -> None:
-            if address == 1:
-                await asyncio.sleep(delay)
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(asyncio.IncompleteReadError):
+                while True:
+                    request = await reader.readexactly(8)
+                    (address,) = struct.unpack(">H", request[2:4])
+                    asked.append(address)
+                    frame = request[:1] + registers(address)
+                    frame += FramerRTU.compute_CRC(frame).to_bytes(2, "big")
+                    # The first answer comes after the time-out of 150 ms, the next but one a little late too.
+                    delay = {1: 0.2, 3: 0.1}.get(len(asked), 0.0)
+                    loop.call_later(delay, writer.write, frame)
+            writer.close()
 
-        # Two blocks of one unit, of one length: only the order tells the answers apart.
         options = lamp(level={"holding": 1}, power={"holding": 500}) | {
-            "retries": 5, "timeout": 0.15, "quiet": 0.3, "framing": "rtu",
+            "retries": 5, "timeout": 0.15, "quiet": quiet, "framing": "rtu",
         }  # fmt: skip
-        async with (
-            kit.acting(slow, framing="rtu") as port,
-            kit.running(make_settings(port=port, **options), city, door),
-        ):
-            await door.until(lambda: door.last("lamp-1.power") == 500.0)
-            delay = 0.25
-            await asyncio.sleep(1.0)
-            delay = 0.0
-            count = len(door.reports)
-            await door.until(lambda: len(door.reports) > count + 4)
-        assert {r.raw for r in door.reports if r.point == "lamp-1.level"} == {1.0}
-        assert {r.raw for r in door.reports if r.point == "lamp-1.power"} == {500.0}
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            settings = make_settings(port=server.sockets[0].getsockname()[1], **options)
+            async with kit.running(settings, city, door):
+                await door.until(lambda: len(door.reports) > 6)
+        values = {(r.point, r.raw) for r in door.reports}
+        assert values >= {("lamp-1.level", 1.0), ("lamp-1.power", 500.0)}
+        assert (len(values) > 2) is mixed
 
 
 class TestStopping:

@@ -14,7 +14,8 @@ from pilotage.model.diagnostics import RuleError
 from pilotage_modbus import plugin
 
 ROOT = Path(__file__).parents[3]
-SOURCES = sorted((ROOT / "adapters" / "pilotage_modbus").glob("*.py"))
+OPTIONS = ROOT / "engine" / "pilotage" / "adapter" / "options.py"
+SOURCES = [OPTIONS, *sorted((ROOT / "adapters" / "pilotage_modbus").glob("*.py"))]
 PAGE = ROOT / "docs" / "modbus.md"
 
 
@@ -61,4 +62,4 @@ class TestManual:
             )
         }
         section = PAGE.read_text(encoding="utf-8").split("## Findings")[1].split("##")[0]
-        assert set(re.findall(r"^\| `([a-z-]+)`", section, re.M)) == said
+        assert set(re.findall(r"`([a-z-]+)`", section)) == said

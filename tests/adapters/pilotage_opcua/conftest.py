@@ -197,3 +197,15 @@ def running(make_settings: Settings, city: FixedSite) -> Callable[..., Running]:
         return Running(make_settings(**given), city)
 
     return make
+
+
+@pytest.fixture
+def running_meters(make_settings: Settings) -> Callable[..., Running]:
+    """Return a maker of a running connection to a server with many meters."""
+
+    def make(plc: Plc, count: int) -> Running:
+        site = FixedSite(KINDS, [EntitySpec(str(number), "meter") for number in range(count)])
+        points = {"kind": "meter", "read": {"point": "flow", "node": "ns=2;s=many.{id}"}}
+        return Running(make_settings(url=plc.url, publishing=0.1, points=points), site)
+
+    return make

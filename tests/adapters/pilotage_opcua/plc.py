@@ -42,7 +42,7 @@ class Plc:
         await self.server.init()
         self.server.set_endpoint(f"opc.tcp://127.0.0.1:{settings['port']}")
         if "certificate" in settings:
-            await self.server.set_application_uri("urn:city:plc")
+            await self.server.set_application_uri("urn:city:plc:server")
             await self.server.load_certificate(settings["certificate"])
             await self.server.load_private_key(settings["key"])
             names = ("Basic256Sha256", "Aes256Sha256RsaPss")
@@ -71,7 +71,20 @@ class Plc:
             [ua.VariantType.String, ua.VariantType.UInt16],
             [ua.VariantType.Int32, ua.VariantType.String],
         )
+        if "slowest_ms" in settings:
+            self.slow_down(settings["slowest_ms"])
         await self.server.start()
+
+    def slow_down(self, slowest_ms: float) -> None:
+        """Give no subscription a shorter interval, as small controllers do."""
+        service = self.server.iserver.subscription_service
+        create = service.create_subscription
+
+        async def slower(params: Any, *more: Any, **keys: Any) -> Any:
+            params.RequestedPublishingInterval = max(params.RequestedPublishingInterval, slowest_ms)
+            return await create(params, *more, **keys)
+
+        service.create_subscription = slower
 
     async def add(
         self, name: str, value: Any, type_: ua.VariantType, parent: Any = None, browse: str = ""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pilotage.model.messages import CallOut, Command, Outcome
+from pilotage.model.messages import CallOut, Command, Outcome, Request
 from pilotage.model.quality import Quality
 
 NODE = "ns=2;s=City.{id}"
@@ -154,6 +154,38 @@ class TestReading:
             await city.up()
             assert "3 items, published every 0.05 s, sampled every 0.05 s" in city.door.ups[0]
 
+    async def test_longer_interval_given(
+        self, make_plc: Any, running: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A longer interval than was asked for is told, with the points that need news sooner."""
+        plc = make_plc(slowest_ms=20_000)
+        points = {"kind": "lamp", "read": {"point": "power", "node": f"{NODE}.Power"}}
+        async with running(plc, points=points, publishing=1) as city:
+            await city.up()
+            assert "published every 20 s (asked 1 s)" in city.door.ups[0]
+            assert "3 points slower than they must be" in city.door.ups[0]
+        assert "3 points need news sooner: lamp-1.power, lamp-2.power, lamp-3.power" in caplog.text
+
+    async def test_small_batches(self, plc: Any, running: Any) -> None:
+        """A server that takes one node at a time is asked one at a time."""
+        async with running(plc, points=LAMP, batch=1) as city:
+            await city.up()
+            assert "3 items" in city.door.ups[0]
+            assert {r.point for r in city.door.reports} == {f"lamp-{n}.level" for n in (1, 2, 3)}
+
+    async def test_thousands(self, make_plc: Any, running_meters: Any) -> None:
+        """Thousands of nodes are watched over one connection, and a change of each is heard."""
+        plc = make_plc(many=2000)
+        async with running_meters(plc, 2000) as city:
+            await city.up()
+            assert "2000 items" in city.door.ups[0]
+            await plc.do("storm", rounds=1, pause=0)
+
+            def changed() -> int:
+                return len({r.point for r in city.door.reports if r.raw == 0.5})
+
+            await city.door.until(lambda: len(city.door.reports) >= 4000 and changed() == 2000)
+
 
 class TestVanished:
     async def test_missing_from_the_start(self, plc: Any, running: Any) -> None:
@@ -290,6 +322,22 @@ class TestCalls:
             assert city.door.answers == [answer]
             assert await plc.do("calls") == [[vehicle, 1]]
             assert city.adapter.targets() == ([], ["fleet.dispatch"])
+
+    async def test_held_request(self, make_plc: Any, running: Any) -> None:
+        """A held request is a method too; what it does not declare to take is not sent."""
+        plc = make_plc()
+        ask = {"point": "priority", "object": "ns=2;s=City", "method": "ns=2;s=City.Dispatch"}
+        request = {**ask, "arguments": ["{entity}", "{with.eta}"]}
+        points = {"kind": "signal_junction", "request": request}
+        late = time.time() + 60
+        async with running(plc, points=points) as city:
+            await city.up()
+            order = Request("r1", "J-12.priority", "request", "bus-7", {"eta": 12.0}, late, "test")
+            assert await city.adapter.send(order) is Outcome.ACKNOWLEDGED
+            assert await plc.do("calls") == [["bus-7", 12]]
+            other = Request("r2", "J-12.priority", "request", "bus-7", {"eta": "soon"}, late, "t")
+            assert await city.adapter.send(other) is Outcome.NOT_SENT
+            assert city.door.refusals[-1][1] == '"soon" is no number'
 
     async def test_slow(self, make_plc: Any, running: Any) -> None:
         """A method that does not answer in time may have been done; the connection stays up."""

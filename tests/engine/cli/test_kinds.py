@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pilotage.cli import main
-from pilotage.cli.kinds import duration
+from pilotage.language.wording import duration
 
 
 class TestKinds:

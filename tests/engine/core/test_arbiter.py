@@ -90,6 +90,9 @@ class Model:
     def place(self, now: float, owner: str, level: int, value: float, until: float | None) -> None:
         for wish in self.wishes:
             if wish.owner == owner:
+                if level == 8 and (wish.level, wish.value, wish.until) != (level, value, until):
+                    self.number += 1
+                    wish.number = self.number
                 wish.level, wish.value, wish.until = level, value, until
                 return
         self.number += 1
@@ -117,6 +120,8 @@ class Model:
                 lower = self.combine is Combine.MIN and peer.value < best.value
                 if higher or lower:
                     best = peer
+            if level == 8:  # of overrides the newest order
+                best = max(peers, key=lambda w: w.number)
             value, owner = best.value, best.owner
         least = self.off if self.wanted == DEFAULT else self.on
         first = self.changed_at is None
@@ -297,5 +302,8 @@ class TestOverrides:
         assert (city.wanted("L.level"), city.by("L.level")) == (40.0, "operator bob")
         city.at(3, {}, Override("L.level", 20.0, "ann", "works", end))
         assert (city.wanted("L.level"), city.by("L.level")) == (20.0, "operator ann")
-        city.at(4, {}, ReleaseOverride("L.level", "ann"))
-        assert (city.wanted("L.level"), city.by("L.level")) == (40.0, "operator bob")
+        city.at(4, {}, Override("L.level", 60.0, "cem", "accident", city.start + 5))
+        city.at(6)
+        assert city.by("L.level") == "operator ann"
+        city.at(7, {}, ReleaseOverride("L.level", "bob"))
+        assert city.by("L.level") == "default"

@@ -52,6 +52,7 @@ class Model:
     doubt_since: float = 0.0
     spent: bool = False
     rest_until: float = -NEVER
+    judged: float = -NEVER
 
     def told(self, now: float, a: bool | None, b: bool | None) -> None:
         """Take new values at a time."""
@@ -96,17 +97,16 @@ class Model:
         return moments
 
     def run_until(self, now: float) -> None:
-        """Let time pass up to a moment, that moment included."""
-        last = -NEVER
+        """Let time pass up to a moment, that moment included; what is over is not judged again."""
         while True:
-            due = min((d for d in self.deadlines() if last < d <= now), default=None)
+            due = min((d for d in self.deadlines() if self.judged < d <= now), default=None)
             if due is None:
                 return
             self.judge(due)
-            last = due
 
     def judge(self, now: float) -> None:
         """Enter or leave."""
+        self.judged = now
         if self.holding_since is not None:
             self.judge_holding(now)
         if self.holding_since is None:

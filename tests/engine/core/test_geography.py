@@ -172,11 +172,12 @@ class TestMovingCentre:
         city = town({**THINGS, **far}, rules=rules)
         city.at(1, {"bus-0.position": place(0.0, 0.0)})
         measured: list[Any] = []
-        monkeypatch.setattr(
-            geography,
-            "metres_between",
-            lambda a, b: measured.append((a, b)) or metres_between(a, b),
-        )
+
+        def measure(one: Any, other: Any) -> float:
+            measured.append((one, other))
+            return metres_between(one, other)
+
+        monkeypatch.setattr(geography, "metres_between", measure)
         city.at(2, {"bus-0.position": place(60.0, 0.0)})
         assert len(measured) == 2  # J1 and J2
         assert sorted(i.label for i in city.engine.evaluator.instances("convoy")) == [

@@ -25,7 +25,7 @@ def test_the_city_lives(demo_settings: Any, demo_site: Any) -> None:
     """Over the broker every point is reported, a street obeys, and a junction answers."""
     (found,) = demo_settings.connections
 
-    async def scenario(port: int, clock: DemoClock) -> None:
+    async def scenario(port: int, clock: DemoClock, equipment: EquipmentProcess) -> None:
         door = RecordingDoor()
         options = {**found.options, "port": port}
         settings = ConnectionSettings(found.name, found.adapter, options, found.place)
@@ -34,6 +34,9 @@ def test_the_city_lives(demo_settings: Any, demo_site: Any) -> None:
         task = asyncio.ensure_future(adapter.run())
         lamps = [f"lamp-monge-{n}.level" for n in (1, 2, 4, 5)]
         try:
+            # What is said while somebody subscribes can be lost in the demo's broker, so the equipment comes last.
+            await door.until(lambda: bool(door.ups))
+            equipment.__enter__()
             await door.until(
                 lambda: (
                     {"J-01.held_by", "R-1.blocked", "P-1.free", "cam-08.online", *lamps}
@@ -57,14 +60,14 @@ def test_the_city_lives(demo_settings: Any, demo_site: Any) -> None:
             await door.until(lambda: door.last("J-02.priority.status") == "activated")
             assert not door.refusals
         finally:
+            equipment.stop()
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
 
     with BrokerProcess() as broker:
         clock = DemoClock.begin(speed=60)
-        with EquipmentProcess(broker.port, clock):
-            asyncio.run(scenario(broker.port, clock))
+        asyncio.run(scenario(broker.port, clock, EquipmentProcess(broker.port, clock)))
 
 
 class TestEnd:

@@ -150,6 +150,12 @@ class TestWording:
             ),
             ("known(street.next.x)", "known(street.next.x)"),
             ("(1 if street.wet else 2) > street.x", "(1 if street.wet else 2) > street.x"),
+            (
+                "street.wet then street.x > 3 within 30 s",
+                "street.wet becomes true then street.x > 3 becomes true within 30 s",
+            ),
+            ("no street.flow changes for 90 s", "no street.flow changes for 90 s"),
+            ("3 times street.wet within 1 h", "3 times street.wet becomes true within 1 h"),
         ],
     )
     def test_says_it_back(self, text: str, said: str) -> None:

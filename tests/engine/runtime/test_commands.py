@@ -77,7 +77,7 @@ class TestQuestions:
 
     async def test_trouble(self, talk: Talk, service: Service) -> None:
         """What is wrong is shown with its mend; exit 1."""
-        service.health.raised("journal.disk", "the disk is full", "free space")
+        service.health.raised("clock.drift", "the clock is wrong", "set it")
         code, out, _ = await talk("status")
         assert code == 1
         assert "the disk is full" in out

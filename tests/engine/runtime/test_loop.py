@@ -59,6 +59,20 @@ class TestTick:
         assert engine.batches[0] == readings
         assert len(sent[0].outgoing) == 3
 
+    async def test_arrival_is_told(
+        self, pump: Pump, inbox: Inbox, engine: Any, eventually: Eventually
+    ) -> None:
+        """With what was sent comes the time at which the first reading behind it arrived."""
+        told: list[float] = []
+        pump.on_sent = lambda decision, arrived: told.append(arrived)
+        await eventually(lambda: engine.batches)
+        before = time.monotonic()
+        inbox.put(low_flow(engine))
+        after = time.monotonic()
+        inbox.put(low_flow(engine, 2))
+        await eventually(lambda: told)
+        assert before <= told[0] <= after
+
     async def test_write_ahead(
         self, pump: Pump, inbox: Inbox, engine: Any, journal: SqliteJournal, eventually: Eventually
     ) -> None:

@@ -1,4 +1,7 @@
-"""Reading options with a finding for every mistake: unknown keys, wrong types, missing values."""
+"""Options of a connection, read with a finding for every mistake: unknown keys, wrong types, missing values.
+
+For the `factory` of an adapter: it makes one `Problems`, reads a `Section` key by key and ends with `end()`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from typing import Any, Final
 
 from pilotage.adapter import ConnectionSettings
 from pilotage.model.diagnostics import Finding, Severity, Span
+
+__all__ = ["Problems", "Section", "meant", "span_of"]
 
 _TIME: Final = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
