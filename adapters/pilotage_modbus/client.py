@@ -106,7 +106,11 @@ class Client:
         """Hang up; whatever was asked is not answered any more."""
         if not self._is_closed:
             self._is_closed = True
+            transport: Any = self._library.ctx.transport
             self._library.close()
+            # TLS would wait for the other side's good-bye, which a dead one never says.
+            if self._line.tls is not None and transport is not None:
+                transport.abort()
             self._end("closed")
 
     # ── questions ────────────────────────────────────────────────────────────────────────────

@@ -123,6 +123,7 @@ class ModbusConnection:
                 await asyncio.wait({working})
             if working is not None and not working.cancelled():
                 working.exception()
+            await asyncio.sleep(0)  # the socket is closed at the loop's next turn
 
     async def send(self, order: Command | Request | CallOut) -> Outcome:
         """Send an order before anything else, or not at all, and return what is known of it.

@@ -290,7 +290,8 @@ class Link:
     # ── what the server says ─────────────────────────────────────────────────────────────────
 
     async def _on_lost(self, error: Exception) -> None:
-        self._end(f"link lost: {_words(error)}")
+        is_closed = isinstance(error, ConnectionError)
+        self._end("the connection was closed" if is_closed else f"link lost: {_words(error)}")
 
     def _on_publish(self, result: Any) -> None:
         self._heard[result.SubscriptionId] = time.monotonic()
@@ -383,9 +384,9 @@ class Link:
 
     async def _refresh_once(self) -> None:
         now = time.monotonic()
-        due = [w for w in self._watched.values() if now - w.heard >= w.refresh_s]
-        await self._read([w for w in due if w.handle])
-        lost = [w for w in due if not w.handle]
+        every = self._watched.values()
+        await self._read([w for w in every if w.handle and now - w.heard >= w.refresh_s])
+        lost = [w for w in every if not w.handle and now - w.heard >= min(w.refresh_s, RETRY_S)]
         if lost:
             await self._look_again(lost)
 
