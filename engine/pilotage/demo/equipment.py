@@ -37,6 +37,7 @@ GROUPS: Final[tuple[type[Group], ...]] = (
     *(Lamps, Detectors, Avenue, Ambulance, Panels, Cameras, Roadside, Weather, Fleet),
 )
 LONGEST_NAP_S: Final = 0.05
+LONGEST_GREETING_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,9 @@ class Player:
         self._clock = clock
         self._port = port
         self._wake = wake
-        self._unsaid: dict[str, Message] = {}
+        self._states: dict[str, Message] = {}
+        self._is_new = True
+        self.is_ready = False
         self._heard: SimpleQueue[tuple[str, bytes]] = SimpleQueue()
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -81,6 +84,7 @@ class Player:
         )
         self._client.on_socket_open = _send_at_once
         self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(1, 2)
 
@@ -100,18 +104,27 @@ class Player:
         while not self._heard.empty():
             self.group.hear(*self._heard.get(), now)
         said = self.group.step(now)
+        self._states.update((message.topic, message) for message in said if message.keep)
         if not self._client.is_connected():
-            # A device that is back at its broker says how it is, not all that happened meanwhile.
-            self._unsaid.update((message.topic, message) for message in said if message.keep)
             return self.group.next_due
-        for message in (*self._unsaid.values(), *said):
+        if self._is_new:
+            # A device that is at its broker, or back there, says how it is; not all that happened meanwhile.
+            self._is_new = False
+            said = [*self._states.values(), *(message for message in said if not message.keep)]
+        for message in said:
             self._client.publish(message.topic, message.payload, qos=0, retain=message.keep)
-        self._unsaid.clear()
         return self.group.next_due
 
     def _on_connect(self, *_: Any) -> None:
+        self._is_new = True
         if self.group.listens:
             self._client.subscribe([(topic, 1) for topic in self.group.listens])
+        else:
+            self.is_ready = True
+        self._wake()
+
+    def _on_subscribe(self, *_: Any) -> None:
+        self.is_ready = True
         self._wake()
 
     def _on_message(self, _client: Any, _userdata: Any, message: mqtt.MQTTMessage) -> None:
@@ -167,15 +180,25 @@ class EquipmentProcess:
             self._process = None
 
 
+async def begin(players: Sequence[Player], woken: asyncio.Event) -> None:
+    """Connect one after the other: the demo's broker drops clients that come while another one subscribes."""
+    for player in players:
+        player.start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_GREETING_S):
+                while not player.is_ready:
+                    woken.clear()
+                    await woken.wait()
+
+
 async def live(port: int, clock: DemoClock, seed: int) -> None:
     """Let the city live until told to end."""
     loop, woken = asyncio.get_running_loop(), asyncio.Event()
     wake = partial(loop.call_soon_threadsafe, woken.set)
     players = [Player(make(seed, clock.now()), clock, port, wake) for make in GROUPS]
-    for player in players:
-        player.start()
     told = asyncio.ensure_future(until_told(loop))
     try:
+        await begin(players, woken)
         while not told.done():
             woken.clear()
             due = min(player.play() for player in players)

@@ -87,7 +87,7 @@ def play(
         equipment = EquipmentProcess(broker.port, clock, seed)
         stack.enter_context(engine)
         end.watch([("broker", broker), ("engine", engine)])
-        # The equipment comes last: what it says while the engine subscribes can be lost in a small broker.
+        # The equipment comes last: the demo's broker does not take clients well while another one subscribes.
         if _is_listening(socket, end):
             stack.enter_context(equipment)
             end.watch([("broker", broker), ("engine", engine), ("simulated equipment", equipment)])

@@ -34,7 +34,7 @@ def test_the_city_lives(demo_settings: Any, demo_site: Any) -> None:
         task = asyncio.ensure_future(adapter.run())
         lamps = [f"lamp-monge-{n}.level" for n in (1, 2, 4, 5)]
         try:
-            # What is said while somebody subscribes can be lost in the demo's broker, so the equipment comes last.
+            # The demo's broker does not take clients well while another one subscribes: one after the other.
             await door.until(lambda: bool(door.ups))
             equipment.__enter__()
             await door.until(
