@@ -29,10 +29,8 @@ def check_hold(
     path = hold.request if hold.request is not None else hold.set
     assert path is not None
     target = resolver.path(path)
-    if (
-        target is None
-        or level is None
-        or not may_set(inspection, target, path.at, request=hold.request is not None)
+    if target is None or not may_set(
+        inspection, target, path.at, request=hold.request is not None
     ):
         return None
     value = _hold_value(inspection, hold, target, resolver)
@@ -45,7 +43,7 @@ def check_hold(
     if hold.ramp is not None and target.type.base is not Base.NUMBER:
         inspection.report(say.ramp_on_state(hold.ramp.at, pretty(target)))
     on_failure = check_steps(inspection, hold.on_failure, dict(scope))
-    if value is None:
+    if value is None or level is None:
         return None
     ramp = hold.ramp
     return HoldProgram(
