@@ -93,4 +93,5 @@ class TestEnd:
             assert len(children) == 2
             os.kill(parent.pid, signal.SIGKILL)
         _, alive = psutil.wait_procs(children, timeout=10)
-        assert not alive
+        with suppress(psutil.NoSuchProcess):  # one that nobody has reaped yet has ended too
+            assert {p.status() for p in alive} <= {psutil.STATUS_ZOMBIE}
