@@ -7,6 +7,7 @@ as the machine holds, and leaves by itself.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from pilotage.core.arbiter import NO_DATA, Arbiter, Demand
@@ -21,6 +22,8 @@ from pilotage.language.program import HoldProgram, RuleProgram, StepProgram, Tex
 from pilotage.language.typed import Const, Global, Typed, children
 from pilotage.model.messages import RuleChanged
 
+MOST_READ: Final = 8
+"""So many values that a condition read are recorded when it changes its mind."""
 HOLD_AT_MOST_S: Final = 3600.0
 """`if_unknown: hold` lasts this long unless the rule says otherwise."""
 
@@ -437,7 +440,8 @@ class HoldInstance:
         before, self.state = self.state, state
         if before != state:
             self.since, self.why = self._clock.now, why
-            self._desk.emit(RuleChanged(self.rule.name, self.label, before, state, why))
+            read = tuple([(c.id, c.value) for c in islice(self.watch.cells, MOST_READ)])
+            self._desk.emit(RuleChanged(self.rule.name, self.label, before, state, why, read))
 
     def close(self) -> None:
         """Leaving the set is a release."""

@@ -293,6 +293,8 @@ def _flip(node: Typed, truth: bool | None) -> str:
 def _rule_sentence(
     rule: RuleProgram, state: str, truth: bool | None, clauses: tuple[ClauseShown, ...]
 ) -> str:
+    if state == "holding" and truth is not True:
+        return f"{rule.name} is still kept: its condition is {_truth_word(truth)} now"
     if state == "holding":
         return f"{rule.name} holds because " + " and ".join(c.text for c in clauses)
     decisive = next((c for c in clauses if c.truth is False), None) or next(

@@ -22,6 +22,7 @@ from pilotage.language.compiler import (
     is_static,
 )
 from pilotage.language.typed import Read, Typed
+from pilotage.language.wording import wording
 from pilotage.model.entities import Kind, PointSpec
 from pilotage.model.quality import Quality
 from pilotage.model.values import ANY
@@ -495,7 +496,7 @@ class Graph:
         if cell is None:
             spec = PointSpec("", node.type if node.type is not None else ANY)
             self._order += 1
-            cell = self._hoisted[key] = Cell(f"{type(node).__name__.lower()}#{self._order}", spec)
+            cell = self._hoisted[key] = Cell(wording(node), spec)
             self._keys[cell] = key
             self._free.setdefault(
                 id(node), (node, ())

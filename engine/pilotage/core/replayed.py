@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pilotage.model.values import format_value
+
 Record = Mapping[str, Any]
 """A decision as `pilotage.model.messages.encode_decision` writes it, decoded: number, now, events."""
 
@@ -103,7 +105,7 @@ def instances_at(
             if event["event"] in ("RuleChanged", "RunChanged") and event["rule"] == rule:
                 instance = event["instance"]
                 state = event["after"] if event["event"] == "RuleChanged" else event["state"]
-                why = event.get("why") or event.get("step", "")
+                why = event.get("why") or _values_read(event) or event.get("step", "")
                 found[instance] = PastInstance(
                     rule, instance, state, record["now"], why, record["number"]
                 )
@@ -150,3 +152,9 @@ def _replay(past: PastPoint, event: Mapping[str, Any], record: Record) -> None:
         case _:
             return
     past.decision = number
+
+
+def _values_read(event: Mapping[str, Any]) -> str:
+    """Return the values that a condition read when it changed its mind: `seg-1.traffic.flow 40, is_night True`."""
+    read = event.get("read", ())
+    return ", ".join(f"{point.lstrip('=')} {format_value(value)}" for point, value in read)

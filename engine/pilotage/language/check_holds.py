@@ -29,9 +29,7 @@ def check_hold(
     path = hold.request if hold.request is not None else hold.set
     assert path is not None
     target = resolver.path(path)
-    if target is None or not may_set(
-        inspection, target, path.at, request=hold.request is not None
-    ):
+    if target is None or not may_set(inspection, target, path.at, request=hold.request is not None):
         return None
     value = _hold_value(inspection, hold, target, resolver)
     data = tuple(

@@ -246,13 +246,18 @@ Outgoing = Command | Request | CallOut | Notice
 
 
 class RuleChanged(NamedTuple):
-    """An instance of a rule went from one state to another; `why` names the clauses that decided, with values."""
+    """An instance of a rule went from one state to another.
+
+    `why` says what ended it; `read` holds the values that its condition read at that moment, as pairs of point and value,
+    so that the record alone shows the reason afterwards.
+    """
 
     rule: str
     instance: str
     before: str
     after: str
     why: str = ""
+    read: tuple[tuple[str, Any], ...] = ()
 
 
 class Demanded(NamedTuple):
