@@ -74,6 +74,7 @@ class Placement:
         self._by = by
         self._reason = reason
         self._rank = rank
+        self._followed = _what_may_change(program)
         self._one = None if program.each else self._standing(env)
         self._several: Instances[_Standing] | None = None
         self._is_up = False
@@ -116,7 +117,14 @@ class Placement:
 
     def _standing(self, env: dict[str, Entity]) -> _Standing:
         return _Standing(
-            self._desk, self._program, env, self._owner, self._by, self._reason, self._rank
+            self._desk,
+            self._program,
+            self._followed,
+            env,
+            self._owner,
+            self._by,
+            self._reason,
+            self._rank,
         )
 
 
@@ -132,6 +140,7 @@ class _Standing:
         self,
         desk: Desk,
         program: HoldProgram,
+        followed: tuple[Typed, ...],
         env: Env,
         owner: str,
         by: str,
@@ -148,7 +157,7 @@ class _Standing:
         self._since = 0.0
         self._cell: Cell | None = None
         self._watches: list[Watch] = []
-        self._followed = _what_may_change(program)
+        self._followed = followed
         self._home = (
             desk.graph.cell(program.target, env) if is_static(program.target.base) else None
         )

@@ -66,7 +66,7 @@ class Reconciler:
 
     Attributes:
         on_failure: Told of a point that does not follow (with a text), and of the end of it (an empty text).
-        groups: Points whose members are told instead of them.
+        passed_on: Says of a group point that its members are told instead of it.
     """
 
     def __init__(
@@ -162,9 +162,7 @@ class Reconciler:
                 attempt=pursuit.attempt,
             ),
         )
-        if (
-            pursuit.to is None
-        ):  # given back: the device does as it likes, there is nothing to verify
+        if pursuit.to is None:
             self._give_back(pursuit)
             return
         self._wait(pursuit, self._patience(pursuit))
@@ -176,6 +174,7 @@ class Reconciler:
         return (ANSWER_S if within is None else within) + cell.spec.travel_s + ramp
 
     def _give_back(self, pursuit: Pursuit) -> None:
+        """The device does as it likes from now on: there is nothing to verify."""
         if pursuit.timer is not None:
             pursuit.timer.cancel()
         pursuit.state = "idle"

@@ -13,24 +13,23 @@ import os
 import signal
 import socket
 import stat
-import subprocess
 import sys
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, Final
+
+from pilotage.demo.child import ChildProcess, start_child
 
 HOST: Final = "127.0.0.1"
 START_S: Final = 20.0
-STOP_S: Final = 5.0
 
 
-class BrokerProcess:
+class BrokerProcess(ChildProcess):
     """The broker as a child process; a context manager. It ends with its parent, however that ends."""
 
     def __init__(self, port: int = 0) -> None:
         """Choose the port; 0 takes a free one."""
+        super().__init__()
         self.port = port or free_port()
-        self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> BrokerProcess:
         """Start the broker and wait until it listens.
@@ -46,58 +45,6 @@ class BrokerProcess:
             self.stop()
             raise RuntimeError(f"the demo's broker does not start on port {self.port}: {why}")
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop the broker."""
-        self.stop()
-
-    @property
-    def is_running(self) -> bool:
-        """True until the process has ended."""
-        return self._process is not None and self._process.poll() is None
-
-    def last_words(self) -> str:
-        """Return what the ended broker said at last."""
-        return last_words(self._process)
-
-    def stop(self) -> None:
-        """Stop the broker, by force when it does not listen."""
-        if self._process is not None:
-            stop_child(self._process)
-            self._process = None
-
-
-def start_child(command: Sequence[str]) -> subprocess.Popen[str]:
-    """Start a part of the demo; it ends by itself when its standard input closes, as it does when we are killed."""
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C is for the parent, which stops its children in order
-    )
-
-
-def stop_child(process: subprocess.Popen[str]) -> None:
-    """Ask a part of the demo to end, and end it."""
-    process.terminate()
-    try:
-        process.communicate(timeout=STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-
-
-def last_words(process: subprocess.Popen[str] | None) -> str:
-    """Return the last line that an ended process wrote as an error."""
-    said = "" if process is None or process.stderr is None else process.stderr.read()
-    return (said.strip().splitlines() or ["it said nothing"])[-1]
 
 
 def free_port() -> int:

@@ -14,10 +14,10 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
-from pilotage.demo.broker import STOP_S, is_pipe
+from pilotage.demo.broker import is_pipe
+from pilotage.demo.child import STOP_S, ChildProcess
 from pilotage.demo.equipment import START, DemoClock
 from pilotage.ports import LogUnusableError, OwnedElsewhereError
 from pilotage.runtime.config import load_settings
@@ -28,17 +28,17 @@ from pilotage.service import run_service
 LAST_LINES: Final = 12
 
 
-class EngineProcess:
+class EngineProcess(ChildProcess):
     """The engine as a child process that logs into a file; a context manager. It ends with its parent."""
 
     def __init__(
         self, config: Path, log: Path, clock: DemoClock, *, uvloop: bool | None = None
     ) -> None:
+        super().__init__()
         self.config = config
         self.log = log
         self.clock = clock
         self.uvloop = uvloop
-        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> EngineProcess:
         """Start the engine; it answers at its control socket a second or two later."""
@@ -54,23 +54,10 @@ class EngineProcess:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
+                text=True,
                 start_new_session=True,  # Ctrl-C is for the parent, which stops its children in order
             )
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop the engine."""
-        self.stop()
-
-    @property
-    def is_running(self) -> bool:
-        """True until the process has ended."""
-        return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
         """Stop the engine in order, by force when that takes too long."""

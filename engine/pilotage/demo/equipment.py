@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from queue import SimpleQueue
-from subprocess import Popen
-from types import TracebackType
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from pilotage.demo.broker import HOST, last_words, start_child, stop_child, until_told
+from pilotage.demo.broker import HOST, until_told
+from pilotage.demo.child import ChildProcess, start_child
 from pilotage.demo.device import ZONE, Group, Message
 from pilotage.demo.safety import Cameras, Panels, Roadside
 from pilotage.demo.street import Detectors, Lamps
@@ -137,14 +136,14 @@ def _send_at_once(_client: mqtt.Client, _userdata: Any, sock: Any) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-class EquipmentProcess:
+class EquipmentProcess(ChildProcess):
     """The equipment as a child process; a context manager. It ends with its parent, however that ends."""
 
     def __init__(self, port: int, clock: DemoClock, seed: int = 1) -> None:
+        super().__init__()
         self.port = port
         self.clock = clock
         self.seed = seed
-        self._process: Popen[str] | None = None
 
     def __enter__(self) -> EquipmentProcess:
         """Start the equipment."""
@@ -154,30 +153,6 @@ class EquipmentProcess:
         command += ["--start", repr(clock.start), "--zero", repr(clock.zero)]
         self._process = start_child(command)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop the equipment."""
-        self.stop()
-
-    @property
-    def is_running(self) -> bool:
-        """True until the process has ended."""
-        return self._process is not None and self._process.poll() is None
-
-    def last_words(self) -> str:
-        """Return what the ended equipment said at last."""
-        return last_words(self._process)
-
-    def stop(self) -> None:
-        """Stop the equipment, by force when it does not listen."""
-        if self._process is not None:
-            stop_child(self._process)
-            self._process = None
 
 
 async def begin(players: Sequence[Player], woken: asyncio.Event) -> None:
