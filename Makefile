@@ -8,7 +8,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help venv run test lint types contracts unit bench bench-quick build clean system
+.PHONY: help venv run test lint types contracts unit bench bench-quick build clean system faults
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -99,6 +99,9 @@ contracts: $(STAMP) ## Check who may import whom
 
 unit: $(STAMP) ## Run the tests that need no broker
 	@$(BIN)/python -m pytest -q --ignore=tests/system --ignore=tests/faults $(ARGS)
+
+faults: $(STAMP) system ## Break the engine on purpose, at length, and print what held (ARGS="--only G2")
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 bench: $(STAMP) ## Measure the speed (minutes; an idle machine gives better figures)
 	@$(BIN)/python -m benchmarks $(ARGS)
