@@ -85,6 +85,7 @@ class SqliteJournal:
         sync: str = "full",
         lazy_s: float = LAZY_S,
         most_waiting_bytes: int = MOST_WAITING_BYTES,
+        connect: Callable[[str], Any] | None = None,
     ) -> None:
         """Name a journal; `open` makes or opens the file.
 
@@ -94,12 +95,15 @@ class SqliteJournal:
             sync: `full`: an answered append survives a power loss; `normal`: the last moments may be lost then.
             lazy_s: How long inputs without a decision may wait to be written together.
             most_waiting_bytes: `is_full` above so many bytes that the disk did not take yet.
+            connect: Opens the writing connection to a file, in autocommit mode; SQLite's own by default. Through
+                another one the fault tests see every byte that is written.
         """
         self.path = path
         self._health = health
         self._sync = sync
         self._lazy_s = lazy_s
         self._most_waiting_bytes = most_waiting_bytes
+        self._connect = connect or _connect
         self._connection: Any = None
         self._epochs: dict[str, int] = {}
         self._fenced: dict[str, Fenced] = {}
@@ -120,7 +124,7 @@ class SqliteJournal:
             LogUnusableError: The file is of a newer version, is no journal, or cannot be opened.
         """
         try:
-            self._connection = _open(self.path, self._sync)
+            self._connection = _open(self.path, self._sync, self._connect)
             for partition in partitions:
                 self._own(partition)
         except (sqlite.Error, OSError) as error:
@@ -455,13 +459,18 @@ def check_sqlite(health: HealthLog, version: tuple[int, ...] | None = None) -> N
     )
 
 
-def _open(path: Path, sync: str) -> Any:
+def _connect(file: str) -> Any:
+    """Return a connection that the writing thread may use, without transactions of its own."""
+    return sqlite.connect(file, check_same_thread=False, isolation_level=None)
+
+
+def _open(path: Path, sync: str, connect: Callable[[str], Any]) -> Any:
     """Return the writing connection of a journal, made new when the file is missing."""
     is_new = not path.exists()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if is_new:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    connection = sqlite.connect(str(path), check_same_thread=False, isolation_level=None)
+    connection = connect(str(path))
     connection.execute("PRAGMA busy_timeout = 2000")
     _check_version(connection, path)
     connection.execute("PRAGMA journal_mode = WAL")
