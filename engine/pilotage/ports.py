@@ -43,11 +43,13 @@ class Envelope:
         now: Time of the tick, seconds since 1970.
         inputs: The encoded inputs (`pilotage.runtime.envelope`); may be empty, for a tick that a timer caused.
         after: Number of the last decision before this tick.
+        position: Its place in the log: 1, 2, … without a gap; 0 before it was put.
     """
 
     now: float
     inputs: bytes
     after: int
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,13 @@ class ConfigSwitch:
     """From this moment on another set of rules decided.
 
     `detail` begins with `started` when the engine was started then: nothing of before stands any more.
+    `position` is that of the last envelope before; the log sets it.
     """
 
     now: float
     digest: str
     detail: str = ""
+    position: int = 0
 
     @property
     def is_start(self) -> bool:
@@ -78,10 +82,20 @@ class ConfigSwitch:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The state of a partition right after a decision."""
+    """The state of a partition between two ticks.
+
+    Attributes:
+        number: Of the last decision that it contains.
+        position: Of the last envelope that it contains.
+        now: Time of the last tick, seconds since 1970.
+        digest: Of the rules that were in force.
+        state: The state itself, as the engine encodes it.
+    """
 
     number: int
+    position: int
     now: float
+    digest: str
     state: bytes
 
 
@@ -91,20 +105,29 @@ class Snapshot:
 class InputLog(Protocol):
     """Everything that happened to a partition, in the order in which the engine got it.
 
-    Contract: envelopes come back in the order in which they were put. An envelope may still be lost in a crash as long
-    as no later decision of its partition is on disk; once a decision is, all envelopes before it are too.
+    Contract: envelopes come back in the order in which they were put, each at the next position. An envelope may still
+    be lost in a crash as long as no later decision of its partition is on disk; once a decision is, all envelopes before
+    it are too. A position that was lost is given again, to another envelope.
     """
 
-    def put(self, partition: str, envelope: Envelope) -> None:
-        """Hand over the inputs of a tick; returns at once."""
+    def put(self, partition: str, envelope: Envelope) -> int:
+        """Hand over the inputs of a tick; returns their position at once."""
         ...
 
     def switch(self, partition: str, switch: ConfigSwitch) -> None:
         """Hand over that the rules were exchanged; returns at once, same promise as `put`."""
         ...
 
-    def inputs(self, partition: str, after: int = 0) -> Iterator[Envelope]:
-        """Return the envelopes of all ticks that came after a decision, oldest first."""
+    def position(self, partition: str) -> int:
+        """Return the position of the envelope that was put last, on disk or not."""
+        ...
+
+    def flushed(self, partition: str) -> Awaitable[int]:
+        """Have what was put so far written at once; the result is the last position, when it is on disk."""
+        ...
+
+    def inputs(self, partition: str, after_position: int = 0) -> Iterator[Envelope]:
+        """Return the envelopes on disk after a position, oldest first."""
         ...
 
 
@@ -150,15 +173,31 @@ class DecisionLog(Protocol):
 class SnapshotStore(Protocol):
     """Kept states of partitions, so that a start replays minutes and not months.
 
-    Contract: `newest` returns a snapshot that was written whole, or None; a half-written one is never returned.
+    Contract: `newest` returns a snapshot that was written whole, byte for byte as it was given, or None. A half-written
+    or damaged one is never returned, nor one of a version that is not known; the one before is used then.
     """
 
-    def keep(self, partition: str, snapshot: Snapshot) -> Awaitable[None]:
-        """Write a snapshot; done when it would survive a power loss."""
+    def write(self, partition: str, snapshot: Snapshot) -> None:
+        """Write a snapshot; when this returns it would survive a power loss.
+
+        Blocks. Needs no event loop and no thread, so that a forked child may call it.
+
+        Raises:
+            OSError: The disk refuses; the snapshots from before are as they were.
+        """
         ...
 
-    def newest(self, partition: str) -> Snapshot | None:
-        """Return the newest whole snapshot."""
+    def newest(
+        self, partition: str, number: int | None = None, position: int | None = None
+    ) -> Snapshot | None:
+        """Return the newest whole snapshot.
+
+        Args:
+            partition: Whose.
+            number: The last decision that the log holds. A snapshot can contain what a power loss took away before it was
+                on disk; such a one belongs to a time that never was, and is removed.
+            position: The last envelope that the log holds, in the same way.
+        """
         ...
 
 

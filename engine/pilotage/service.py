@@ -70,6 +70,7 @@ class Service:
             settings.storage.path / JOURNAL_FILE,
             self.health,
             sync=settings.storage.journal_sync,
+            allow_old_sqlite=settings.storage.allow_old_sqlite,
         )
         self._promises = Promises(self.health)
         self._workshop = workshop

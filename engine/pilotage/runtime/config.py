@@ -74,6 +74,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("storage.path", "path", "var", "Folder of journal, history and snapshots.", "PILOTAGE_STORAGE_PATH"),
     Setting("storage.journal.sync", "full or normal", "full", "full: what was confirmed survives a power failure; normal: the last moments may be lost."),
     Setting("storage.journal.keep", "duration", "30 d", "How long decisions are kept for explain."),
+    Setting("storage.allow_old_sqlite", "true or false", "false", "Run on an SQLite before 3.51.3, which can corrupt a journal; only where no newer one can be had."),
     Setting("control.socket", "path", "var/control.sock", "The local socket of the command line.", "PILOTAGE_CONTROL_SOCKET"),
     Setting("control.mode", "file mode", "0600", "Who may use the socket: 0600 the service's user, 0660 its group too."),
     Setting("engine.uvloop", "true or false", "false", "Use uvloop in place of the standard event loop.", "PILOTAGE_ENGINE_UVLOOP"),
@@ -143,6 +144,7 @@ class StorageSettings:
     path: Path
     journal_sync: str
     journal_keep_s: float
+    allow_old_sqlite: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +317,7 @@ class _Reader:
                 values["storage.path"],
                 values["storage.journal.sync"],
                 values["storage.journal.keep"],
+                values["storage.allow_old_sqlite"],
             ),
             control=ControlSettings(values["control.socket"], values["control.mode"]),
             engine=EngineSettings(values["engine.uvloop"]),

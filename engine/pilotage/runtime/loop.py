@@ -124,6 +124,11 @@ class Pump:
         """Number of the last decision, written or on its way."""
         return self._number
 
+    @property
+    def position(self) -> int:
+        """Position of the inputs of the last tick, written or on their way."""
+        return self._journal.position(self._partition)
+
     def tick_soon(self) -> None:
         """Tick even if nothing arrives: the rules were exchanged."""
         self._wake()

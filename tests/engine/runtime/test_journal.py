@@ -106,9 +106,8 @@ class TestDecisionLogContract:
 class TestInputLogContract:
     async def test_inputs_before_their_decision(self, log: Any) -> None:
         """Once a decision is answered, the inputs before it are on disk, in order."""
-        envelopes = [Envelope(float(n), b"[1,%d]" % n, 0) for n in range(20)]
-        for envelope in envelopes:
-            log.put("city", envelope)
+        envelopes = [Envelope(float(n), b"[1,%d]" % n, 0, n + 1) for n in range(20)]
+        assert [log.put("city", envelope) for envelope in envelopes] == list(range(1, 21))
         await log.append("city", 0, record(1))
         assert list(log.inputs("city")) == envelopes
 
@@ -117,12 +116,23 @@ class TestInputLogContract:
         log.put("city", Envelope(1.0, b"[1]", 0))
         await eventually(lambda: list(log.inputs("city")))
 
-    async def test_after_a_decision(self, log: Any) -> None:
-        """A replay gets the inputs that came after the decision that it starts from."""
+    async def test_after_a_position(self, log: Any) -> None:
+        """A replay gets the inputs that came after the position that it starts from."""
         for number in range(3):
             log.put("city", Envelope(float(number), b"[1]", number))
-            await log.append("city", number, record(number + 1))
-        assert [e.now for e in log.inputs("city", after=1)] == [1.0, 2.0]
+        assert await log.flushed("city") == log.position("city") == 3
+        assert [e.now for e in log.inputs("city", after_position=1)] == [1.0, 2.0]
+        assert list(log.inputs("city", after_position=3)) == []
+
+    async def test_positions_of_partitions_are_apart(self, log: Any) -> None:
+        """Each partition counts its own inputs."""
+        for partition in ("city", "north", "city"):
+            log.put(partition, Envelope(1.0, b"[1]", 0))
+        await log.flushed("city")
+        assert [(p, [e.position for e in log.inputs(p)]) for p in ("city", "north")] == [
+            ("city", [1, 2]),
+            ("north", [1]),
+        ]
 
 
 class TestWriter:
@@ -141,9 +151,12 @@ class TestWriter:
     async def test_second_writer_fences_the_first(self, tmp_path: Path) -> None:
         """When another engine has taken the partition over, the first one can append nothing any more."""
         first, second = open_sqlite(tmp_path), open_sqlite(tmp_path)
+        first.put("city", Envelope(1.0, b"[1]", 0))
         with pytest.raises(Fenced, match="epoch 1"):
             await first.append("city", 0, record(1))
+        second.put("city", Envelope(2.0, b"[1]", 0))
         assert await second.append("city", 0, record(1)) == 1
+        assert [e.now for e in second.inputs("city")] == [2.0]
         first.close()
         second.close()
 
@@ -156,11 +169,13 @@ class TestWriter:
             await journal.append("city", 1, record(2))
 
     async def test_switches(self, journal: SqliteJournal) -> None:
-        """The journal says which rules were in force."""
+        """The journal says which rules were in force, and after which inputs they came."""
+        for now in (3.0, 4.0):
+            journal.put("city", Envelope(now, b"[1]", 0))
         journal.switch("city", ConfigSwitch(5.0, "abc", "12 rules"))
         await journal.append("city", 0, record(1))
         assert list(JournalReader(journal.path).switches("city")) == [
-            ConfigSwitch(5.0, "abc", "12 rules")
+            ConfigSwitch(5.0, "abc", "12 rules", 2)
         ]
 
     async def test_forget(self, journal: SqliteJournal) -> None:
@@ -185,7 +200,7 @@ class TestWriter:
         assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
         tables = connection.execute("PRAGMA table_list").fetchall()
         strict = {t[1]: t[5] for t in tables if t[0] == "main" and not t[1].startswith("sqlite_")}
-        assert strict == {"partitions": 1, "decisions": 1, "inputs": 1, "switches": 1}
+        assert strict == {"partitions": 1, "decisions": 1, "inputs": 1, "switches": 1, "archive": 1}
 
 
 class TestTrouble:
@@ -256,7 +271,7 @@ class TestOpen:
             connection.execute("PRAGMA user_version = 99")
         connection.close()
         with pytest.raises(
-            LogUnusableError, match=r"version 99.*up to 1[\s\S]*mend: run the version"
+            LogUnusableError, match=r"version 99.*up to 2[\s\S]*mend: run the version"
         ):
             SqliteJournal(path, health).open("city")
         with pytest.raises(LogUnusableError, match="version 99"):
@@ -292,14 +307,27 @@ class TestOpen:
 
 
 class TestSqliteVersion:
-    @pytest.mark.parametrize("version", [(3, 40, 1), (3, 51, 2)])
+    @pytest.mark.parametrize(
+        "version", [(3, 40, 1), (3, 44, 5), (3, 45, 9), (3, 50, 6), (3, 51, 2), (3, 52, 0)]
+    )
     def test_old(self, health: Health, version: tuple[int, ...]) -> None:
-        """A SQLite that can corrupt a journal is told with its mend."""
-        check_sqlite(health, version)
+        """A SQLite that can corrupt a journal is refused with its mend."""
+        with pytest.raises(LogUnusableError, match="mend: pip install pysqlite3"):
+            check_sqlite(health, version)
+
+    def test_old_and_allowed(self, health: Health) -> None:
+        """Where the site takes the risk, it is told as long as the engine runs."""
+        check_sqlite(health, (3, 40, 1), allow_old=True)
         finding = health.finding("journal.sqlite")
         assert finding is not None
         assert "pysqlite3" in finding.mend
         assert health.is_sound
+
+    @pytest.mark.parametrize("version", [(3, 44, 6), (3, 50, 7), (3, 51, 3), (3, 53, 4)])
+    def test_mended(self, health: Health, version: tuple[int, ...]) -> None:
+        """The version that has the mend, the older ones that got it too, and all newer ones are taken."""
+        check_sqlite(health, version)
+        assert health.findings == ()
 
     def test_ours(self, health: Health) -> None:
         """The SQLite that comes with the engine is safe."""
@@ -354,3 +382,93 @@ class TestKill:
             numbers = [r.number for r in JournalReader(path).decisions("city")]
             assert numbers == list(range(1, len(numbers) + 1))
             assert len(numbers) >= answered
+
+
+VERSION_1 = """
+CREATE TABLE partitions (
+   partition TEXT PRIMARY KEY, number INTEGER NOT NULL, epoch INTEGER NOT NULL) STRICT;
+CREATE TABLE decisions (
+   partition TEXT, number INTEGER, time REAL NOT NULL, record BLOB NOT NULL,
+   PRIMARY KEY (partition, number)) STRICT;
+CREATE INDEX idx_decisions_time ON decisions (time);
+CREATE TABLE inputs (
+   id INTEGER PRIMARY KEY, partition TEXT NOT NULL, time REAL NOT NULL, after INTEGER NOT NULL,
+   version INTEGER NOT NULL, envelope BLOB NOT NULL) STRICT;
+CREATE INDEX idx_inputs_time ON inputs (time);
+CREATE TABLE switches (
+   id INTEGER PRIMARY KEY, partition TEXT NOT NULL, time REAL NOT NULL, digest TEXT NOT NULL,
+   detail TEXT NOT NULL) STRICT;
+CREATE INDEX idx_switches_time ON switches (time);
+INSERT INTO partitions VALUES ('city', 2, 7), ('north', 0, 1);
+INSERT INTO decisions VALUES ('city', 1, 11.0, x'7b7d'), ('city', 2, 12.0, x'7b7d');
+INSERT INTO inputs VALUES
+   (5, 'city', 10.5, 0, 1, x'5b315d'), (6, 'north', 10.6, 0, 1, x'5b315d'),
+   (8, 'city', 11.5, 1, 1, x'5b315d');
+INSERT INTO switches VALUES (1, 'city', 10.0, 'abc', 'started with 3 rules'), (2, 'city', 11.0, 'def', '');
+PRAGMA user_version = 1;
+PRAGMA application_id = 1885957231;
+"""
+"""What pilotage wrote before positions, as `sqlite3 journal.db .dump` showed it."""
+
+
+class TestVersion1:
+    @pytest.fixture
+    def old(self, tmp_path: Path) -> Path:
+        path = tmp_path / "journal.db"
+        connection = sqlite.connect(path)
+        connection.executescript(VERSION_1)
+        connection.close()
+        return path
+
+    async def test_goes_on(self, old: Path) -> None:
+        """A journal of version 1 keeps all that it had, and everything in it has its position now."""
+        journal = open_sqlite(old.parent)
+        reader = JournalReader(old)
+        assert [r.number for r in reader.decisions("city")] == [1, 2]
+        assert [(e.now, e.after, e.position) for e in reader.inputs("city")] == [
+            (10.5, 0, 1),
+            (11.5, 1, 2),
+        ]
+        assert [e.position for e in reader.inputs("north")] == [1]
+        assert [(s.digest, s.position) for s in reader.switches("city")] == [("abc", 0), ("def", 1)]
+        assert journal.epoch("city") == 8
+        assert journal.put("city", Envelope(13.0, b"[1]", 2)) == 3
+        assert await journal.append("city", 2, record(3)) == 3
+        journal.close()
+
+    def test_copy_first(self, old: Path) -> None:
+        """The file is copied as it was before it is changed; the copy is whole and private."""
+        open_sqlite(old.parent).close()
+        copy = old.with_name("journal.db.version-1")
+        assert copy.stat().st_mode & 0o077 == 0
+        connection = sqlite.connect(copy)
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == 1
+        assert connection.execute("SELECT count(*) FROM inputs").fetchone()[0] == 3
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        connection.close()
+
+    def test_same_tables_as_a_new_one(self, old: Path, tmp_path: Path) -> None:
+        """What was brought to this version has the tables, columns and indices of a new file, and gives back free pages."""
+
+        def shape(path: Path) -> dict[str, Any]:
+            connection = sqlite.connect(path)
+            tables = [
+                name for (name,) in connection.execute("SELECT name FROM sqlite_master ORDER BY 1")
+            ]
+            columns = {
+                t: connection.execute(f"SELECT name, type, [notnull] FROM pragma_table_info('{t}')")
+                .fetchall()
+                for t in tables
+            }  # fmt: skip
+            vacuum = connection.execute("PRAGMA auto_vacuum").fetchone()[0]
+            connection.close()
+            return {**{t: sorted(c) for t, c in columns.items()}, "vacuum": vacuum}
+
+        open_sqlite(old.parent).close()
+        open_sqlite(tmp_path / "new").close()
+        assert shape(old) == shape(tmp_path / "new" / "journal.db")
+
+    def test_reader_asks_for_a_start(self, old: Path) -> None:
+        """Who reads before the engine has brought it to this version is told what does."""
+        with pytest.raises(LogUnusableError, match=r"version 1[\s\S]*mend: start the engine once"):
+            JournalReader(old)

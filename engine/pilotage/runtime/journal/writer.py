@@ -1,16 +1,14 @@
-"""The journal of one machine: inputs, decisions and rule switches in one SQLite file, durable before anything is sent.
+"""The one thread that writes the journal.
 
-One thread writes. It takes everything that waits in one transaction (one append in flight, what arrives meanwhile goes
-into the next) with `synchronous=FULL`, so that an answered append survives a power loss. While the disk refuses, nothing
-is answered and so nothing is sent; the thread tries again until it succeeds, and the trouble is told.
+It takes everything that waits in one transaction (one append in flight, what arrives meanwhile goes into the next) with
+`synchronous=FULL`, so that an answered append survives a power loss. While the disk refuses, nothing is answered and so
+nothing is sent; the thread tries again until it succeeds, and the trouble is told.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
-import os
 import threading
 import time
 from collections import deque
@@ -19,9 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlite_utils import Database
-
-from pilotage.model.diagnostics import Severity
 from pilotage.ports import (
     ConfigSwitch,
     DecisionRecord,
@@ -31,33 +26,31 @@ from pilotage.ports import (
     LogClosedError,
     LogUnusableError,
 )
+from pilotage.runtime.journal.reader import ENVELOPE_VERSION, JournalReader
+from pilotage.runtime.journal.schema import (
+    check_sqlite,
+    connect,
+    make_file,
+    open_for_writing,
+    sqlite,
+)
 
-try:
-    sqlite: Any = importlib.import_module("pysqlite3.dbapi2")
-except ImportError:  # pragma: no cover - the packages that we declare bring it
-    sqlite = importlib.import_module("sqlite3")
-
-SCHEMA_VERSION: Final = 1
-APPLICATION_ID: Final = 0x70696C6F  # "pilo": `file journal.db` names it
-SAFE_SQLITE: Final = (
-    3,
-    51,
-    3,
-)  # before it, a WAL that is reset at a bad moment can corrupt the file
 LAZY_S: Final = 0.1
 MOST_WAITING_BYTES: Final = 32 * 1024 * 1024
 MOST_ROWS: Final = 5_000
 RETRY_S: Final = (0.2, 5.0)
-PAGE: Final = 500
-ENVELOPE_VERSION: Final = 1
 
 _INSERT_DECISION: Final = (
     "INSERT INTO decisions (partition, number, time, record) VALUES (?, ?, ?, ?)"
 )
 _INSERT_INPUT: Final = (
-    "INSERT INTO inputs (partition, time, after, version, envelope) VALUES (?, ?, ?, ?, ?)"
+    "INSERT INTO inputs (partition, position, time, after, version, envelope)"
+    " VALUES (?, ?, ?, ?, ?, ?)"
 )
-_INSERT_SWITCH: Final = "INSERT INTO switches (partition, time, digest, detail) VALUES (?, ?, ?, ?)"
+_INSERT_SWITCH: Final = (
+    "INSERT INTO switches (partition, time, digest, detail, position) VALUES (?, ?, ?, ?, ?)"
+)
+_EPOCHS: Final = "SELECT partition, number, epoch FROM partitions"
 # The one row that all writers share: who finds another number or epoch in it has been replaced.
 _ADVANCE: Final = (
     "UPDATE partitions SET number = ? WHERE partition = ? AND number = ? AND epoch = ?"
@@ -66,12 +59,23 @@ _ADVANCE: Final = (
 
 @dataclass(slots=True)
 class _Job:
-    """Something that the writer has to write."""
+    """Something that the writer has to write.
+
+    Attributes:
+        write: Does it, within a transaction; called again when the transaction failed.
+        partition: Whose; empty for what belongs to all.
+        size: About how many bytes it keeps in memory until then.
+        result: Where it is awaited, the future for `number`.
+        number: Of the decision.
+        position: Of the envelope, when it is one.
+    """
 
     write: Callable[[Any], None]
-    size: int
+    partition: str = ""
+    size: int = 0
     result: asyncio.Future[int] | None = None
     number: int = 0
+    position: int = 0
 
 
 class SqliteJournal:
@@ -85,7 +89,8 @@ class SqliteJournal:
         sync: str = "full",
         lazy_s: float = LAZY_S,
         most_waiting_bytes: int = MOST_WAITING_BYTES,
-        connect: Callable[[str], Any] | None = None,
+        allow_old_sqlite: bool = False,
+        connect: Callable[[str], Any] = connect,
     ) -> None:
         """Name a journal; `open` makes or opens the file.
 
@@ -95,6 +100,7 @@ class SqliteJournal:
             sync: `full`: an answered append survives a power loss; `normal`: the last moments may be lost then.
             lazy_s: How long inputs without a decision may wait to be written together.
             most_waiting_bytes: `is_full` above so many bytes that the disk did not take yet.
+            allow_old_sqlite: Use an SQLite that can corrupt a journal, and tell it in health, rather than refuse it.
             connect: Opens the writing connection to a file, in autocommit mode; SQLite's own by default. Through
                 another one the fault tests see every byte that is written.
         """
@@ -103,8 +109,10 @@ class SqliteJournal:
         self._sync = sync
         self._lazy_s = lazy_s
         self._most_waiting_bytes = most_waiting_bytes
-        self._connect = connect or _connect
+        self._allow_old_sqlite = allow_old_sqlite
+        self._connect = connect
         self._connection: Any = None
+        self._positions: dict[str, int] = {}
         self._epochs: dict[str, int] = {}
         self._fenced: dict[str, Fenced] = {}
         self._changed = threading.Condition()
@@ -121,10 +129,14 @@ class SqliteJournal:
         """Open the file, become the writer of these partitions, and start the writing thread.
 
         Raises:
-            LogUnusableError: The file is of a newer version, is no journal, or cannot be opened.
+            LogUnusableError: The file is of a newer version, is no journal, or cannot be opened; or the SQLite in use
+                could corrupt it.
         """
+        check_sqlite(self._health, allow_old=self._allow_old_sqlite)
         try:
-            self._connection = _open(self.path, self._sync, self._connect)
+            make_file(self.path)
+            self._connection = self._connect(str(self.path))
+            open_for_writing(self._connection, self.path, self._sync)
             for partition in partitions:
                 self._own(partition)
         except (sqlite.Error, OSError) as error:
@@ -132,7 +144,6 @@ class SqliteJournal:
                 f"{self.path}: the journal cannot be opened: {error}\n"
                 "   mend: give the engine's user the right to write there, and see that the disk has room"
             ) from error
-        check_sqlite(self._health)
         self._thread = threading.Thread(target=self._run, name="pilotage-journal", daemon=True)
         self._thread.start()
 
@@ -156,17 +167,29 @@ class SqliteJournal:
 
     # ── writing, from the event loop ─────────────────────────────────────────────────────────
 
-    def put(self, partition: str, envelope: Envelope) -> None:
-        """Keep the inputs of a tick with the next decision, or within `lazy_s`."""
-        row = (partition, envelope.now, envelope.after, ENVELOPE_VERSION, envelope.inputs)
+    def put(self, partition: str, envelope: Envelope) -> int:
+        """Keep the inputs of a tick with the next decision, or within `lazy_s`; returns their position."""
+        position = self._positions[partition] = self._positions[partition] + 1
+        data, now, after = envelope.inputs, envelope.now, envelope.after
+        row = (partition, position, now, after, ENVELOPE_VERSION, data)
         self._hand_over(
-            _Job(lambda cursor: cursor.execute(_INSERT_INPUT, row), 100 + len(envelope.inputs))
+            _Job(
+                lambda cursor: cursor.execute(_INSERT_INPUT, row),
+                partition,
+                100 + len(data),
+                position=position,
+            )
         )
+        return position
+
+    def position(self, partition: str) -> int:
+        """Return the position of the envelope that was put last, written or on its way."""
+        return self._positions[partition]
 
     def switch(self, partition: str, switch: ConfigSwitch) -> None:
-        """Keep that the rules were exchanged."""
-        row = (partition, switch.now, switch.digest, switch.detail)
-        self._hand_over(_Job(lambda cursor: cursor.execute(_INSERT_SWITCH, row), 100))
+        """Keep that the rules were exchanged after the envelope that was put last."""
+        row = (partition, switch.now, switch.digest, switch.detail, self._positions[partition])
+        self._hand_over(_Job(lambda cursor: cursor.execute(_INSERT_SWITCH, row), partition, 100))
 
     def append(self, partition: str, expect: int, record: DecisionRecord) -> asyncio.Future[int]:
         """Append a decision; the result comes when it is on disk."""
@@ -177,7 +200,16 @@ class SqliteJournal:
             row = (partition, record.number, record.now, record.record)
             cursor.execute(_INSERT_DECISION, row)
 
-        self._hand_over(_Job(write, 100 + len(record.record), result, record.number))
+        size = 100 + len(record.record)
+        self._hand_over(_Job(write, partition, size, result, record.number))
+        return result
+
+    def flushed(self, partition: str) -> asyncio.Future[int]:
+        """Have everything that was put so far written; the result is the last position, once it is on disk."""
+        result: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._hand_over(
+            _Job(lambda _: None, partition, 0, result, number=self._positions[partition])
+        )
         return result
 
     def forget(self, inputs_before: float, decisions_before: float) -> None:
@@ -199,7 +231,7 @@ class SqliteJournal:
             if left:
                 self.forget(inputs_before, decisions_before)
 
-        self._hand_over(_Job(write, 0))
+        self._hand_over(_Job(write))
 
     def _hand_over(self, job: _Job) -> None:
         with self._changed:
@@ -269,12 +301,16 @@ class SqliteJournal:
         fenced = dict(self._fenced)
         try:
             cursor.execute("BEGIN IMMEDIATE")
+            self._look_who_writes(cursor)
             for job in jobs:
                 try:
+                    if job.partition in self._fenced:
+                        raise self._fenced[job.partition]
                     job.write(cursor)
                     outcomes.append(None)
                 except Fenced as error:
                     outcomes.append(error)
+            self._advance_positions(cursor, jobs)
             cursor.execute("COMMIT")
         except sqlite.Error:
             self._fenced = fenced
@@ -284,18 +320,38 @@ class SqliteJournal:
             raise
         return outcomes
 
+    def _look_who_writes(self, cursor: Any) -> None:
+        """Fence the partitions that another writer has taken over."""
+        for partition, number, epoch in cursor.execute(_EPOCHS).fetchall():
+            ours = self._epochs.get(partition, epoch)
+            if epoch != ours and partition not in self._fenced:
+                self._fenced[partition] = Fenced(
+                    f"{self.path}: this engine writes in epoch {ours}, but the journal stands at decision"
+                    f" {number} in epoch {epoch}"
+                )
+
     def _advance(self, cursor: Any, partition: str, expect: int, number: int) -> None:
-        if partition in self._fenced:
-            raise self._fenced[partition]
-        cursor.execute(_ADVANCE, (number, partition, expect, self._epochs[partition]))
-        if cursor.rowcount != 1:
-            cursor.execute("SELECT number, epoch FROM partitions WHERE partition = ?", (partition,))
-            found = cursor.fetchone()
+        epoch = self._epochs[partition]
+        cursor.execute(_ADVANCE, (number, partition, expect, epoch))
+        if not cursor.execute("SELECT changes()").fetchone()[0]:
+            cursor.execute("SELECT number FROM partitions WHERE partition = ?", (partition,))
             self._fenced[partition] = Fenced(
-                f"{self.path}: decision {number} was to follow {expect} in epoch {self._epochs[partition]},"
-                f" but the journal stands at {found[0]} in epoch {found[1]}"
+                f"{self.path}: decision {number} was to follow {expect} in epoch {epoch},"
+                f" but the journal stands at {cursor.fetchone()[0]}"
             )
             raise self._fenced[partition]
+
+    def _advance_positions(self, cursor: Any, jobs: list[_Job]) -> None:
+        """Write where the inputs of each partition stand now: it must be known when they are forgotten too."""
+        reached = {
+            job.partition: job.position
+            for job in jobs
+            if job.position and job.partition not in self._fenced
+        }
+        for partition, position in reached.items():
+            cursor.execute(
+                "UPDATE partitions SET position = ? WHERE partition = ?", (position, partition)
+            )
 
     def _settle(self, jobs: list[_Job], outcomes: list[Exception | None]) -> None:
         """Give the results to the loops that wait for them, in order, with one wake-up."""
@@ -330,11 +386,11 @@ class SqliteJournal:
         cursor = self._connection.cursor()
         cursor.execute("BEGIN IMMEDIATE")
         cursor.execute(
-            "INSERT INTO partitions (partition, number, epoch) VALUES (?, 0, 1)"
-            " ON CONFLICT (partition) DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
+            "INSERT INTO partitions (partition, number, epoch, position) VALUES (?, 0, 1, 0)"
+            " ON CONFLICT (partition) DO UPDATE SET epoch = epoch + 1 RETURNING epoch, position",
             (partition,),
         )
-        (self._epochs[partition],) = cursor.fetchone()
+        self._epochs[partition], self._positions[partition] = cursor.fetchone()
         cursor.execute("COMMIT")
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
@@ -353,224 +409,9 @@ class SqliteJournal:
         """Return decisions in order of number, through a connection of their own."""
         return JournalReader(self.path).decisions(partition, since, until, after)
 
-    def inputs(self, partition: str, after: int = 0) -> Iterator[Envelope]:
-        """Return envelopes, oldest first, through a connection of their own."""
-        return JournalReader(self.path).inputs(partition, after)
-
-
-class JournalReader:
-    """Reads a journal, also while an engine writes it, and never holds a transaction longer than a page."""
-
-    def __init__(self, path: Path) -> None:
-        """Name the file; each question opens it for itself, so that any thread may ask.
-
-        Raises:
-            LogUnusableError: There is no journal, or it is of a newer version.
-        """
-        if not path.exists():
-            raise LogUnusableError(f"{path}: there is no journal yet; `pilotage run` makes one")
-        self._path = path
-        with self._connected() as connection:
-            _check_version(connection, path)
-
-    def last_number(self, partition: str) -> int:
-        """Return the number of the last decision, 0 when there is none."""
-        with self._connected() as connection:
-            found = connection.execute(
-                "SELECT number FROM partitions WHERE partition = ?", (partition,)
-            ).fetchone()
-        return int(found[0]) if found else 0
-
-    def decisions(
-        self,
-        partition: str,
-        since: float | None = None,
-        until: float | None = None,
-        after: int = 0,
-    ) -> Iterator[DecisionRecord]:
-        """Return decisions in order of number."""
-        with self._connected() as connection:
-            if since is not None:
-                after = max(after, _number_before(connection, partition, since))
-            while True:
-                rows = connection.execute(
-                    "SELECT number, time, record FROM decisions WHERE partition = ? AND number > ?"
-                    " ORDER BY number LIMIT ?",
-                    (partition, after, PAGE),
-                ).fetchall()
-                for number, time_, record in rows:
-                    if until is not None and time_ >= until:
-                        return
-                    yield DecisionRecord(number, time_, record)
-                if len(rows) < PAGE:
-                    return
-                after = rows[-1][0]
-
-    def inputs(self, partition: str, after: int = 0) -> Iterator[Envelope]:
-        """Return the envelopes of the ticks after a decision, oldest first."""
-        last = 0
-        with self._connected() as connection:
-            while True:
-                rows = connection.execute(
-                    "SELECT id, time, after, version, envelope FROM inputs"
-                    " WHERE partition = ? AND id > ? AND after >= ? ORDER BY id LIMIT ?",
-                    (partition, last, after, PAGE),
-                ).fetchall()
-                for _, time_, after_, version, envelope in rows:
-                    _known_envelope(version, self._path)
-                    yield Envelope(time_, envelope, after_)
-                if len(rows) < PAGE:
-                    return
-                last = rows[-1][0]
-
-    def switches(self, partition: str) -> Iterator[ConfigSwitch]:
-        """Return when which rules came into force, oldest first."""
-        with self._connected() as connection:
-            rows = Database(connection).query(
-                "SELECT time, digest, detail FROM switches WHERE partition = ? ORDER BY id",
-                (partition,),
-            )
-            for row in list(rows):
-                yield ConfigSwitch(row["time"], row["digest"], row["detail"])
-
-    @contextlib.contextmanager
-    def _connected(self) -> Iterator[Any]:
-        connection = sqlite.connect(
-            f"{self._path.resolve().as_uri()}?mode=rw", uri=True, check_same_thread=False
-        )
-        try:
-            connection.execute("PRAGMA query_only = ON")
-            yield connection
-        finally:
-            connection.close()
-
-
-def check_sqlite(health: HealthLog, version: tuple[int, ...] | None = None) -> None:
-    """Warn when the SQLite in use has the bug that can corrupt a journal."""
-    found = version or tuple(sqlite.sqlite_version_info)
-    if found >= SAFE_SQLITE:
-        return
-    health.raised(
-        "journal.sqlite",
-        f"SQLite {'.'.join(map(str, found))} is in use; before 3.51.3 a journal can be corrupted"
-        " when its log is reset",
-        "pip install pysqlite3, which brings its own SQLite, and restart",
-        Severity.WARNING,
-    )
-
-
-def _connect(file: str) -> Any:
-    """Return a connection that the writing thread may use, without transactions of its own."""
-    return sqlite.connect(file, check_same_thread=False, isolation_level=None)
-
-
-def _open(path: Path, sync: str, connect: Callable[[str], Any]) -> Any:
-    """Return the writing connection of a journal, made new when the file is missing."""
-    is_new = not path.exists()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if is_new:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    connection = connect(str(path))
-    connection.execute("PRAGMA busy_timeout = 2000")
-    _check_version(connection, path)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {'FULL' if sync == 'full' else 'NORMAL'}")
-    _migrate(connection)
-    if is_new:
-        # The file and its log must be found after a power loss, before the first decision is answered.
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        _sync_folder(path.parent)
-    return connection
-
-
-def _migrate(connection: Any) -> None:
-    """Bring a journal to this version's schema."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] >= SCHEMA_VERSION:
-        return
-    database = Database(connection)
-    with database.atomic():
-        database.table("partitions").create(
-            {"partition": str, "number": int, "epoch": int},
-            pk="partition",
-            not_null=("number", "epoch"),
-            strict=True,
-        )
-        database.table("decisions").create(
-            {"partition": str, "number": int, "time": float, "record": bytes},
-            pk=("partition", "number"),
-            not_null=("time", "record"),
-            strict=True,
-        ).create_index(["time"])
-        database.table("inputs").create(
-            {
-                "id": int,
-                "partition": str,
-                "time": float,
-                "after": int,
-                "version": int,
-                "envelope": bytes,
-            },
-            pk="id",
-            not_null=("partition", "time", "after", "version", "envelope"),
-            strict=True,
-        ).create_index(["time"])
-        database.table("switches").create(
-            {"id": int, "partition": str, "time": float, "digest": str, "detail": str},
-            pk="id",
-            not_null=("partition", "time", "digest", "detail"),
-            strict=True,
-        ).create_index(["time"])
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-
-
-def _check_version(connection: Any, path: Path) -> None:
-    """Refuse what this engine does not understand.
-
-    Raises:
-        LogUnusableError: A newer version wrote the file, or it is no journal of ours.
-    """
-    try:
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
-        owner = connection.execute("PRAGMA application_id").fetchone()[0]
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    except sqlite.DatabaseError as error:
-        raise LogUnusableError(
-            f"{path}: this is no journal: {error}\n"
-            "   mend: move the file away, or name another one under storage: in config.yaml"
-        ) from error
-    if found > SCHEMA_VERSION:
-        raise LogUnusableError(
-            f"{path}: the journal has version {found}, this engine knows versions up to"
-            f" {SCHEMA_VERSION}\n   mend: run the version of pilotage that wrote it, or a newer one"
-        )
-    if tables and owner != APPLICATION_ID:
-        raise LogUnusableError(
-            f"{path}: this is the database of another program\n"
-            "   mend: name another file under storage: in config.yaml"
-        )
-
-
-def _number_before(connection: Any, partition: str, time_: float) -> int:
-    """Return the number of the last decision before a time."""
-    found = connection.execute(
-        "SELECT max(number) FROM decisions WHERE partition = ? AND time < ?", (partition, time_)
-    ).fetchone()[0]
-    return int(found or 0)
-
-
-def _known_envelope(version: int, path: Path) -> None:
-    if version != ENVELOPE_VERSION:
-        raise LogUnusableError(f"{path}: inputs of version {version} are not known to this engine")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    def inputs(self, partition: str, after_position: int = 0) -> Iterator[Envelope]:
+        """Return the envelopes after a position, oldest first, through a connection of their own."""
+        return JournalReader(self.path).inputs(partition, after_position)
 
 
 def _resolve(done: list[tuple[asyncio.Future[int], int, Exception | None]]) -> None:
