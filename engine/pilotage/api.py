@@ -24,8 +24,17 @@ Answer = TypeVar("Answer")
 # ── answers ──────────────────────────────────────────────────────────────────────────────────
 
 
+class Process(msgspec.Struct, frozen=True, kw_only=True):
+    """The process of an isolated adapter: its id (0 for none), resident and allowed bytes, how often it was started again."""
+
+    pid: int = 0
+    memory: int = 0
+    limit: int = 0
+    restarts: int = 0
+
+
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """How a connection to devices is; `state` is stopped, connecting, up, degraded or down."""
+    """How a connection to devices is; `state` is stopped, connecting, up, degraded, down or disabled."""
 
     name: str
     adapter: str
@@ -36,6 +45,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     failures: int = 0
     points: int = 0
     heard_at: float = 0.0
+    process: Process | None = None
 
 
 class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -24,10 +24,11 @@ from pilotage.runtime.clock import ScaledClock, SystemClock
 from pilotage.runtime.config import Settings, load_settings
 from pilotage.runtime.control import ControlSocket
 from pilotage.runtime.dispatcher import Dispatcher
-from pilotage.runtime.health import Health, LoopWatch
+from pilotage.runtime.health import Health
 from pilotage.runtime.inbox import LIMIT, ConnectionDoor, Inbox
 from pilotage.runtime.journal import SqliteJournal
 from pilotage.runtime.loop import Pump
+from pilotage.runtime.loop_watch import Hold, LoopWatch, end_process, last_stuck
 from pilotage.runtime.ownership import THE_CITY, FileOwnership
 from pilotage.runtime.promises import Promises
 from pilotage.runtime.supervisor import Supervisor
@@ -87,6 +88,7 @@ class Service:
         self._stop_asked = asyncio.Event()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._watch = LoopWatch(self._slow)
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────
 
@@ -99,6 +101,10 @@ class Service:
             LogUnusableError: The journal cannot be used.
         """
         loop = asyncio.get_running_loop()
+        if self.settings.engine.stuck_after_s:
+            self._watch = LoopWatch(
+                self._slow, self._end_stuck, stuck_s=self.settings.engine.stuck_after_s
+            )
         loop.add_signal_handler(signal.SIGHUP, self._reload_by_signal)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop_by_signal, number)
@@ -113,7 +119,8 @@ class Service:
     async def start(self) -> None:
         """Start every part in order; when one fails, stop those that run and raise its error."""
         try:
-            await self._start()
+            with self._watch.patient():
+                await self._start()
         except BaseException:
             await self.stop()
             raise
@@ -305,7 +312,8 @@ class Service:
                 settings, plan = await asyncio.to_thread(self._read_anew)
                 old, self._plan = self.plan, plan
                 try:
-                    self._workshop.adopt(self.engine, plan, self.clock.now())
+                    with self._watch.patient():
+                        self._workshop.adopt(self.engine, plan, self.clock.now())
                 except BaseException:
                     self._plan = old
                     raise
@@ -323,7 +331,8 @@ class Service:
             self._promises.exchange(plan.promises)
             self.pump.tick_soon()
             self.settings = settings
-            await self._reconnect(settings)
+            with self._watch.patient():
+                await self._reconnect(settings)
             took = time.monotonic() - began
             log.info("reloaded in %.2f s: %d rules", took, plan.rules)
             return api.Reloaded(True, list(plan.warnings), plan.rules, took)
@@ -378,8 +387,7 @@ class Service:
         )
 
     def _watch_loop(self) -> None:
-        watch = LoopWatch(self._slow)
-        loop = asyncio.get_running_loop()
+        watch, loop = self._watch, asyncio.get_running_loop()
 
         def beat() -> None:
             watch.beat()
@@ -388,13 +396,30 @@ class Service:
         beat()
         watch.start()
         self._stack.callback(watch.stop)
+        before = last_stuck(self.settings.storage.path)
+        if before:
+            self.health.raised(
+                "engine.was_stuck",
+                before,
+                f"report it with {self.settings.storage.path / 'stuck-before.txt'}, which says where"
+                " every thread stood; a plugin that holds the loop can run with isolate: true",
+                Severity.WARNING,
+            )
 
-    def _slow(self, place: str, seconds: float) -> None:
+    def _slow(self, hold: Hold) -> None:
         self.health.count("loop.slow")
+        whose = ""
+        if hold.connection:
+            self.health.count(f"loop.slow.{hold.connection}")
+            whose = f"connection {hold.connection}: "
         self.health.remark(
-            f"loop.slow.{place.rpartition(':')[0]}",
-            f"{place} holds the event loop for more than {seconds * 1000:.0f} ms; rules wait meanwhile",
+            f"loop.slow.{hold.connection}.{hold.place.rpartition(':')[0]}",
+            f"{whose}{hold.place} holds the event loop for more than {hold.seconds * 1000:.0f} ms;"
+            " rules wait meanwhile",
         )
+
+    def _end_stuck(self, hold: Hold) -> None:
+        end_process(hold, self.settings.storage.path)
 
     def _forget_old(self) -> None:
         now = self.clock.now()
@@ -434,6 +459,7 @@ class Service:
                     failures=c.failures,
                     points=c.points,
                     heard_at=c.heard_at,
+                    process=c.process and api.Process(**asdict(c.process)),
                 )
                 for c in self.supervisor.statuses
             ],

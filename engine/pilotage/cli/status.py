@@ -13,7 +13,7 @@ from pilotage.cli.asking import add_engine_options, ask_engine, clock_text, span
 from pilotage.cli.console import FAILED, OK, console, print_json, print_table, table
 
 if TYPE_CHECKING:
-    from pilotage.api import Client, EngineStatus, HealthReport, PointList
+    from pilotage.api import Client, EngineStatus, HealthReport, PointList, Process
 
 _EXAMPLES = """\
   pilotage status
@@ -23,6 +23,7 @@ _EXAMPLES = """\
 _STYLES = {
     "up": "good",
     "down": "bad",
+    "disabled": "bad",
     "degraded": "warn",
     "connecting": "warn",
     "stopped": "quiet",
@@ -86,6 +87,8 @@ def _show_status(status: EngineStatus) -> None:
         detail = link.detail
         if link.next_try is not None:
             detail += f" (next try {clock_text(link.next_try)})"
+        if link.process is not None:
+            detail = f"{detail}; {_process(link.process)}".removeprefix("; ")
         made.row(
             link.name,
             link.adapter,
@@ -95,6 +98,14 @@ def _show_status(status: EngineStatus) -> None:
             detail,
         )
     print_table(made)
+
+
+def _process(process: Process) -> str:
+    """Return where an isolated adapter runs: `process 4711, 48 of 300 MB, 2 restarts`."""
+    where = f"process {process.pid}" if process.pid else "no process"
+    memory = f"{process.memory / 1e6:.0f} of {process.limit / 1e6:.0f} MB"
+    again = f"{process.restarts} restart{'' if process.restarts == 1 else 's'}"
+    return f"isolated: {where}, {memory}, {again}"
 
 
 def _show_health(health: HealthReport) -> None:

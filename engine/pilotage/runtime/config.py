@@ -78,6 +78,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("control.socket", "path", "var/control.sock", "The local socket of the command line.", "PILOTAGE_CONTROL_SOCKET"),
     Setting("control.mode", "file mode", "0600", "Who may use the socket: 0600 the service's user, 0660 its group too."),
     Setting("engine.uvloop", "true or false", "false", "Use uvloop in place of the standard event loop.", "PILOTAGE_ENGINE_UVLOOP"),
+    Setting("engine.stuck_after", "duration, or off", "2 s", "The engine ends itself (status 70) when its event loop stands still for so long."),
     Setting("log.level", "debug, info, warning or error", "info", "The least important line that is logged.", "PILOTAGE_LOG_LEVEL"),
     Setting("log.format", "text or json", "text", "One line a message for people, or one JSON object a line.", "PILOTAGE_LOG_FORMAT"),
     Setting("secrets", "path", "secrets", "Folder with one file per secret, each readable by the service alone (mode 0600)."),
@@ -160,6 +161,7 @@ class EngineSettings:
     """How the engine runs."""
 
     uvloop: bool
+    stuck_after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +322,7 @@ class _Reader:
                 values["storage.allow_old_sqlite"],
             ),
             control=ControlSettings(values["control.socket"], values["control.mode"]),
-            engine=EngineSettings(values["engine.uvloop"]),
+            engine=EngineSettings(values["engine.uvloop"], values["engine.stuck_after"] or 0.0),
             log=LogSettings(values["log.level"], values["log.format"]),
             places=places,
         )
@@ -518,6 +520,12 @@ class _Reader:
             self.report.add(say.bad_duration(scalar.at, scalar.text))
             return None
 
+    def duration_or_off(self, key: str, node: Node) -> float | None:
+        """Read a duration, in seconds; `off` is 0."""
+        if isinstance(node, ScalarNode) and node.text == "off":
+            return 0.0
+        return self.duration(key, node)
+
     def time_zone(self, key: str, node: Node) -> str | None:
         """Read the name of a time zone that exists."""
         text = as_text(node, key, self.report)
@@ -601,6 +609,7 @@ _READERS: Final[dict[str, Callable[[_Reader, str, Node], Any]]] = {
     "list of names, or all": _Reader.names,
     "true or false": _Reader.boolean,
     "duration": _Reader.duration,
+    "duration, or off": _Reader.duration_or_off,
     "time zone": _Reader.time_zone,
     "position": _Reader.position,
     "country": _Reader.country,

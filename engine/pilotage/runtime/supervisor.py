@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from pilotage.adapter import Adapter
 from pilotage.model.diagnostics import Severity
+from pilotage.model.messages import PointHandle
+from pilotage.model.values import format_value
 from pilotage.ports import Clock, HealthLog
 from pilotage.runtime.inbox import ConnectionDoor
+from pilotage.runtime.loop_watch import CONNECTION, TASK_PREFIX
 
 FIRST_PAUSE_S: Final = 0.2
-LONGEST_PAUSE_S: Final = 30.0
+LONGEST_PAUSE_S: Final = 2.0
+LONG_PAUSE_S: Final = 30.0
+MANY: Final = 100  # failures in a row after which nobody waits at the other side's door any more
 STEADY_S: Final = 10.0  # a connection that held for so long is tried again quickly
+TELL_WITHIN_S: Final = 0.25
 STOP_S: Final = 5.0
 
 log = logging.getLogger("pilotage.supervisor")
@@ -31,6 +37,46 @@ class State(Enum):
     UP = "up"
     DEGRADED = "degraded"  # up, but some of its points cannot be heard
     DOWN = "down"
+    DISABLED = "disabled"  # given up; a reload tries again
+
+
+class AdapterDied(Exception):
+    """What runs an adapter is gone, and not only its link; `at_once` asks for a new try without a pause."""
+
+    def __init__(self, why: str, *, at_once: bool = False) -> None:
+        super().__init__(why)
+        self.at_once = at_once
+
+
+class AdapterDisabled(Exception):
+    """An adapter failed too often to be tried again before somebody has looked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """The process of an isolated adapter.
+
+    Attributes:
+        pid: 0 while there is none.
+        memory: Resident bytes.
+        limit: Bytes that it may have.
+        restarts: How often it was started again.
+    """
+
+    pid: int
+    memory: int
+    limit: int
+    restarts: int
+
+
+@runtime_checkable
+class HasProcess(Protocol):
+    """An adapter that runs in a process of its own."""
+
+    @property
+    def process(self) -> Process:
+        """The process, as it is now."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +87,11 @@ class ConnectionStatus:
         name: As in config.yaml.
         adapter: Its protocol.
         since: When it came into this state, seconds since 1970.
-        next_try: When it is tried again, for one that is down.
+        next_try: When it is tried again, for one that is down; None while it is being tried.
         failures: How often it was lost or did not come up, since the start.
         points: How many points it has reported.
         heard_at: When it reported the last time, 0 for never.
+        process: Where it runs, when it is isolated.
     """
 
     name: str
@@ -56,6 +103,31 @@ class ConnectionStatus:
     failures: int
     points: int
     heard_at: float
+    process: Process | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """How long is waited before a connection is tried again, in real seconds.
+
+    Attributes:
+        first: Before the first new try; it doubles with each.
+        longest: It does not get longer while the other side may come back any moment.
+        long: For one that has failed many times in a row, and for a plugin that makes mistakes.
+        spread: A number from 0 to 1; a pause is that part of its second half, so that
+            a hundred engines do not come back at the same instant.
+    """
+
+    first: float = FIRST_PAUSE_S
+    longest: float = LONGEST_PAUSE_S
+    long: float = LONG_PAUSE_S
+    spread: Callable[[], float] = random.random
+
+    def after(self, in_a_row: int, *, mistake: bool) -> float:
+        """Return the pause after so many failures in a row."""
+        most = self.long if mistake or in_a_row > MANY else self.longest
+        whole = min(self.first * 2.0 ** min(in_a_row - 1, 30), most)
+        return whole * (0.5 + self.spread() / 2)
 
 
 class Supervisor:
@@ -68,6 +140,7 @@ class Supervisor:
         *,
         first_pause_s: float = FIRST_PAUSE_S,
         longest_pause_s: float = LONGEST_PAUSE_S,
+        long_pause_s: float = LONG_PAUSE_S,
         spread: Callable[[], float] = random.random,
     ) -> None:
         """Start without connections.
@@ -75,16 +148,15 @@ class Supervisor:
         Args:
             clock: Gives the times that people see.
             health: Where lost connections are told.
-            first_pause_s: Before the first new try, in real seconds; it doubles with each.
-            longest_pause_s: The pause does not get longer.
-            spread: A number from 0 to 1; a pause is that part of its second half, so that
-                a hundred engines do not come back at the same instant.
+            first_pause_s: `Pauses.first`.
+            longest_pause_s: `Pauses.longest`.
+            long_pause_s: `Pauses.long`.
+            spread: `Pauses.spread`.
         """
         self._clock = clock
         self._health = health
-        self._first_pause_s = first_pause_s
-        self._longest_pause_s = longest_pause_s
-        self._spread = spread
+        longest = max(longest_pause_s, first_pause_s)
+        self._pauses = Pauses(first_pause_s, longest, max(long_pause_s, longest), spread)
         self._runs: dict[str, _Run] = {}
 
     @property
@@ -107,16 +179,14 @@ class Supervisor:
             protocol: The adapter's name.
             adapter: What is run.
             door: The door that the adapter was opened with.
-            on_up: Called each time that the connection comes up.
+            on_up: Called each time that the connection comes up; a moment later when it was lost before, so that
+                connections which come back together do not all tell their devices at once.
         """
         if name in self._runs:
             raise ValueError(f"the connection {name} runs already")
-        run = _Run(name, protocol, adapter, door, self._clock, self._health, on_up)
+        run = _Run(name, protocol, adapter, door, self._clock, self._health, self._pauses, on_up)
         self._runs[name] = run
-        run.task = asyncio.get_running_loop().create_task(
-            run.keep(self._first_pause_s, self._longest_pause_s, self._spread),
-            name=f"connection-{name}",
-        )
+        run.task = asyncio.get_running_loop().create_task(run.keep(), name=TASK_PREFIX + name)
 
     async def stop(self, name: str) -> None:
         """Stop a connection and wait for its end, not for ever."""
@@ -149,6 +219,7 @@ class _Run:
         door: ConnectionDoor,
         clock: Clock,
         health: HealthLog,
+        pauses: Pauses,
         on_up: Callable[[], None] | None,
     ) -> None:
         self.name = name
@@ -159,14 +230,17 @@ class _Run:
         self._adapter = adapter
         self._clock = clock
         self._health = health
+        self._pauses = pauses
         self._on_up = on_up
         self._state = State.STOPPED
         self._detail = ""
         self._since = clock.now()
         self._next_try: float | None = None
         self._failures = 0
+        self._in_a_row = 0
         self._up_at: float | None = None
         self._ending = False
+        self._telling: asyncio.TimerHandle | None = None
         door.call_on_change(self._connected, self._lost)
 
     @property
@@ -181,56 +255,81 @@ class _Run:
             self._failures,
             len(self.door.heard),
             self.door.heard_at,
+            self._adapter.process if isinstance(self._adapter, HasProcess) else None,
         )
 
-    async def keep(self, pause_s: float, longest_s: float, spread: Callable[[], float]) -> None:
-        """Run the adapter again and again until cancelled."""
-        first = pause_s
+    async def keep(self) -> None:
+        """Run the adapter again and again until cancelled, or until it must not be tried any more."""
+        CONNECTION.set(self.name)
         while True:
             self._enter(State.CONNECTING if not self._failures else self._state, self._detail)
             self._up_at = None
-            why = await self._once()
-            if self._held_long_enough():
-                pause_s = first
-            wait = pause_s * (0.5 + spread() / 2)
-            self._down(why, wait)
+            ended = await self._once()
+            self._in_a_row = 1 if self._held_long_enough() else self._in_a_row + 1
+            if isinstance(ended, AdapterDisabled):
+                self._disable(str(ended))
+                return
+            wait = self._pause(ended)
+            self._down(_words(ended), wait)
             await asyncio.sleep(wait)
             self._next_try = None
-            pause_s = min(pause_s * 2, longest_s)
 
     def end(self) -> None:
         """Make its points unknown: nobody hears them any more, and that is no trouble."""
         self._ending = True
+        self._stop_telling()
         self.door.lost_all("stopped")
         self._health.cleared(self.code)
 
-    async def _once(self) -> str:
-        """Run the adapter until it ends and return why it did."""
+    async def _once(self) -> Exception:
+        """Run the adapter until it ends and return what ended it."""
         try:
             await self._adapter.run()
+        except (AdapterDied, AdapterDisabled) as error:
+            self._health.count(f"faults.{self.name}")
+            return error
         except (OSError, TimeoutError) as error:
-            return str(error) or type(error).__name__
+            return error
         except Exception as error:
             self._health.count(f"faults.{self.name}")
-            if self._health_is_new():
+            if self._state is not State.DOWN:
                 log.error(
                     "connection %s: its adapter %s failed", self.name, self.protocol, exc_info=error
                 )
-            return f"{type(error).__name__}: {error}"
-        return "the adapter ended by itself"
+            return error
+        return ConnectionError("the adapter ended by itself")
 
-    def _health_is_new(self) -> bool:
-        return self._state is not State.DOWN
+    def _pause(self, ended: Exception) -> float:
+        if isinstance(ended, AdapterDied) and ended.at_once:
+            return 0.0
+        mistake = not isinstance(ended, (OSError, TimeoutError, AdapterDied))
+        return self._pauses.after(self._in_a_row, mistake=mistake)
 
     def _held_long_enough(self) -> bool:
         return self._up_at is not None and self._clock.monotonic() - self._up_at >= STEADY_S
+
+    # ── what the door says ───────────────────────────────────────────────────────────────────
 
     def _connected(self, detail: str) -> None:
         self._up_at = self._clock.monotonic()
         self._enter(State.UP, detail)
         self._health.cleared(self.code)
-        if self._on_up is not None:
+        self._stop_telling()
+        if not self._failures:
+            self._tell()
+            return
+        wait = self._pauses.spread() * TELL_WITHIN_S
+        self._telling = asyncio.get_running_loop().call_later(wait, self._tell)
+
+    def _tell(self) -> None:
+        self._telling = None
+        if self._on_up is not None and self._state in (State.UP, State.DEGRADED):
             self._on_up()
+
+    def _stop_telling(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
 
     def _lost(self, detail: str) -> None:
         if not self._ending and self._state is State.UP:
@@ -242,12 +341,12 @@ class _Run:
                 Severity.WARNING,
             )
 
+    # ── the end of a try ─────────────────────────────────────────────────────────────────────
+
     def _down(self, why: str, wait_s: float) -> None:
         self._failures += 1
         self._next_try = self._clock.now() + wait_s
-        self._ending = True
-        self.door.lost_all(why)
-        self._ending = False
+        self._lose_all(why)
         self._enter(State.DOWN, why)
         self._health.raised(
             self.code,
@@ -255,7 +354,44 @@ class _Run:
             "see that the other side runs and can be reached; it is tried again by itself",
         )
 
+    def _disable(self, why: str) -> None:
+        self._failures += 1
+        points = self.door.heard
+        self._lose_all(why)
+        self._enter(State.DISABLED, why)
+        self._health.cleared(self.code)  # a new finding, which is logged anew
+        self._health.raised(
+            self.code,
+            f"connection {self.name} ({self.protocol}) is disabled: {why}; its {len(points)} points are"
+            f" unknown{_safe_states(points)}",
+            "see the log, mend or exchange the plugin, then `pilotage reload` tries it again",
+        )
+
+    def _lose_all(self, why: str) -> None:
+        self._ending = True
+        self._stop_telling()
+        self.door.lost_all(why)
+        self._ending = False
+
     def _enter(self, state: State, detail: str) -> None:
         if state is not self._state:
             self._since = self._clock.now()
         self._state, self._detail = state, detail
+
+
+def _words(ended: Exception) -> str:
+    """Return what ended a try: a lost link in its own words, a mistake with its type."""
+    if isinstance(ended, (OSError, TimeoutError, AdapterDied)):
+        return str(ended) or type(ended).__name__
+    return f"{type(ended).__name__}: {ended}"
+
+
+def _safe_states(points: Iterable[PointHandle]) -> str:
+    """Return what the devices should do by themselves now, as their kinds declare it."""
+    specs = {point.spec.name: point.spec for point in points if point.spec.fail_safe is not None}
+    if not specs:
+        return ""
+    safe = [
+        f"{name} {format_value(spec.fail_safe, spec.type)}" for name, spec in sorted(specs.items())
+    ]
+    return f", and its devices should be in their safe state ({', '.join(safe)})"

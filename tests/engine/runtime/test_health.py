@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 
 import pytest
 
 from pilotage.model.diagnostics import Severity
-from pilotage.runtime.health import Health, HealthFinding, LoopWatch
+from pilotage.runtime.health import Health, HealthFinding
 
 
 class TestFindings:
@@ -72,37 +71,3 @@ class TestRemark:
             health.remark(f"refused.{index}", "x")
         logging.getLogger("pilotage.health").setLevel(logging.NOTSET)
         assert len(health._held_back) <= 10_000
-
-
-class TestLoopWatch:
-    def test_names_the_place(self) -> None:
-        """The code that holds the loop is named with file and function, once for each hold."""
-        seen: list[tuple[str, float]] = []
-        watch = LoopWatch(
-            lambda place, seconds: seen.append((place, seconds)), limit_s=0.03, every_s=0.01
-        )
-        watch.start()
-        _hold_the_loop(0.2)
-        watch.beat()
-        watch.stop()
-        ((place, seconds),) = seen
-        assert "runtime/test_health.py" in place
-        assert "_hold_the_loop" in place
-        assert seconds >= 0.03
-
-    def test_quiet_loop(self) -> None:
-        """A loop that beats is not accused."""
-        seen: list[str] = []
-        watch = LoopWatch(lambda place, _: seen.append(place), limit_s=0.5, every_s=0.01)
-        watch.start()
-        for _ in range(10):
-            watch.beat()
-            time.sleep(0.005)
-        watch.stop()
-        assert seen == []
-
-
-def _hold_the_loop(seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        pass

@@ -12,7 +12,14 @@ import pytest
 from pilotage.model.messages import Outcome, Reading
 from pilotage.runtime.health import Health
 from pilotage.runtime.inbox import ConnectionDoor, Inbox
-from pilotage.runtime.supervisor import ConnectionStatus, State, Supervisor
+from pilotage.runtime.supervisor import (
+    AdapterDied,
+    AdapterDisabled,
+    ConnectionStatus,
+    Pauses,
+    State,
+    Supervisor,
+)
 
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
 
@@ -161,6 +168,83 @@ class TestRetries:
                     last = status.failures
                 await asyncio.sleep(0)
         assert seen == [0.002, 0.004, 0.008, 0.01, 0.01]
+        await supervisor.stop_all()
+
+    def test_pauses_have_three_lengths(self) -> None:
+        """A lost link is tried every two seconds at most; after many failures, or for a mistake, every thirty."""
+        pauses = Pauses(spread=lambda: 1.0)
+        assert [pauses.after(n, mistake=False) for n in (1, 2, 5, 100, 101)] == [
+            0.2, 0.4, 2.0, 2.0, 30.0
+        ]  # fmt: skip
+        assert [pauses.after(n, mistake=True) for n in (1, 5, 9)] == [0.2, 3.2, 30.0]
+
+    def test_pauses_are_spread(self) -> None:
+        """The second half of a pause is left to chance: who was lost together does not come back together."""
+        assert Pauses(spread=lambda: 0.0).after(1, mistake=False) == 0.1
+
+    async def test_at_once(
+        self, clock: Any, health: Health, door: ConnectionDoor, eventually: Eventually
+    ) -> None:
+        """What runs an adapter may ask for a new try without a pause."""
+        supervisor = Supervisor(clock, health, first_pause_s=60.0)
+
+        def died(_: ConnectionDoor) -> None:
+            raise AdapterDied("killed by signal 9", at_once=True)
+
+        supervisor.start("lamps", "vendor", Link(door, died), door)
+        await eventually(lambda: only(supervisor).state is State.UP)
+        assert only(supervisor).failures == 1
+        await supervisor.stop_all()
+
+    async def test_disabled(
+        self,
+        supervisor: Supervisor,
+        door: ConnectionDoor,
+        engine: Any,
+        health: Health,
+        inbox: Inbox,
+        eventually: Eventually,
+    ) -> None:
+        """One that is given up is not tried again; its points are unknown, and an error says what to do."""
+
+        def give_up(door: ConnectionDoor) -> None:
+            door.connected()
+            door.report(engine.cells["street-1.flow"], 41)
+            raise AdapterDisabled("6 deaths within a minute, the last: it hung")
+
+        link = Link(door, give_up)
+        supervisor.start("lamps", "vendor", link, door)
+        await eventually(lambda: only(supervisor).state is State.DISABLED)
+        assert only(supervisor).next_try is None
+        values = [r.value for r in inbox.take(9).inputs if isinstance(r, Reading)]
+        assert values == [41.0, None]
+        finding = health.finding("connection.lamps")
+        assert finding is not None
+        assert (
+            "is disabled: 6 deaths within a minute, the last: it hung; its 1 points are unknown"
+            in finding.text
+        )
+        assert "`pilotage reload` tries it again" in finding.mend
+        await asyncio.sleep(0.02)
+        assert link.runs == 1
+
+
+class TestTellingAgain:
+    async def test_first_at_once_later_spread(
+        self, clock: Any, health: Health, door: ConnectionDoor, eventually: Eventually
+    ) -> None:
+        """The first time devices are told at once; after a loss within a moment that chance chooses, and only if it is up."""
+        supervisor = Supervisor(clock, health, first_pause_s=0.001, spread=lambda: 0.5)
+        told: list[float] = []
+        loop = asyncio.get_running_loop()
+        link = Link(door)
+        link.end.set()
+        supervisor.start("lamps", "mqtt", link, door, lambda: told.append(loop.time()))
+        await eventually(lambda: told)
+        link.end.clear()
+        await eventually(lambda: only(supervisor).failures)
+        await eventually(lambda: len(told) == 2)
+        assert told[1] - told[0] > 0.1
         await supervisor.stop_all()
 
 

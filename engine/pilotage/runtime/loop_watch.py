@@ -1,0 +1,216 @@
+"""Watches the event loop from a thread: names what holds it too long, and ends a process whose loop is stuck.
+
+The loop beats; the thread looks whether the beat is late, and then where the loop's thread stands and for which connection it
+works. It finds what a callback of any library does, not only what our own tasks do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import Context, ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Final, NoReturn
+
+CONNECTION: Final[ContextVar[str]] = ContextVar("pilotage_connection", default="")
+"""The connection that a task, and every callback that it registers, works for."""
+
+TASK_PREFIX: Final = "connection-"
+"""What the name of a connection's own task begins with."""
+
+LIMIT_S: Final = 0.05
+EVERY_S: Final = 0.025
+PATIENCE_S: Final = 60.0
+EXIT_STUCK: Final = 70  # EX_SOFTWARE of sysexits.h
+STUCK_FILE: Final = "stuck.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Something holds the event loop.
+
+    Attributes:
+        place: `folder/file:line in function`.
+        seconds: So far.
+        connection: Whose task or callback it is; empty when it is nobody's, or cannot be known.
+    """
+
+    place: str
+    seconds: float
+    connection: str = ""
+
+
+class LoopWatch:
+    """Names the code that holds the event loop for too long."""
+
+    def __init__(
+        self,
+        slow: Callable[[Hold], None],
+        stuck: Callable[[Hold], None] | None = None,
+        *,
+        limit_s: float = LIMIT_S,
+        stuck_s: float = 2.0,
+        every_s: float = EVERY_S,
+    ) -> None:
+        """Prepare a watch; both callables are called from the watching thread.
+
+        Args:
+            slow: Called once for each hold that is longer than `limit_s`.
+            stuck: Called when a hold has become longer than `stuck_s`; None leaves it at the naming.
+            limit_s: Longer is slow.
+            stuck_s: Longer is stuck.
+            every_s: Between two beats, and between two looks.
+        """
+        self._slow = slow
+        self._stuck = stuck
+        self._limit_s = limit_s
+        self._stuck_s = stuck_s
+        self._every_s = every_s
+        self._beat_at = time.monotonic()
+        self._patient = 0
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._loop_thread = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def beat(self) -> None:
+        """Say that the loop is alive; the loop calls it every `every_s`."""
+        self._beat_at = time.monotonic()
+
+    @property
+    def every_s(self) -> float:
+        """How often `beat` is expected."""
+        return self._every_s
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """Inside, only a minute's hold is stuck: a reload of a large city may take its time."""
+        self._patient += 1
+        try:
+            yield
+        finally:
+            self.beat()
+            self._patient -= 1
+
+    def start(self) -> None:
+        """Watch the thread that calls this, and its event loop when one runs."""
+        self._loop_thread = threading.get_ident()
+        with suppress(RuntimeError):
+            self._loop = asyncio.get_running_loop()
+        self.beat()
+        self._thread = threading.Thread(target=self._look, name="pilotage-loop-watch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the watch."""
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _look(self) -> None:
+        beat_at, looks, told = self._beat_at, 0, False
+        while not self._end.wait(self._every_s):
+            if self._beat_at != beat_at:
+                beat_at, looks, told = self._beat_at, 0, False
+            looks += 1
+            late = time.monotonic() - beat_at - self._every_s
+            if late >= self._limit_s and not told:
+                told = True  # one line per hold, however long it lasts
+                self._slow(self._hold(late))
+            if self._stuck is not None and self._is_stuck(late, looks):
+                self._stuck(self._hold(late))
+                return
+
+    def _is_stuck(self, late: float, looks: int) -> bool:
+        # A machine that slept, or a process that was stopped for a while, is late without being stuck: then this
+        # thread has not looked either.
+        limit = PATIENCE_S if self._patient else self._stuck_s
+        return late >= limit and looks * self._every_s >= limit / 4
+
+    def _hold(self, late: float) -> Hold:
+        frame = sys._current_frames().get(self._loop_thread)
+        return Hold(_place(frame), late, _connection(frame, self._loop))
+
+
+def end_process(hold: Hold, folder: Path) -> NoReturn:
+    """Write where every thread stands to standard error and into a file of a folder, and end the process with 70.
+
+    Takes no lock that the stuck thread may hold: nothing is logged, nothing is flushed.
+    """
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    whose = f" (connection {hold.connection})" if hold.connection else ""
+    line = (
+        f"{now} the event loop was stuck for {hold.seconds:.1f} s in {hold.place}{whose};"
+        f" process {os.getpid()} ended itself with {EXIT_STUCK}\n"
+    )
+    with suppress(Exception):
+        os.write(2, line.encode())
+        faulthandler.dump_traceback(2, all_threads=True)
+    with suppress(Exception), (folder / STUCK_FILE).open("wb", buffering=0) as file:
+        file.write(line.encode())
+        faulthandler.dump_traceback(file, all_threads=True)
+    os._exit(EXIT_STUCK)
+
+
+def last_stuck(folder: Path) -> str:
+    """Return what the last process said when it was stuck, once; empty when it was not."""
+    file = folder / STUCK_FILE
+    try:
+        line = file.read_text("utf-8", "replace").partition("\n")[0]
+        file.replace(file.with_name("stuck-before.txt"))
+    except OSError:
+        return ""
+    return line
+
+
+# ── where, and for whom ──────────────────────────────────────────────────────────────────────
+
+
+def _place(frame: FrameType | None) -> str:
+    """Return the innermost place that is neither the standard library's nor the loop's own."""
+    here = frame
+    while here is not None and _is_library(here.f_code.co_filename):
+        here = here.f_back
+    chosen = here or frame
+    if chosen is None:
+        return "unknown place"
+    path = Path(chosen.f_code.co_filename)
+    return f"{path.parent.name}/{path.name}:{chosen.f_lineno} in {chosen.f_code.co_name}"
+
+
+def _connection(frame: FrameType | None, loop: asyncio.AbstractEventLoop | None) -> str:
+    """Return the connection that the loop works for now; empty for none, and for a callback of uvloop."""
+    context = _context_of_callback(frame)
+    if context is not None:
+        return context.get(CONNECTION, "")
+    # Under uvloop no frame leads to the callback, and a task shows its context from Python 3.12 on.
+    task = asyncio.current_task(loop) if loop is not None else None
+    name = task.get_name() if task is not None else ""
+    return name.removeprefix(TASK_PREFIX) if name.startswith(TASK_PREFIX) else ""
+
+
+def _context_of_callback(frame: FrameType | None) -> Context | None:
+    """Return the context of the callback that the standard loop runs, task or not."""
+    while frame is not None:
+        if frame.f_code.co_name == "_run" and frame.f_code.co_filename == _HANDLES:
+            return getattr(frame.f_locals.get("self"), "_context", None)
+        frame = frame.f_back
+    return None
+
+
+_HANDLES: Final = asyncio.Handle._run.__code__.co_filename
+_STDLIB: Final = str(Path(logging.__file__).parent.parent)
+
+
+def _is_library(filename: str) -> bool:
+    return filename.startswith(("<", _STDLIB)) and "site-packages" not in filename
