@@ -459,7 +459,7 @@ class Service:
                     failures=c.failures,
                     points=c.points,
                     heard_at=c.heard_at,
-                    process=c.process and api.Process(**asdict(c.process)),
+                    process=None if c.process is None else api.Process(**asdict(c.process)),
                 )
                 for c in self.supervisor.statuses
             ],
