@@ -310,6 +310,7 @@ class _Binder:
         self._claims: dict[tuple[bool, int, Table, int], list[_Claim]] = {}
         self._read: set[str] = set()
         self._told: set[str] = set()
+        self._strangers: set[tuple[str, str]] = set()
 
     def bind(self, section: Section) -> None:
         """Bind one entry under `points:`."""
@@ -384,8 +385,10 @@ class _Binder:
     def _number(
         self, section: Section, key: str, entity: EntitySpec, low: int, high: int, default: int
     ) -> int | None:
-        """Return a whole number that is written as such, or that a template finds at the entity."""
+        """Return a whole number that is written as such, listed by entity, or that a template finds at the entity."""
         raw = section.any(key)
+        if isinstance(raw, Mapping):
+            return self._listed(section, key, entity, low, high)
         slot = _SLOT.fullmatch(raw.strip()) if isinstance(raw, str) else None
         if slot is None:
             if isinstance(raw, str):
@@ -408,6 +411,25 @@ class _Binder:
             self.problems.error("out-of-range", section.path(key), message)
             return None
         return int(number)
+
+    def _listed(
+        self, section: Section, key: str, entity: EntitySpec, low: int, high: int
+    ) -> int | None:
+        """Return an entity's number of a map `{CAB-1: 1, CAB-2: 2}`."""
+        inner = section.section(key)
+        for name in inner.raw:
+            if name not in self.entities and (section.where, name) not in self._strangers:
+                self._strangers.add((section.where, name))
+                message = f'there is no entity "{name}"'
+                mend = meant(name, self.entities)
+                self.problems.error("unknown-entity", section.path(key), message, mend)
+        if entity.id not in inner:
+            message = f'has no number for "{entity.id}"'
+            self.problems.error("missing-key", section.path(key), message)
+            return None
+        before = len(self.problems.found)
+        number = inner.whole(entity.id, 0, low, high)
+        return number if len(self.problems.found) == before else None
 
     def _attribute(self, entity: EntitySpec, name: str) -> Any:
         """Return what a placeholder stands for: `{unit}`, or `{cabinet.unit}` of the one that it belongs to."""

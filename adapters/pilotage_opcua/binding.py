@@ -184,7 +184,7 @@ def _server(options: Section) -> Server:
         password=password,
         timeout_s=options.number("timeout", 5.0, 0.5, 60.0),
         silence_s=options.number("silence", 3.0, 2.0, 600.0),
-        refresh_s=options.number("refresh", 60.0, 1.0, 86_400.0),
+        refresh_s=options.number("refresh", 60.0, 0.25, 86_400.0),
         batch=options.whole("batch", 500, 1, 10_000),
         queue=options.whole("queue", 1, 1, 10_000),
         in_flight=options.whole("in_flight", 20, 1, 80),

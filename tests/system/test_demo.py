@@ -1,4 +1,4 @@
-"""`pilotage demo` as a newcomer runs it: broker, equipment and engine as processes, watched by an MQTT client of our own."""
+"""`pilotage demo` as a newcomer runs it: devices and engine as processes, watched by clients of our own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -17,14 +18,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
 import psutil  # type: ignore[import-untyped]
 import pytest
+from asyncua.sync import Client as OpcUaClient
 from paho.mqtt.enums import CallbackAPIVersion
+from pymodbus.client import ModbusTcpClient
 
 from pilotage import api
 
@@ -133,6 +136,40 @@ class Demo:
     def processes(self) -> list[psutil.Process]:
         return list(psutil.Process(self.process.pid).children(recursive=True))
 
+    def port_of(self, name: str) -> int:
+        """Return the port that the demo has written into its configuration."""
+        text = (self.folder / "config.yaml").read_text()
+        (found,) = re.findall(rf"(\d+)\s+#.* of its {name} here", text)
+        return int(found)
+
+    @contextmanager
+    def junctions(self) -> Iterator[Callable[[], list[tuple[str, str, int]]]]:
+        """Return what asks the controllers themselves: how far each request is, for whom, whom the junction serves."""
+        with OpcUaClient(f"opc.tcp://127.0.0.1:{self.port_of('controllers')}") as client:
+            ids = [f"J-0{number}" for number in range(1, 7)]
+            names = ("Priority", "Vehicle", "HeldBy")
+            nodes = [client.get_node(f"ns=2;s={id_}.{name}") for id_ in ids for name in names]
+
+            def ask() -> list[tuple[str, str, int]]:
+                read = [node.read_data_value(raise_on_bad_status=False) for node in nodes]
+                values = [data.Value.Value for data in read]
+                return list(zip(values[::3], values[1::3], values[2::3], strict=True))
+
+            yield ask
+
+    def contactors(self) -> set[str]:
+        """Return what the registers of all cabinets say, and see that the engine says the same."""
+        with ModbusTcpClient("127.0.0.1", port=self.port_of("cabinets")) as client:
+            words = [
+                client.read_input_registers(0, count=1, device_id=unit).registers[0]
+                for unit in (1, 2, 3)
+            ]
+        said = {"open" if word & 2 else "closed" for word in words}
+        points = self.ask(api.ListPoints(match="CAB-*.contactor")).points
+        assert len(points) == 3
+        assert {point.value for point in points} == said
+        return said
+
     def kill(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
@@ -176,7 +213,7 @@ def test_four_rules(start: Start) -> None:
         wire.stop()
     _try_the_commands(demo)
     children = demo.processes()
-    assert len(children) == 3
+    assert len(children) == 5
     demo.process.send_signal(signal.SIGINT)
     assert demo.process.wait(15) == 0, demo.text
     assert still_run(children) == []
@@ -189,13 +226,15 @@ def test_four_rules(start: Start) -> None:
 
 
 def _see_the_rules(demo: Demo, wire: Wire) -> None:
-    demo.until(
-        lambda: (
-            wire.any("city/signal/", "/request", lambda m: m["action"] == "request")
-            and wire.any("city/signal/", "/priority", lambda m: m["status"] == "activated")
-        ),
-        "no bus has got its green",
-    )
+    with demo.junctions() as junctions:
+        demo.until(
+            lambda: any(
+                status == "activated" and vehicle.startswith("bus-") and held_by == 1
+                for status, vehicle, held_by in junctions()
+            ),
+            "no bus has got its green",
+        )
+    assert demo.contactors() == {"closed"}
     demo.until(
         lambda: wire.any("city/lamp/", "/set", lambda m: m["level"] == 30.0),
         "no quiet street was dimmed",

@@ -18,8 +18,8 @@ _EXAMPLES = """\
   pilotage demo --plain | tee log   line by line, for a log or a screen reader
   pilotage demo --keep my-demo      keep the city's files, its journal and its log
 
-It needs no broker and no other service: an MQTT broker, the simulated equipment and the engine are started
-on this machine alone, and Ctrl-C ends them all.
+It needs no other service: an MQTT broker, lighting cabinets on Modbus, signal controllers on OPC UA, the other
+equipment and the engine are started on this machine alone, and Ctrl-C ends them all.
 """
 
 
@@ -43,7 +43,11 @@ def register(subparsers: Any) -> None:
         "--minutes", type=_minutes, metavar="M", help="end by itself after so many real minutes"
     )
     parser.add_argument(
-        "--port", type=_port, default=0, metavar="PORT", help="of the broker (default: a free one)"
+        "--port",
+        type=_port,
+        default=0,
+        metavar="PORT",
+        help="of the MQTT broker (default: a free one)",
     )
     parser.add_argument(
         "--keep",

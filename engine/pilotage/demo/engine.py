@@ -11,14 +11,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from pilotage.demo.broker import is_pipe
-from pilotage.demo.child import STOP_S, ChildProcess
-from pilotage.demo.equipment import START, DemoClock
+from pilotage.demo.child import STOP_S, ChildProcess, is_pipe
+from pilotage.demo.clock import DemoClock, add_clock, clock_of
 from pilotage.ports import LogUnusableError, OwnedElsewhereError
 from pilotage.runtime.config import load_settings
 from pilotage.runtime.logs import set_up_logs
@@ -42,10 +40,8 @@ class EngineProcess(ChildProcess):
 
     def __enter__(self) -> EngineProcess:
         """Start the engine; it answers at its control socket a second or two later."""
-        clock = self.clock
         command = [sys.executable, "-m", "pilotage.demo.engine", "--config", str(self.config)]
-        command += ["--speed", repr(clock.speed), "--start", repr(clock.start)]
-        command += ["--zero", repr(clock.zero)]
+        command += self.clock.options
         if self.uvloop is not None:
             command.append("--uvloop" if self.uvloop else "--no-uvloop")
         with self.log.open("ab") as log:
@@ -94,13 +90,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the engine from the command line."""
     parser = argparse.ArgumentParser(prog="python -m pilotage.demo.engine", description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--speed", type=float, default=1.0, help="city seconds per real second")
-    parser.add_argument("--start", type=float, default=START, help="city time at the beginning")
-    parser.add_argument("--zero", type=float, help="steady time at which that was; now by default")
+    add_clock(parser)
     parser.add_argument("--uvloop", action=argparse.BooleanOptionalAction)
     given = parser.parse_args(arguments)
-    zero = time.monotonic() if given.zero is None else given.zero
-    clock = DemoClock(given.speed, given.start, zero)
+    clock = clock_of(parser, given)
     settings = load_settings(given.config)
     set_up_logs(settings.log.level, settings.log.format)
     end_with_parent()

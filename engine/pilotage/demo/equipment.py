@@ -1,4 +1,4 @@
-"""The simulated city's equipment, in a process of its own: each group is one ordinary MQTT client.
+"""The sensors, lamps and vehicles of the simulated city, in a process of their own: each group is one ordinary MQTT client.
 
 `python -m pilotage.demo.equipment --port 18830 --speed 60 --seed 1`
 """
@@ -10,10 +10,7 @@ import asyncio
 import contextlib
 import socket
 import sys
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final
@@ -21,47 +18,20 @@ from typing import Any, Final
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from pilotage.demo.broker import HOST, until_told
-from pilotage.demo.child import ChildProcess, start_child
-from pilotage.demo.device import ZONE, Group, Message
+from pilotage.demo.child import HOST, ChildProcess, start_child, until_told
+from pilotage.demo.clock import DemoClock, add_clock, clock_of
+from pilotage.demo.device import Group, Message
 from pilotage.demo.safety import Cameras, Panels, Roadside
+from pilotage.demo.sight import look
 from pilotage.demo.street import Detectors, Lamps
-from pilotage.demo.transport import Ambulance, Avenue
+from pilotage.demo.transport import Ambulance, Buses
 from pilotage.demo.winter import Fleet, Weather
 
-START: Final = datetime(2026, 1, 15, 21, 30, tzinfo=ZONE).timestamp()
-"""A Thursday evening in winter: streets grow quiet, buses still run, a cold front comes."""
-
 GROUPS: Final[tuple[type[Group], ...]] = (
-    *(Lamps, Detectors, Avenue, Ambulance, Panels, Cameras, Roadside, Weather, Fleet),
+    *(Lamps, Detectors, Buses, Ambulance, Panels, Cameras, Roadside, Weather, Fleet),
 )
 LONGEST_NAP_S: Final = 0.05
 LONGEST_GREETING_S: Final = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class DemoClock:
-    """The city's time in every process of the demo: `start` at the moment `zero` of the system's steady clock.
-
-    An engine in another process gets `speed` and `start=clock.now()` at the moment when it starts its own clock.
-    """
-
-    speed: float
-    start: float = START
-    zero: float = 0.0
-
-    @classmethod
-    def begin(cls, speed: float, start: float = START) -> DemoClock:
-        """Return a clock that begins now."""
-        return cls(speed, start, time.monotonic())
-
-    def now(self) -> float:
-        """Return the city's time now, in seconds since 1970."""
-        return self.start + (time.monotonic() - self.zero) * self.speed
-
-    def delay(self, seconds: float) -> float:
-        """Return the real seconds that so much of the city's time takes."""
-        return seconds / self.speed
 
 
 class Player:
@@ -139,18 +109,17 @@ def _send_at_once(_client: mqtt.Client, _userdata: Any, sock: Any) -> None:
 class EquipmentProcess(ChildProcess):
     """The equipment as a child process; a context manager. It ends with its parent, however that ends."""
 
-    def __init__(self, port: int, clock: DemoClock, seed: int = 1) -> None:
+    def __init__(self, port: int, clock: DemoClock, seed: int = 1, eyes: int = 0) -> None:
         super().__init__()
         self.port = port
         self.clock = clock
         self.seed = seed
+        self.eyes = eyes
 
     def __enter__(self) -> EquipmentProcess:
         """Start the equipment."""
-        clock = self.clock
         command = [sys.executable, "-m", "pilotage.demo.equipment", "--port", str(self.port)]
-        command += ["--speed", repr(clock.speed), "--seed", str(self.seed)]
-        command += ["--start", repr(clock.start), "--zero", repr(clock.zero)]
+        command += ["--seed", str(self.seed), "--eyes", str(self.eyes), *self.clock.options]
         self._process = start_child(command)
         return self
 
@@ -166,12 +135,15 @@ async def begin(players: Sequence[Player], woken: asyncio.Event) -> None:
                     await woken.wait()
 
 
-async def live(port: int, clock: DemoClock, seed: int) -> None:
-    """Let the city live until told to end."""
+async def live(port: int, clock: DemoClock, seed: int, eyes: int) -> None:
+    """Let the city live until told to end; what its drivers see comes to the port `eyes`."""
     loop, woken = asyncio.get_running_loop(), asyncio.Event()
     wake = partial(loop.call_soon_threadsafe, woken.set)
-    players = [Player(make(seed, clock.now()), clock, port, wake) for make in GROUPS]
+    groups = [make(seed, clock.now()) for make in GROUPS]
+    players = [Player(group, clock, port, wake) for group in groups]
     told = asyncio.ensure_future(until_told(loop))
+    drivers = next(group for group in groups if isinstance(group, Buses))
+    seeing = await look(eyes, drivers.see)
     try:
         await begin(players, woken)
         while not told.done():
@@ -181,6 +153,7 @@ async def live(port: int, clock: DemoClock, seed: int) -> None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(woken.wait(), nap)
     finally:
+        seeing.close()
         for player in players:
             player.stop()
 
@@ -189,15 +162,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the equipment from the command line."""
     parser = argparse.ArgumentParser(prog="python -m pilotage.demo.equipment", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="the broker's port on 127.0.0.1")
-    parser.add_argument("--speed", type=float, default=1.0, help="city seconds per real second")
     parser.add_argument("--seed", type=int, default=1, help="another number is another night")
-    parser.add_argument("--start", type=float, default=START, help="city time at the beginning")
-    parser.add_argument("--zero", type=float, help="steady time at which that was; now by default")
+    parser.add_argument("--eyes", type=int, default=0, help="where the lights are seen")
+    add_clock(parser)
     given = parser.parse_args(arguments)
-    if not given.speed > 0:
-        parser.error(f"--speed is above zero, not {given.speed}")
-    zero = time.monotonic() if given.zero is None else given.zero
-    asyncio.run(live(given.port, DemoClock(given.speed, given.start, zero), given.seed))
+    asyncio.run(live(given.port, clock_of(parser, given), given.seed, given.eyes))
     return 0
 
 

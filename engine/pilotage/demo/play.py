@@ -1,4 +1,4 @@
-"""Plays the demo: puts the city's files somewhere, starts broker, equipment and engine, shows the city, stops it all."""
+"""Plays the demo: puts the city's files somewhere, starts its devices and the engine, shows the city, stops it all."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ import select
 import shlex
 import shutil
 import signal
+import socket as sockets
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from pilotage import api
 from pilotage.demo.broker import BrokerProcess
+from pilotage.demo.cabinets import CabinetsProcess
+from pilotage.demo.child import Peer, free_port
+from pilotage.demo.clock import DemoClock
+from pilotage.demo.controllers import ControllersProcess
 from pilotage.demo.device import CITY
 from pilotage.demo.engine import EngineProcess
-from pilotage.demo.equipment import DemoClock, EquipmentProcess
+from pilotage.demo.equipment import EquipmentProcess
 from pilotage.demo.scene import Watcher
 from pilotage.demo.view import show
 from pilotage.runtime.config import load_settings
@@ -40,7 +45,13 @@ TO_TRY: Final = (
     "pilotage plan snow 2 --reason 'black ice reported'",
     "$EDITOR rules/lighting.yaml; pilotage reload",
 )
-_PORT: Final = re.compile(r"(?m)^(    port: )\d+(?=\s+#)")
+_PORTS: Final = {
+    part: re.compile(
+        rf"(?m)^(    (?:port: |url: opc\.tcp://127\.0\.0\.1:))\d+(?=\s+#.* of its {part} here)"
+    )
+    for part in ("broker", "cabinets", "controllers")
+}
+"""Where a part's port stands in the demo's config.yaml: on the line whose remark names the part."""
 
 
 class PlayError(Exception):
@@ -78,19 +89,29 @@ def play(
     if importlib.util.find_spec("amqtt") is None:
         raise PlayError("the demo needs an MQTT broker, amqtt", 'pip install "pilotage[demo]"')
     with End(minutes) as end, _folder(keep) as folder, contextlib.ExitStack() as stack:
-        broker = _started(stack, port)
-        write_city(folder, broker.port)
+        clock, eyes = DemoClock.begin(speed), free_port(sockets.SOCK_DGRAM)
+        told = ["--seed", str(seed), *clock.options]
+        peers: dict[str, Peer] = {
+            "broker": BrokerProcess(port),
+            "cabinets": CabinetsProcess(options=told),
+            "controllers": ControllersProcess(options=[*told, "--eyes", str(eyes)]),
+        }
+        for peer in peers.values():
+            stack.callback(peer.stop)
+            peer.start()
+        write_city(folder, {part: peer.port for part, peer in peers.items()})
         print(welcome(folder, speed, is_kept=keep is not None), flush=True)
-        clock = DemoClock.begin(speed)
+        _wait_for(peers.values())
         config, socket = folder / "config.yaml", folder / SOCKET
         engine = EngineProcess(config, folder / LOG, clock, uvloop=uvloop)
-        equipment = EquipmentProcess(broker.port, clock, seed)
+        equipment = EquipmentProcess(peers["broker"].port, clock, seed, eyes)
         stack.enter_context(engine)
-        end.watch([("broker", broker), ("engine", engine)])
+        parts: list[tuple[str, Part]] = [(peer.name, peer) for peer in peers.values()]
+        end.watch([*parts, ("engine", engine)])
         # The equipment comes last: the demo's broker does not take clients well while another one subscribes.
         if _is_listening(socket, end):
             stack.enter_context(equipment)
-            end.watch([("broker", broker), ("engine", engine), ("simulated equipment", equipment)])
+            end.watch([*parts, ("engine", engine), ("simulated equipment", equipment)])
             with Watcher(socket, speed, names_in(config)) as watcher:
                 show(watcher.read, end.wait, plain=plain, hint=f"cd {folder} && pilotage status")
     print("The demo has ended." + ("" if keep is None else f" Its files are in {folder}."))
@@ -183,8 +204,8 @@ def _short_place() -> str | None:
     return None if len(place) < LONGEST_SOCKET - 50 else "/tmp"
 
 
-def write_city(folder: Path, port: int) -> None:
-    """Put the city's files into a folder, with the broker's port; files of an earlier demo stay as they were changed.
+def write_city(folder: Path, ports: Mapping[str, int]) -> None:
+    """Put the city's files into a folder, with the ports of its parts; files of an earlier demo stay as they were changed.
 
     Raises:
         PlayError: The folder holds something else.
@@ -196,14 +217,17 @@ def write_city(folder: Path, port: int) -> None:
         raise PlayError(f"{folder} holds something else than a demo", "choose an empty folder")
     else:
         shutil.copytree(CITY, folder, dirs_exist_ok=True)
-    text, found = _PORT.subn(rf"\g<1>{port}", config.read_text(encoding="utf-8"))
-    if found != 1:
-        raise PlayError(f"{config} is not the demo's", "choose an empty folder")
+    text = config.read_text(encoding="utf-8")
+    for part, pattern in _PORTS.items():
+        text, found = pattern.subn(rf"\g<1>{ports[part]}", text)
+        if found != 1:
+            raise PlayError(f"{config} is not this demo's", "choose an empty folder")
     config.write_text(text, encoding="utf-8")
 
 
 def _is_ours(config: Path) -> bool:
-    return len(_PORT.findall(config.read_text(encoding="utf-8"))) == 1
+    text = config.read_text(encoding="utf-8")
+    return all(len(pattern.findall(text)) == 1 for pattern in _PORTS.values())
 
 
 def welcome(folder: Path, speed: float, *, is_kept: bool) -> str:
@@ -216,6 +240,7 @@ def welcome(folder: Path, speed: float, *, is_kept: bool) -> str:
     return "\n".join(
         (
             f"A small Dijon, {speed:g} times as fast as real life, from a winter evening at half past nine.",
+            "Cabinets speak Modbus, signal controllers OPC UA, all else MQTT: each on a port of this machine alone.",
             f"Its configuration, rules and log are in {folder} ({kept}).",
             "",
             "Try in a second terminal:",
@@ -239,15 +264,16 @@ def names_in(config: Path) -> dict[str, str]:
 # ── start ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _started(stack: contextlib.ExitStack, port: int) -> BrokerProcess:
+def _wait_for(peers: Iterable[Peer]) -> None:
     try:
-        return stack.enter_context(BrokerProcess(port))
+        for peer in peers:
+            peer.until_ready()
     except RuntimeError as error:
         raise PlayError(str(error), "choose another --port, or none") from error
 
 
 def _is_listening(socket: Path, end: End) -> bool:
-    """Wait until the engine hears the broker; False when the demo is over before."""
+    """Wait until the engine hears all its devices; False when the demo is over before."""
     limit = time.monotonic() + ANSWERS_WITHIN_S
     while True:
         with contextlib.suppress(api.ApiError), api.Client(socket) as client:

@@ -18,6 +18,7 @@ KEPT_LINES: Final = 1_000
 RETRY_S: Final = 0.3
 ANSWER_S: Final = 5.0
 MOST_POINTS: Final = 5_000
+PROTOCOLS: Final = {"mqtt": "MQTT", "modbus": "Modbus", "opcua": "OPC UA"}
 
 
 class Watcher:
@@ -128,6 +129,10 @@ class Watcher:
             ],
             _notes(entities, known),
             tuple(self._lines),
+            [
+                view.Wire(PROTOCOLS.get(c.adapter, c.adapter), c.state == "up")
+                for c in status.connections
+            ],
         )
 
     def _street(self, id_: str, known: _Points) -> view.Street:

@@ -44,6 +44,10 @@ LUX_BY_HOUR: Final[Mapping[float, float]] = {
     16.5: 4000.0,
     18: 0.5,
 }
+SWITCH_LUX: Final = 35.0
+"""Below this much daylight the cabinets feed the street."""
+
+METER_S: Final = 30.0
 IGNORED_SHARE: Final = 0.03
 """Commands that a lamp does not hear, until they are sent again."""
 
@@ -85,8 +89,6 @@ class Lamps(Group):
         for lamp in self.lamps.values():
             self.every(900.0, partial(self.report, lamp))
             self.after(0.0, partial(self.report, lamp))
-        for row in inventory("cabinets.csv"):
-            self.every(300.0, partial(self.cabinet, row["id"]), first=0.0)
 
     def obey(self, topic: list[str], fields: dict[str, Any]) -> None:
         """Fade to a level, after the time that the radio takes."""
@@ -118,14 +120,32 @@ class Lamps(Group):
             comm=True,
         )
 
-    def cabinet(self, id_: str) -> None:
+
+class Cabinets(Group):
+    """The cabinets that feed the lamps: contactors that follow the twilight, and meters behind them."""
+
+    name = "cabinets"
+
+    def __init__(self, seed: int, start: float) -> None:
+        """Read the meters for the first time."""
+        super().__init__(seed, start)
+        lamps = [row["cabinet"] for row in inventory("lamps.csv")]
+        self.lamps = {row["id"]: lamps.count(row["id"]) for row in inventory("cabinets.csv")}
+        self.kwh = {id_: self.random.uniform(8_000, 30_000) for id_ in self.lamps}
+        for id_ in self.lamps:
+            self.every(METER_S, partial(self.report, id_), first=0.0)
+
+    def report(self, id_: str) -> None:
         """Say how a cabinet is."""
-        burning = sum(lamp.level(self.now) for lamp in self.lamps.values()) / 3
+        is_dark = between(self.hour, LUX_BY_HOUR) < SWITCH_LUX
+        watts = self.lamps[id_] * self.random.uniform(35, 45) if is_dark else 0.0
+        self.kwh[id_] += watts * METER_S / 3.6e6
         self.say(
             f"city/cabinet/{id_}/state",
             door=False,
-            contactor="closed",
-            amps=round(burning / 230, 2),
+            open=not is_dark,
+            amps=round(watts / 230, 2),
+            kwh=round(self.kwh[id_], 1),
             comm=True,
         )
 

@@ -1,20 +1,19 @@
-"""The avenue: buses that are late, junctions that are asked for green, and an ambulance that is never asked to wait."""
+"""The avenue: buses that are late and wait at red lights, and an ambulance that is never asked to wait."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from pilotage.demo.device import Group, Track, as_position, inventory, metres, place_of
+from pilotage.demo.signals import Lights, offsets
 
 BEYOND_M: Final = 450.0
 """How far the line goes on before the first junction and after the last."""
 
-RED_S: Final = 35.0
-CYCLE_S: Final = 90.0
 STOP_EVERY_M: Final = 380.0
-EMERGENCY_EVERY_S: Final = 2_400.0
 
 
 def avenue() -> tuple[Track, dict[str, float]]:
@@ -31,21 +30,6 @@ def avenue() -> tuple[Track, dict[str, float]]:
 
 
 @dataclass(slots=True)
-class Junction:
-    """A signal controller: who asked, and whom it serves."""
-
-    id: str
-    served: str = ""
-    status: str = ""
-    held_by: str = "nobody"
-    offset_s: float = 0.0
-
-    def is_red(self, now: float) -> bool:
-        """True while the avenue has to wait."""
-        return self.held_by == "nobody" and (now + self.offset_s) % CYCLE_S < RED_S
-
-
-@dataclass(slots=True)
 class Bus:
     """A bus on the line; `way` is 1 outwards, -1 back."""
 
@@ -59,35 +43,33 @@ class Bus:
     next_stop: float = 0.0
 
 
-class Avenue(Group):
-    """Buses and junctions; in one group, since a bus has to see the lights."""
+class Buses(Group):
+    """The buses of the line; what lights they come to, they see."""
 
-    name = "avenue"
-    listens = ("city/signal/+/request",)
+    name = "buses"
 
     def __init__(self, seed: int, start: float) -> None:
         """Put the buses on their way."""
         super().__init__(seed, start)
         self.track, self.marks = avenue()
-        self.junctions = {
-            id_: Junction(id_, offset_s=self.random.uniform(0, CYCLE_S)) for id_ in self.marks
-        }
+        self.lights = {id_: Lights(offset_s) for id_, offset_s in offsets(seed).items()}
         rows = inventory("buses.csv")
         self.buses = [self.put(row, i / len(rows)) for i, row in enumerate(rows)]
-        for junction in self.junctions.values():
-            self.every(60.0, partial(self.say_state, junction), first=0.0)
         for bus in self.buses:
             self.every(1.0, partial(self.drive, bus))
             self.every(5.0, partial(self.say_bus, bus), first=0.0)
-        self.every(EMERGENCY_EVERY_S, self.pass_through)
+
+    def see(self, held: Mapping[str, str]) -> None:
+        """Take in whom each junction serves."""
+        for id_, held_by in held.items():
+            if id_ in self.lights:
+                self.lights[id_].held_by = held_by
 
     def put(self, row: dict[str, str], share: float) -> Bus:
         """Return a bus somewhere on the line."""
         way = 1 if self.random.random() < 0.5 else -1
         delay = self.random.uniform(60, 300)
         return Bus(row["id"], row["line"], share * self.track.length, way, delay)
-
-    # ── buses ────────────────────────────────────────────────────────────────────────────────
 
     def drive(self, bus: Bus) -> None:
         """Let a second pass for a bus."""
@@ -97,7 +79,7 @@ class Avenue(Group):
             return
         ahead = self.next_junction(bus)
         gap = abs(self.marks[ahead] - bus.metre) if ahead else 1e9
-        if ahead and gap < 12.0 and self.junctions[ahead].is_red(self.now):
+        if ahead and gap < 12.0 and self.lights[ahead].is_red(self.now):
             bus.speed = 0.0
             bus.delay_s += 1.0
             return
@@ -135,88 +117,6 @@ class Avenue(Group):
             delay=round(bus.delay_s),
             line=bus.line,
             door=bus.speed == 0.0 and self.now < bus.waits_until,
-        )
-
-    # ── junctions ────────────────────────────────────────────────────────────────────────────
-
-    def obey(self, topic: list[str], fields: dict[str, Any]) -> None:
-        """Take a request, an update or a cancellation."""
-        junction, bus = self.junctions.get(topic[2]), str(fields.get("bus", ""))
-        if junction is None or not bus:
-            return
-        match fields.get("action"):
-            case "request" | "update" if junction.held_by == "emergency":
-                self.say_status(junction, "rejected", bus)
-            case "request" if junction.served not in ("", bus):
-                self.say_status(junction, "rejected", bus)
-            case "request":
-                self.begin(junction, bus, fields.get("eta"))
-            case "cancel" if junction.served == bus:
-                self.end(junction, "completed")
-
-    def begin(self, junction: Junction, bus: str, eta: Any) -> None:
-        """Serve a bus: received at once, queued, and green in time."""
-        junction.served = bus
-        self.say_status(junction, "received", bus)
-        self.after(0.3, lambda: self.advance(junction, bus, "queued"))
-        green_in = max(1.0, min(float(eta), 30.0) - 8.0) if isinstance(eta, (int, float)) else 2.0
-        self.after(green_in, lambda: self.advance(junction, bus, "activated"))
-        self.after(90.0, lambda: self.give_up(junction, bus))
-
-    def advance(self, junction: Junction, bus: str, status: str) -> None:
-        """Go on serving, unless somebody ended it."""
-        if junction.served != bus:
-            return
-        if status == "activated":
-            junction.held_by = "bus"
-            self.say_state(junction)
-        self.say_status(junction, status, bus)
-
-    def give_up(self, junction: Junction, bus: str) -> None:
-        """End a request that nobody cancelled."""
-        if junction.served == bus:
-            self.end(junction, "timeout")
-
-    def end(self, junction: Junction, status: str) -> None:
-        """Go back to the plan."""
-        bus, junction.served = junction.served, ""
-        if junction.held_by == "bus":
-            junction.held_by = "nobody"
-        self.say_status(junction, status, bus)
-        self.say_state(junction)
-
-    def pass_through(self) -> None:
-        """Let a fire engine cross the avenue somewhere."""
-        self.seize(self.random.choice(list(self.junctions)), 45.0)
-
-    def seize(self, id_: str, seconds: float) -> None:
-        """Give a junction to an emergency vehicle for a while."""
-        junction = self.junctions[id_]
-        if junction.served:
-            self.end(junction, "rejected")
-        junction.held_by = "emergency"
-        self.say_state(junction)
-        self.after(seconds, lambda: self.hand_back(junction))
-
-    def hand_back(self, junction: Junction) -> None:
-        """Let the emergency vehicle go."""
-        junction.held_by = "nobody"
-        self.say_state(junction)
-
-    def say_status(self, junction: Junction, status: str, bus: str) -> None:
-        """Say what became of a request."""
-        junction.status = status
-        self.say(f"city/signal/{junction.id}/priority", status=status, bus=bus)
-
-    def say_state(self, junction: Junction) -> None:
-        """Say how the controller is."""
-        self.say(
-            f"city/signal/{junction.id}/state",
-            held_by=junction.held_by,
-            mode="normal",
-            cycle=CYCLE_S,
-            comm=True,
-            cross=round(self.random.uniform(5, 45)),
         )
 
 

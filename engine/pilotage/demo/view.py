@@ -97,6 +97,14 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
+class Wire:
+    """A connection to devices: its protocol, and whether it is up."""
+
+    protocol: str
+    is_up: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """Something that was decided or reported, in words; `number` counts up."""
 
@@ -115,6 +123,7 @@ class Scene:
         notes: Facts worth a line: temperature of the coldest road, messages on signs.
         lines: The last decisions, oldest first.
         state: How the engine is: `up`, or what is wrong.
+        wires: How it is connected to the devices.
     """
 
     now: float
@@ -128,6 +137,7 @@ class Scene:
     alarms: Sequence[Alarm] = ()
     notes: Sequence[str] = ()
     lines: Sequence[Line] = field(default_factory=tuple)
+    wires: Sequence[Wire] = ()
 
 
 Read = Callable[[], Scene]
@@ -198,7 +208,8 @@ def summary(scene: Scene) -> str:
     asked = [f"{j.name} asked for {j.asked_for}" for j in scene.junctions if j.asked_for]
     plans = [f"{plan.name} level {plan.level}" for plan in scene.plans if plan.level]
     alarms = f"{len(scene.alarms)} alarms" if len(scene.alarms) != 1 else "1 alarm"
-    return "; ".join([light, *asked, *plans, alarms, *scene.notes])
+    lost = [f"{wire.protocol} is lost" for wire in scene.wires if not wire.is_up]
+    return "; ".join([light, *asked, *plans, alarms, *lost, *scene.notes])
 
 
 # ── the picture ──────────────────────────────────────────────────────────────────────────────
@@ -233,6 +244,9 @@ def _head(scene: Scene, zone: tzinfo) -> RenderableType:
     text.append(f" {clock(scene.now, zone)} ", "bold black on white")
     text.append(f"  {scene.speed:g} times as fast   ", "dim")
     text.append(f"the engine is {scene.state}", "green" if scene.state == "up" else "bold red")
+    for wire in scene.wires:
+        text.append("   ● " if wire.is_up else "   ○ ", "green" if wire.is_up else "bold red")
+        text.append(wire.protocol)
     for note in scene.notes:
         text.append(f"   {note}", "cyan")
     text.no_wrap, text.overflow = True, "ellipsis"

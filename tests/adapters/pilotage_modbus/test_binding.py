@@ -324,6 +324,21 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
         "whose",
         f'{P}.points.power: "lamp-2.power" and "lamp-1.power" both stand at input 1 of unit 1',
     ),
+    "a map without one of them": (
+        entry(kind="lamp", unit_id={"lamp-1": 1, "lamp-2": 2}),
+        "missing-key",
+        f'{P}.unit_id: has no number for "lamp-3"',
+    ),
+    "a map with a stranger": (
+        entry(kind="lamp", unit_id={"lamp-1": 1, "lamp-2": 2, "lamp-3": 3, "lamp-4": 4}),
+        "unknown-entity",
+        f'{P}.unit_id: there is no entity "lamp-4"',
+    ),
+    "a map beyond the limits": (
+        entry(entity="lamp-1", unit_id={"lamp-1": 256}),
+        "out-of-range",
+        f"{P}.unit_id.lamp-1: 256 is not between 0 and 255",
+    ),
     "two writers": (
         lamp(level={"holding": 10}, limit={"holding": 10}),
         "two-writers",

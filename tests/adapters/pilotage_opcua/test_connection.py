@@ -148,6 +148,17 @@ class TestReading:
             assert times == sorted(times)
             await plc.do("set", "City.lamp-1.Level", value=10)
 
+    @pytest.mark.parametrize(("stamps", "told"), [("changes", 1), ("never", 0)])
+    async def test_clock(self, plc: Any, running: Any, caplog: Any, stamps: str, told: int) -> None:
+        """A server whose clock is not the city's is told once; where its time never counts, it is not."""
+        read = {"point": "level", "node": "ns=2;s=City.{id}.Level", "source_time": stamps}
+        city = running(plc, points={"kind": "lamp", "read": read})
+        city.adapter._now = lambda: 1e9
+        async with city:
+            await city.up()
+            await asyncio.sleep(1.2)
+        assert sum("the server's clock is" in line for line in caplog.messages) == told
+
     async def test_agreed(self, plc: Any, running: Any) -> None:
         """What was agreed with the server is told."""
         async with running(plc, points=LAMP) as city:

@@ -1,4 +1,4 @@
-"""The files of the demo city fit the kinds of the plugins and the settings of the MQTT adapter."""
+"""The files of the demo city fit the kinds of the plugins and the settings of the adapters."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from pilotage.demo.clock import START
 from pilotage.demo.device import CITY
-from pilotage.demo.equipment import GROUPS, START
+from pilotage.demo.equipment import GROUPS
+from pilotage.demo.signals import Junctions
+from pilotage.demo.street import Cabinets
 from pilotage.runtime.plugins import load_plugins
 
 
@@ -35,17 +38,19 @@ def test_lamps_of_streets(demo_site: Any) -> None:
     assert {len(street.relations["lamps"]) for street in streets} == {8}
 
 
-def test_connection(demo_settings: Any, demo_site: Any) -> None:
-    """The connection of the demo has nothing wrong with it."""
-    factory = load_plugins().adapters["mqtt"]
-    (settings,) = demo_settings.connections
-    assert factory.check(settings, demo_site) == []
+def test_connections(demo_settings: Any, demo_site: Any) -> None:
+    """The demo speaks three protocols, and its connections have nothing wrong with them."""
+    adapters = load_plugins().adapters
+    used = {settings.adapter: settings for settings in demo_settings.connections}
+    assert sorted(used) == ["modbus", "mqtt", "opcua"]
+    for name, settings in used.items():
+        assert adapters[name].check(settings, demo_site) == []
 
 
 def test_equipment_is_in_the_inventory(demo_site: Any) -> None:
     """What the equipment says in a day is about entities that the inventory knows."""
     known = {entity.id for entity in demo_site.entities()}
-    for make in GROUPS:
+    for make in (*GROUPS, Cabinets, Junctions):
         group = make(1, START)
         said = {
             message.topic.split("/")[2]

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from pilotage.demo.clock import START
 from pilotage.demo.device import Group, Message, Track, between
-from pilotage.demo.equipment import GROUPS, START
+from pilotage.demo.equipment import GROUPS
 from pilotage.demo.safety import Cameras, Panels, Roadside
-from pilotage.demo.street import BROKEN, DEAD, Detectors, Lamps
-from pilotage.demo.transport import Avenue
+from pilotage.demo.signals import CYCLE_S, RED_S, Junctions
+from pilotage.demo.street import BROKEN, DEAD, Cabinets, Detectors, Lamps
+from pilotage.demo.transport import Buses
 from pilotage.demo.winter import Fleet, Weather
 
 
@@ -33,7 +35,7 @@ def values(said: list[Message], topic: str, key: str) -> list[Any]:
     return [json.loads(m.payload)[key] for m in said if m.topic == topic]
 
 
-@pytest.mark.parametrize("make", GROUPS)
+@pytest.mark.parametrize("make", (*GROUPS, Cabinets, Junctions))
 class TestEveryGroup:
     def test_same_seed_same_city(self, make: type[Group]) -> None:
         """A seed gives the same messages each time, and however the time is cut."""
@@ -97,14 +99,14 @@ class TestDetectors:
         assert False in seen
 
 
-class TestAvenue:
+class TestJunctions:
     def test_request(self) -> None:
         """A request is received, queued, green, and ends when it is cancelled."""
-        avenue = Avenue(1, START)
-        ask(avenue, "city/signal/J-02/request", action="request", bus="bus-301", eta=12)
-        before = play(avenue, 20)
-        ask(avenue, "city/signal/J-02/request", action="cancel", bus="bus-301")
-        after = play(avenue, 21)
+        junctions = Junctions(1, START)
+        ask(junctions, "city/signal/J-02/request", action="request", bus="bus-301", eta=12)
+        before = play(junctions, 20)
+        ask(junctions, "city/signal/J-02/request", action="cancel", bus="bus-301")
+        after = play(junctions, 21)
         topic = "city/signal/J-02/priority"
         assert values(before + after, topic, "status") == [
             "received",
@@ -116,10 +118,10 @@ class TestAvenue:
 
     def test_one_at_a_time(self) -> None:
         """A second bus is rejected while the first is served."""
-        avenue = Avenue(1, START)
+        junctions = Junctions(1, START)
         for bus in ("bus-301", "bus-601"):
-            ask(avenue, "city/signal/J-02/request", action="request", bus=bus, eta=12)
-        said = play(avenue, 5)
+            ask(junctions, "city/signal/J-02/request", action="request", bus=bus, eta=12)
+        said = play(junctions, 5)
         statuses = zip(
             values(said, "city/signal/J-02/priority", "bus"),
             values(said, "city/signal/J-02/priority", "status"),
@@ -127,16 +129,44 @@ class TestAvenue:
         )
         assert ("bus-601", "rejected") in statuses
 
+    def test_two_processes_see_the_same_lights(self) -> None:
+        """Where they stand in their cycles is the same for junctions and buses; green for a bus is seen."""
+        junctions, buses = Junctions(5, START), Buses(5, START)
+        for id_, junction in junctions.junctions.items():
+            assert [junction.is_red(START + s) for s in range(90)] == [
+                buses.lights[id_].is_red(START + s) for s in range(90)
+            ]
+            assert sum(junction.is_red(START + s) for s in range(int(CYCLE_S))) == RED_S
+        red = next(id_ for id_, lights in buses.lights.items() if lights.is_red(START))
+        junctions.begin(junctions.junctions[red], "bus-301", 1.0)
+        play(junctions, 5)
+        buses.see(junctions.held)
+        assert not buses.lights[red].is_red(START)
+
+
+class TestBuses:
     def test_buses_move(self) -> None:
         """In an hour every bus passes every junction, some of them late, at a bus's speed."""
-        avenue = Avenue(1, START)
-        said = play(avenue, 3600)
-        for bus in avenue.buses:
+        group = Buses(1, START)
+        said = play(group, 3600)
+        for bus in group.buses:
             delays = values(said, f"city/bus/{bus.id}", "delay")
             places = values(said, f"city/bus/{bus.id}", "at")
             assert max(delays) > 120
             assert len({(place["lat"], place["lon"]) for place in places}) > 100
         assert max(json.loads(m.payload).get("speed", 0) for m in said) < 25
+
+
+class TestCabinets:
+    def test_day_and_night(self) -> None:
+        """Contactors close at dusk and open at dawn; the meter only rises, and only at night."""
+        said = play(Cabinets(1, START), 24 * 3600, 30)
+        topic = "city/cabinet/CAB-1/state"
+        is_open, amps, kwh = (values(said, topic, key) for key in ("open", "amps", "kwh"))
+        assert {True, False} == set(is_open)
+        assert all((current > 0) != is_open for current, is_open in zip(amps, is_open, strict=True))
+        assert kwh == sorted(kwh)
+        assert 10 < kwh[-1] - kwh[0] < 60
 
 
 class TestSafety:

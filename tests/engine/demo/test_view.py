@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from pilotage.demo.equipment import START
+from pilotage.demo.clock import START
 from pilotage.demo.view import (
     Alarm,
     Bus,
