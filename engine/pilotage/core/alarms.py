@@ -6,6 +6,7 @@ The states and their names follow ANSI/ISA-18.2; the engine's own alarms (a comm
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from pilotage.core.evaluator import Desk
@@ -33,7 +34,7 @@ class Alarm:
         name: str,
         instance: str,
         severity: str,
-        text: Callable[[], str],
+        wording: str | Callable[[], str],
         *,
         latched: bool = False,
     ) -> None:
@@ -52,7 +53,7 @@ class Alarm:
         self.out_by: tuple[str, ...] = ()
         self.until: float | None = None
         self.state = "normal"
-        self._text = text
+        self.wording = wording
         self._active = False
         self._acknowledged = True
         self._held = False
@@ -70,7 +71,7 @@ class Alarm:
         if self._active:
             return
         self._active, self._acknowledged, self._held = True, False, self.latched
-        self.text = self._text()
+        self.text = self.wording if isinstance(self.wording, str) else self.wording()
         self.raised_at = self._desk.now
         self._settle("")
 
@@ -177,11 +178,14 @@ class _AlarmInstance:
                     desk.graph,
                     program.suppress_while,
                     env,
-                    lambda truth: alarm.suppress(truth is True),
+                    self._hide,
                 )
             )
         for watch in self._watches:
             desk.graph.ask(watch)
+
+    def _hide(self, truth: bool | None) -> None:
+        self.alarm.suppress(truth is True)
 
     def _judge(self, truth: bool | None) -> None:
         if self._timer is not None:
@@ -223,8 +227,11 @@ class Alarms:
             desk.graph,
             program.for_each,
             desk.nearby,
-            lambda env: _AlarmInstance(desk, program, env, self._declared(program, env)),
+            partial(self._instance, program),
         )
+
+    def _instance(self, program: AlarmProgram, env: dict[str, Entity]) -> _AlarmInstance:
+        return _AlarmInstance(self._desk, program, env, self._declared(program, env))
 
     def stop(self, name: str) -> None:
         """Follow an alarm's condition no longer."""
@@ -236,7 +243,7 @@ class Alarms:
             program.name,
             label(env),
             program.severity,
-            lambda: self._desk.interpreter.text(program.text, env),
+            partial(self._desk.interpreter.text, program.text, env),
             latched=decl.latched,
         )
         if decl.shelve_at_most is not None:
@@ -251,7 +258,7 @@ class Alarms:
         name: str,
         instance: str,
         severity: str,
-        text: Callable[[], str],
+        wording: str | Callable[[], str],
         *,
         latched: bool = False,
     ) -> Alarm:
@@ -259,7 +266,7 @@ class Alarms:
         alarm = self.all.get(id_)
         if alarm is None:
             alarm = self.all[id_] = Alarm(
-                self._desk, name, instance, severity, text, latched=latched
+                self._desk, name, instance, severity, wording, latched=latched
             )
         return alarm
 
@@ -270,9 +277,9 @@ class Alarms:
 
         A `passing` one has no cause that could end: it is over when somebody acknowledges it.
         """
-        alarm = self._get(name, instance, severity, lambda: text)
+        alarm = self._get(name, instance, severity, text)
         alarm.passing = passing
-        alarm._text = lambda: text
+        alarm.wording = text
         alarm.activate()
 
     def clear_own(self, name: str, instance: str) -> None:

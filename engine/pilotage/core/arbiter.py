@@ -6,8 +6,10 @@ Source of the sixteen levels: the priority array of ANSI/ASHRAE 135 (BACnet), wi
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
+from pilotage.core.graph import Clock
 from pilotage.core.store import Cell
 from pilotage.core.timers import Timer, Timers
 from pilotage.language.program import ExpectProgram
@@ -150,11 +152,9 @@ class Arbiter:
         on_target: Told of each point whose wanted value or owner changed.
     """
 
-    def __init__(
-        self, timers: Timers, now: Callable[[], float], emit: Callable[[Any], None]
-    ) -> None:
+    def __init__(self, timers: Timers, clock: Clock, emit: Callable[[Any], None]) -> None:
         self._timers = timers
-        self._now = now
+        self._clock = clock
         self._emit = emit
         self._order = 0
         self.touched: dict[Cell, None] = {}
@@ -188,7 +188,7 @@ class Arbiter:
         array.demands[demand.owner] = demand
         if demand.until is not None:
             demand.timer = self._timers.at(
-                demand.until, lambda: self.relinquish(cell, demand.owner, "its time is over")
+                demand.until, partial(self.relinquish, cell, demand.owner, "its time is over")
             )
         self.touched[cell] = None
         self._emit(
@@ -260,7 +260,7 @@ class Arbiter:
         if not array.is_decided and winner is None and not invariant:
             return
         if not array.is_decided or value != array.wanted:
-            array.changed_at = self._now()
+            array.changed_at = self._clock.now
         array.is_decided = True
         array.wanted, array.owner, array.level, array.winner = value, owner, level, winner
         if not same:
@@ -276,11 +276,15 @@ class Arbiter:
             return False
         least = spec.min_off_s if array.wanted == spec.default else spec.min_on_s
         end = array.changed_at + least
-        if self._now() >= end:
+        if self._clock.now >= end:
             return False
         cell = array.cell
-        array.timer = self._timers.at(end, lambda: self.touched.__setitem__(cell, None))
+        array.timer = self._timers.at(end, partial(self.touch, cell))
         return True
+
+    def touch(self, cell: Cell) -> None:
+        """Settle a point again at the end of the tick."""
+        self.touched[cell] = None
 
     def _report_conflict(self, cell: Cell, peers: list[Demand]) -> None:
         clash = (

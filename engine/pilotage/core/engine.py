@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from pilotage.core.alarms import Alarms
@@ -99,7 +100,7 @@ class Engine:
         self.graph.clock.now = now
         self.schedule = Schedule(self.graph, site or SiteTime())
         self.interpreter = Interpreter(self.graph, self._guarded)
-        self.arbiter = Arbiter(self.timers, lambda: self.now, self.emit)
+        self.arbiter = Arbiter(self.timers, self.graph.clock, self.emit)
         self.reconciler = Reconciler(self.graph, self.emit, self._next_id)
         self.groups = Groups(self.graph, self.arbiter)
         self.nearby: Nearby = Geography(self.graph).nearby
@@ -108,16 +109,14 @@ class Engine:
         self.stories = Stories(self, self.schedule, self._next_id)
         self.alarms = Alarms(self)
         self.plans = Plans(self, self.enable, self._alarm)
-        self.invariants = Invariants(
-            self, lambda name, instance, text: self._alarm(name, instance, "high", text)
-        )
+        self.invariants = Invariants(self, self._invariant_alarm)
         self.orders = Orders(self)
         self.explainer = Explainer(self)
         self._join_rooms()
         self.cells: dict[str, Cell] = {}
         self._build_city(inventory, past or {})
         self._start(program)
-        self._make_ready()
+        self.make_ready()
 
     # ── the tick ─────────────────────────────────────────────────────────────────────────────
 
@@ -188,7 +187,7 @@ class Engine:
         if cell.is_plain and not cell.nodes:
             cell.react = self.graph.reaction(tuple(cell.watches))
 
-    def _make_ready(self) -> None:
+    def make_ready(self) -> None:
         """Let the first reading of every point that is known already take the short way."""
         self.graph.flush()
         for cell in self.cells.values():
@@ -254,29 +253,21 @@ class Engine:
         graph, arbiter = self.graph, self.arbiter
         graph.make_global = self.schedule.make
         graph.hoisters = {
-            typed.Window: lambda node, env, cell: WindowNode(graph, node, env, cell),
-            typed.AllOf: lambda node, env, cell: SetNode(graph, node, env, cell),
-            typed.Aggregate: lambda node, env, cell: SetNode(graph, node, env, cell),
-            typed.Pattern: lambda node, env, cell: PatternNode(
-                graph, node, env, cell, self.schedule
-            ),
-            typed.Older: lambda node, env, cell: OlderNode(graph, node, env, cell),
+            typed.Window: partial(WindowNode, graph),
+            typed.AllOf: partial(SetNode, graph),
+            typed.Aggregate: partial(SetNode, graph),
+            typed.Pattern: partial(PatternNode, graph, self.schedule),
+            typed.Older: partial(OlderNode, graph),
         }
-        graph.on_too_many = lambda text: self._alarm(
-            "too-many-instances", "rules", "critical", text
-        )
+        graph.on_too_many = partial(self._alarm, "too-many-instances", "rules", "critical")
         arbiter.on_target = self._on_target
         arbiter.on_conflict = self._on_conflict
         arbiter.limited = self.invariants.guards
         arbiter.limit = self.invariants.limit
         self.reconciler.passed_on = self.groups.is_passed_on
-        self.reconciler.on_failure = lambda cell, text: self._alarm(
-            "not-following", cell.id, "medium", text
-        )
+        self.reconciler.on_failure = self._on_failure
         self.stories.set_plan = self._plan_step
-        self.stories.raise_alarm = lambda name, owner, severity, text: self.alarms.raise_own(
-            name, owner, severity, text, passing=True
-        )
+        self.stories.raise_alarm = partial(self.alarms.raise_own, passing=True)
 
     def _on_target(self, array: PriorityArray) -> None:
         cell = array.cell
@@ -295,6 +286,12 @@ class Engine:
                 f"{' and '.join(d.by for d in demands)} want {cell.id} differently at level {level}"
             )
         self._alarm("conflict", cell.id, "medium", text)
+
+    def _on_failure(self, cell: Cell, text: str) -> None:
+        self._alarm("not-following", cell.id, "medium", text)
+
+    def _invariant_alarm(self, name: str, instance: str, text: str) -> None:
+        self._alarm(name, instance, "high", text)
 
     def _alarm(self, name: str, instance: str, severity: str, text: str) -> None:
         """Raise one of the engine's own alarms, or end it with an empty text."""
@@ -338,18 +335,17 @@ class Engine:
             cell.stale_due = NEVER
             return
         cell.stale_due = time + age
+        self.timers.at(time + age, partial(self._look_at_age, cell, age))
 
-        def look() -> None:
-            cell.stale_due = cell.react = None
-            if cell.time is None or cell.value is None:
-                return
-            if cell.time + age <= self.now:
-                cell.put(None, Quality.STALE, cell.time, self.now)
-                self.graph.touch(cell)
-            else:
-                self._watch_age(cell, cell.time)
-
-        self.timers.at(time + age, look)
+    def _look_at_age(self, cell: Cell, age: float) -> None:
+        cell.stale_due = cell.react = None
+        if cell.time is None or cell.value is None:
+            return
+        if cell.time + age <= self.now:
+            cell.put(None, Quality.STALE, cell.time, self.now)
+            self.graph.touch(cell)
+        else:
+            self._watch_age(cell, cell.time)
 
     # ── the city ─────────────────────────────────────────────────────────────────────────────
 

@@ -7,6 +7,7 @@ as the machine holds, and leaves by itself.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -273,7 +274,7 @@ class HoldInstance:
         self._first = True
         self._true_from: float | None = None
         self._histories = [
-            Watch(desk.graph, part, env, lambda value: None)
+            Watch(desk.graph, part, env, only_kept)
             for part in _with_histories(rule.enter, rule.stay)
         ]
         desk.graph.ask(self.watch)
@@ -341,7 +342,10 @@ class HoldInstance:
             self._counts_as_true(self._clock.now)
         else:
             self._true_from = None
-            self._after(delay.seconds, lambda: self._counts_as_true(self._clock.now))
+            self._after(delay.seconds, self._counts_as_true_now)
+
+    def _counts_as_true_now(self) -> None:
+        self._counts_as_true(self._clock.now)
 
     def _judge_holding(self, truth: bool | None) -> None:
         was_unknown = self.state == "unknown"
@@ -351,7 +355,8 @@ class HoldInstance:
         elif truth is False:
             keep = self.rule.decl.keep
             if keep is not None and not was_unknown:
-                self._after(keep.seconds, lambda: self._release("idle", f"kept {keep.seconds:g} s"))
+                end = partial(self._release, "idle", f"kept {keep.seconds:g} s")
+                self._after(keep.seconds, end)
             else:
                 self._release("idle", "its condition is false")
         else:
@@ -369,7 +374,7 @@ class HoldInstance:
         if self.rule.if_unknown == "hold":
             most = self.rule.decl.hold_at_most
             seconds = HOLD_AT_MOST_S if most is None else most.seconds
-            self._after(seconds, lambda: self._release("unknown", f"unknown for {seconds:g} s"))
+            self._after(seconds, partial(self._release, "unknown", f"unknown for {seconds:g} s"))
 
     @property
     def watch_enter(self) -> Typed:
@@ -478,6 +483,10 @@ def _with_histories(enter: Typed, stay: Typed | None) -> list[Typed]:
     return parts
 
 
+def only_kept(value: Any) -> None:
+    """Be told a value that is followed for its past alone."""
+
+
 not_a_truth: Final = object()
 """Stands in a watch that must tell its next value whatever it is."""
 
@@ -492,7 +501,7 @@ class Evaluator:
 
     def start(self, rule: RuleProgram) -> None:
         """Make the rule's instances."""
-        rests = self._rests.setdefault(rule.name, {})
+        self._rests.setdefault(rule.name, {})
         desk = self._desk
         self._rules[rule.name] = (
             rule,
@@ -500,9 +509,12 @@ class Evaluator:
                 desk.graph,
                 rule.for_each,
                 desk.nearby,
-                lambda env: HoldInstance(desk, rule, env, rests),
+                partial(self._instance, rule),
             ),
         )
+
+    def _instance(self, rule: RuleProgram, env: dict[str, Entity]) -> HoldInstance:
+        return HoldInstance(self._desk, rule, env, self._rests[rule.name])
 
     def stop(self, name: str) -> None:
         """Release everything that the rule holds."""

@@ -6,7 +6,8 @@ Whoever comes within the distance is in; whoever goes 20 % further out is gone. 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from functools import partial
+from typing import Any, ClassVar, Final
 
 from pilotage.core.graph import Env, Graph, Node
 from pilotage.core.store import Cell, Entity
@@ -59,19 +60,24 @@ class _Centre(Node):
     """Moves a circle with the entity in its middle."""
 
     __slots__ = ("_circle", "_env", "_evaluate", "_field", "_of", "_thing")
+    MADE: ClassVar = ("_evaluate",)
 
     def __init__(
         self, graph: Graph, program: SetProgram, env: Env, field: _Field, circle: _Circle
     ) -> None:
         super().__init__(graph, Cell("", _SPEC))
         assert program.of is not None
-        self._evaluate = graph.bind(program.of, env)
         self._field = field
         self._circle = circle
         self._of = program.of
         self._env = env
+        self.remake()
         self._thing: Any = None
         self._follow_middle(self._evaluate())
+
+    def remake(self) -> None:
+        """Bind the function that leads to the middle."""
+        self._evaluate = self.graph.bind(self._of, self._env)
 
     def _follow_middle(self, thing: Any) -> None:
         self._thing = thing
@@ -206,8 +212,9 @@ class Geography:
         centre = _Centre(self._graph, program, env, field, circle)
         centre.update()
 
-        def stop() -> None:
-            centre.close()
-            field.drop(circle)
+        return partial(_stop, centre, field, circle)
 
-        return stop
+
+def _stop(centre: _Centre, field: _Field, circle: _Circle) -> None:
+    centre.close()
+    field.drop(circle)

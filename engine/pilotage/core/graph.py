@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from pilotage.core.store import Cell, Entity
 from pilotage.core.timers import Timers
@@ -52,6 +52,10 @@ def _parts_that_read(node: Typed) -> Iterator[Typed]:
         yield from _parts_that_read(child)
 
 
+def _key(node: Typed, about: tuple[Any, ...]) -> tuple[int, ...]:
+    return (id(node), *map(id, about))
+
+
 def leads_elsewhere(structure: Structure) -> bool:
     """Return whether a reference has changed, so that an expression reads other cells now."""
     return any(cell.value is not known for cell, known in structure)
@@ -85,7 +89,8 @@ class Watch:
     `evaluate` may be exchanged while it lives; `fire` gets the new value, and None for unknown.
     """
 
-    __slots__ = ("alive", "cells", "env", "evaluate", "fire", "graph", "is_plain", "node", "structure", "value")  # fmt: skip
+    __slots__ = ("alive", "asked", "cells", "env", "evaluate", "fire", "graph", "node", "structure", "value")  # fmt: skip
+    MADE: ClassVar = ("evaluate",)
 
     def __init__(self, graph: Graph, node: Typed, env: Env, fire: Callable[[Any], None]) -> None:
         self.graph = graph
@@ -94,16 +99,24 @@ class Watch:
         self.fire = fire
         self.value: Any = None
         self.alive = True
-        self.is_plain = True
-        self.evaluate = graph.bind(node, env)
+        self.asked: Callable[[], Any] | None = None
+        self.remake()
         self.cells: dict[Cell, None] = {}
         self.structure: Structure = ()
         self._subscribe()
 
+    @property
+    def is_plain(self) -> bool:
+        """True while the expression alone gives the answer."""
+        return self.asked is None
+
+    def remake(self) -> None:
+        """Bind the function of the expression."""
+        self.evaluate = self.graph.bind(self.node, self.env) if self.asked is None else self.asked
+
     def ask_instead(self, evaluate: Callable[[], Any]) -> None:
         """Follow the same cells, with another way to answer."""
-        self.evaluate = evaluate
-        self.is_plain = False
+        self.evaluate = self.asked = evaluate
         for cell in self.cells:
             cell.react = None
 
@@ -111,7 +124,7 @@ class Watch:
         """Follow another expression of the same variables from now on."""
         if node is not self.node:
             self.node = node
-            self.evaluate = self.graph.bind(node, self.env)
+            self.remake()
             self._subscribe()
             for cell in self.cells:
                 cell.react = None
@@ -225,14 +238,19 @@ class Formula(Node):
     """A derived value that is a plain expression."""
 
     __slots__ = ("env", "evaluate", "node", "structure")
+    MADE: ClassVar = ("evaluate",)
 
     def __init__(self, graph: Graph, cell: Cell, node: Typed, env: Env) -> None:
         super().__init__(graph, cell)
         self.node = node
         self.env = env
-        self.evaluate = graph.bind(node, env)
+        self.remake()
         cells, self.structure = graph.sources(node, env)
         self.follow(cells)
+
+    def remake(self) -> None:
+        """Bind the function of the expression."""
+        self.evaluate = self.graph.bind(self.node, self.env)
 
     def begin(self) -> None:
         """Work the value out for the first time: it is as old as what it is made of."""
@@ -262,6 +280,8 @@ class Graph:
         on_too_many: Told which pairs are left out, since there are too many.
     """
 
+    MADE: ClassVar = ("_compiled", "_free", "_hoisted", "_reactions", "_readers")
+
     def __init__(
         self,
         kinds: Mapping[str, Kind],
@@ -285,14 +305,18 @@ class Graph:
         self._asked: dict[Watch, int] = {}
         self._guard = guard
         self._order = 0
-        self._compiled: dict[int, tuple[Typed, Compiled]] = {}
-        self._free: dict[int, tuple[Typed, tuple[str, ...]]] = {}
-        self._hoisted: dict[tuple[Any, ...], Cell] = {}
-        self._reactions: dict[tuple[int, ...], tuple[tuple[Typed, ...], Reaction]] = {}
-        self._readers: dict[int, tuple[Typed, tuple[Typed, ...]]] = {}
-        self._keys: dict[Cell, tuple[Any, ...]] = {}
+        self._made: dict[Cell, tuple[Typed, tuple[Any, ...]]] = {}
         self._heap: list[tuple[int, int, Node]] = []
         self._pending: dict[Watch, None] = {}
+        self.remake()
+
+    def remake(self) -> None:
+        """Begin without anything compiled; hoisted values are found by the identity of what they are about."""
+        self._compiled: dict[int, tuple[Typed, Compiled]] = {}
+        self._free: dict[int, tuple[Typed, tuple[str, ...]]] = {}
+        self._reactions: dict[tuple[int, ...], tuple[tuple[Typed, ...], Reaction]] = {}
+        self._readers: dict[int, tuple[Typed, tuple[Typed, ...]]] = {}
+        self._hoisted = {_key(*made): cell for cell, made in self._made.items()}
 
     # ── entities ─────────────────────────────────────────────────────────────────────────────
 
@@ -491,16 +515,14 @@ class Graph:
         """Return the cell of an expression that keeps a state of its own, made when first asked for."""
         if isinstance(node, typed.Global):
             return self.global_cell(node.key)
-        key = (id(node), *(id(env[name]) for name in self._free_variables(node)))
+        about = tuple(env[name] for name in self._free_variables(node))
+        key = _key(node, about)
         cell = self._hoisted.get(key)
         if cell is None:
             spec = PointSpec("", node.type if node.type is not None else ANY)
             self._order += 1
             cell = self._hoisted[key] = Cell(wording(node), spec)
-            self._keys[cell] = key
-            self._free.setdefault(
-                id(node), (node, ())
-            )  # keeps the node alive as long as its id is a key
+            self._made[cell] = (node, about)
             made = self.hoisters[type(node)](
                 node, {n: env[n] for n in self._free_variables(node)}, cell
             )
@@ -537,9 +559,9 @@ class Graph:
 
     def forget_if_unread(self, cell: Cell) -> None:
         """Let go of a hoisted value that nobody reads any more."""
-        key = self._keys.get(cell)
-        if key is not None and not cell.watches and not cell.nodes:
-            del self._keys[cell], self._hoisted[key]
+        made = self._made.get(cell)
+        if made is not None and not cell.watches and not cell.nodes:
+            del self._made[cell], self._hoisted[_key(*made)]
             if cell.source is not None:
                 cell.source.close()
 

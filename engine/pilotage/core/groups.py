@@ -7,7 +7,7 @@ its reported value is combined from theirs.
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Any
+from typing import Any, ClassVar
 
 from pilotage.core.arbiter import DEFAULT_LEVEL, Arbiter, Demand, PriorityArray
 from pilotage.core.graph import Graph, Node
@@ -74,12 +74,18 @@ class Groups:
         gateways: Ids of the group points that some device takes as one command; set by who knows the connections.
     """
 
+    MADE: ClassVar = ("gateways",)
+
     def __init__(self, graph: Graph, arbiter: Arbiter) -> None:
         self._graph = graph
         self._arbiter = arbiter
         self.gateways: Container[str] = ()
         self._nodes: dict[Cell, GroupNode] = {}
         self._told: dict[Cell, list[Cell]] = {}
+
+    def remake(self) -> None:
+        """Know of no gateway until somebody tells."""
+        self.gateways = ()
 
     def add(self, cell: Cell) -> None:
         """Make a point a group point, when its kind says that it is one."""

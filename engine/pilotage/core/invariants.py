@@ -7,7 +7,8 @@ live in the local controllers, and hold without us.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 from pilotage.core.evaluator import Desk
 from pilotage.core.graph import Watch
@@ -20,6 +21,8 @@ from pilotage.model.quality import Quality
 class _Guard:
     """One invariant over some entities, guarding one point."""
 
+    MADE: ClassVar = ("_never", "_value")
+
     def __init__(
         self, room: Invariants, desk: Desk, program: InvariantProgram, env: dict[str, Entity]
     ) -> None:
@@ -31,13 +34,24 @@ class _Guard:
         self.label = label(env)
         base = desk.graph.base(program.target.base, env)
         self.cell: Cell | None = base.cells[program.target.point] if base is not None else None
-        self._never = desk.graph.bind(program.never, env, self._candidate_of)
-        self._value = desk.graph.bind(program.value, env)
-        self._watch = Watch(desk.graph, program.never, env, lambda truth: room.touch(self))
-        self._watch.ask_instead(self._never)
+        self.remake()
+        self._watch = Watch(desk.graph, program.never, env, self._judged)
+        self._watch.ask_instead(self._judge)
         if self.cell is not None:
             room.guards.setdefault(self.cell, {})[self] = None
             room.touch(self)
+
+    def remake(self) -> None:
+        """Bind the condition to the candidate, and the safe value."""
+        graph = self._desk.graph
+        self._never = graph.bind(self._program.never, self._env, self._candidate_of)
+        self._value = graph.bind(self._program.value, self._env)
+
+    def _judge(self) -> Any:
+        return self._never()
+
+    def _judged(self, truth: Any) -> None:
+        self._room.touch(self)
 
     def _candidate_of(self, cell: Cell) -> Cell:
         return self._room.candidate(cell) if cell is self.cell else cell.wanted_cell()
@@ -90,7 +104,7 @@ class Invariants:
         """Make the invariant's guards."""
         desk = self._desk
         self._programs[program.name] = Instances(
-            desk.graph, program.for_each, desk.nearby, lambda env: _Guard(self, desk, program, env)
+            desk.graph, program.for_each, desk.nearby, partial(_Guard, self, desk, program)
         )
 
     def stop(self, name: str) -> None:

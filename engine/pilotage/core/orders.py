@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pilotage.core.arbiter import Demand
@@ -42,19 +43,13 @@ class Orders:
         self._engine = engine
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             CommandResult: self._result,
-            Reconnected: lambda order: engine.reconciler.reconnected(order.points),
+            Reconnected: self._reconnected,
             CallResult: engine.stories.call_result,
             Override: self._override,
             ReleaseOverride: self._release,
-            PlanOrder: lambda order: self._receipt(
-                "plan", order.person, order.plan, engine.plans.order(order)
-            ),
-            PlanAnswer: lambda order: self._receipt(
-                order.question, order.person, order.plan, engine.plans.answer(order)
-            ),
-            AlarmOrder: lambda order: self._receipt(
-                order.action, order.person, order.alarm, engine.alarms.order(order)
-            ),
+            PlanOrder: self._plan,
+            PlanAnswer: self._answer,
+            AlarmOrder: self._alarm,
             NoticeAcknowledged: self._acknowledge,
             IncidentOrder: self._incident,
         }
@@ -74,6 +69,21 @@ class Orders:
         self._engine.reconciler.result(result)
         if result.outcome is Outcome.NOT_SENT:
             self._engine.stories.not_sent(result.command)
+
+    def _reconnected(self, order: Reconnected) -> None:
+        self._engine.reconciler.reconnected(order.points)
+
+    def _plan(self, order: PlanOrder) -> None:
+        why_not = self._engine.plans.order(order)
+        self._receipt("plan", order.person, order.plan, why_not)
+
+    def _answer(self, order: PlanAnswer) -> None:
+        why_not = self._engine.plans.answer(order)
+        self._receipt(order.question, order.person, order.plan, why_not)
+
+    def _alarm(self, order: AlarmOrder) -> None:
+        why_not = self._engine.alarms.order(order)
+        self._receipt(order.action, order.person, order.alarm, why_not)
 
     def _receipt(self, order: str, person: str, detail: str, why_not: str) -> None:
         if why_not:
@@ -119,19 +129,17 @@ class Orders:
         return ""
 
     def _announce_end(self, order: Override, owner: str) -> None:
-        engine = self._engine
         at = order.until - ANNOUNCE_S
-        if at <= engine.now:
-            return
+        if at > self._engine.now:
+            self._engine.timers.at(at, partial(self._announce, order, owner))
 
-        def announce() -> None:
-            array = engine.cells[order.point].array
-            demand = array.demands.get(owner) if array is not None else None
-            if demand is not None and demand.until == order.until:
-                text = f"The override of {order.point} by {order.person} ends in {format_duration(ANNOUNCE_S)}"
-                engine.emit(Notice(engine._next_id(), ("operators",), text, order.point, owner))
-
-        engine.timers.at(at, announce)
+    def _announce(self, order: Override, owner: str) -> None:
+        engine = self._engine
+        array = engine.cells[order.point].array
+        demand = array.demands.get(owner) if array is not None else None
+        if demand is not None and demand.until == order.until:
+            text = f"The override of {order.point} by {order.person} ends in {format_duration(ANNOUNCE_S)}"
+            engine.emit(Notice(engine._next_id(), ("operators",), text, order.point, owner))
 
     def _release(self, order: ReleaseOverride) -> None:
         cell = self._engine.cells.get(order.point)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pilotage.core.graph import Env, Graph, Node, Watch, leads_elsewhere
@@ -41,7 +42,6 @@ class Listener:
         self._happened = happened
         self._unknown = unknown
         self._closers: list[Callable[[], None]] = []
-        self._timer: Timer | None = None
         self._listen(event)
 
     def _listen(self, event: Typed) -> None:
@@ -52,70 +52,105 @@ class Listener:
             case typed.Event(how=how, operand=operand):
                 self._listen_to_edge(how, operand)
             case typed.Periodic(seconds=seconds):
-                self._each(lambda now: _next_multiple(now, seconds))
+                period = _Period(self._graph, seconds, self._happened)
+                self._closers.append(period.close)
             case typed.Daily(time=time):
                 self._listen_to_clock(time)
             case _:
                 pass  # a pair's event: the rule tells it itself
 
     def _listen_to_edge(self, how: str, operand: Typed) -> None:
-        watch = Watch(self._graph, operand, self._env, lambda value: None)
-        watch.value = watch.evaluate()
-        known = [watch.value]
-
-        def fire(value: Any) -> None:
-            if self._unknown is not None:
-                self._unknown(value is None)
-            if value is None:
-                return
-            before, known[0] = known[0], value
-            if (how == "becomes" and value is True and before is not True) or (
-                how == "changes" and before is not None and before != value
-            ):
-                self._happened()
-
-        watch.fire = fire
+        edge = _Edge(how, self._happened, self._unknown)
+        watch = Watch(self._graph, operand, self._env, edge.judge)
+        edge.known = watch.value = watch.evaluate()
         self._closers.append(watch.close)
         if watch.value is None and self._unknown is not None:
             self._unknown(True)
 
     def _listen_to_clock(self, time: Typed) -> None:
         """Happen when the clock shows a time; `at sunset` follows the sunset from day to day."""
-        watch = Watch(self._graph, time, self._env, lambda value: self._plan_daily(watch))
+        day = _Day(self._graph, self._schedule, self._happened)
+        watch = Watch(self._graph, time, self._env, day.plan)
         watch.value = watch.evaluate()
-        self._closers.append(watch.close)
-        self._plan_daily(watch)
-
-    def _plan_daily(self, watch: Watch) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if watch.value is None:
-            return
-
-        def due() -> None:
-            self._plan_daily(watch)
-            self._happened()
-
-        moment = self._schedule.next_daily(watch.value, self._graph.clock.now)
-        self._timer = self._graph.timers.at(moment, due)
-
-    def _each(self, next_moment: Callable[[float], float]) -> None:
-        def due() -> None:
-            plan_next()
-            self._happened()
-
-        def plan_next() -> None:
-            self._timer = self._graph.timers.at(next_moment(self._graph.clock.now), due)
-
-        plan_next()
+        self._closers += [watch.close, day.close]
+        day.plan(watch.value)
 
     def close(self) -> None:
         """Listen no more."""
-        if self._timer is not None:
-            self._timer.cancel()
         for close in self._closers:
             close()
+
+
+class _Day:
+    """A moment of each day."""
+
+    def __init__(self, graph: Graph, schedule: Schedule, happened: Happened) -> None:
+        self._graph = graph
+        self._schedule = schedule
+        self._happened = happened
+        self._minutes: float | None = None
+        self._timer: Timer | None = None
+
+    def plan(self, minutes: float | None) -> None:
+        """Happen when the clock shows a time next; never, while that is unknown."""
+        self.close()
+        self._minutes = minutes
+        if minutes is not None:
+            moment = self._schedule.next_daily(minutes, self._graph.clock.now)
+            self._timer = self._graph.timers.at(moment, self._due)
+
+    def _due(self) -> None:
+        self.plan(self._minutes)
+        self._happened()
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class _Period:
+    """A moment that comes again after the same time, counted from midnight of 1970."""
+
+    def __init__(self, graph: Graph, seconds: float, happened: Happened) -> None:
+        self._graph = graph
+        self._seconds = seconds
+        self._happened = happened
+        self._timer = self._next()
+
+    def _next(self) -> Timer:
+        moment = _next_multiple(self._graph.clock.now, self._seconds)
+        return self._graph.timers.at(moment, self._due)
+
+    def _due(self) -> None:
+        self._timer = self._next()
+        self._happened()
+
+    def close(self) -> None:
+        self._timer.cancel()
+
+
+class _Edge:
+    """What a value was when it was last known, and whether what comes is the edge that somebody waits for."""
+
+    def __init__(
+        self, how: str, happened: Happened, unknown: Callable[[bool], None] | None
+    ) -> None:
+        self._how = how
+        self._happened = happened
+        self._unknown = unknown
+        self.known: Any = None
+
+    def judge(self, value: Any) -> None:
+        if self._unknown is not None:
+            self._unknown(value is None)
+        if value is None:
+            return
+        before, self.known = self.known, value
+        if (self._how == "becomes" and value is True and before is not True) or (
+            self._how == "changes" and before is not None and before != value
+        ):
+            self._happened()
 
 
 def _next_multiple(now: float, seconds: float) -> float:
@@ -130,7 +165,7 @@ class PatternNode(Node):
     __slots__ = ("_listeners", "_node", "_schedule", "_seen", "_timer", "_watch")
 
     def __init__(
-        self, graph: Graph, node: typed.Pattern, env: Env, cell: Cell, schedule: Schedule
+        self, graph: Graph, schedule: Schedule, node: typed.Pattern, env: Env, cell: Cell
     ) -> None:
         super().__init__(graph, cell)
         self._node = node
@@ -188,7 +223,7 @@ class PatternNode(Node):
             self._say(False)  # complete once more is an edge once more
             self.graph.flush()
             self._say(True)
-            self._after(self._node.seconds, lambda: self._say(False))
+            self._after(self._node.seconds, partial(self._say, False))
 
     def _unanswered(self) -> None:
         self._timer = None
@@ -223,11 +258,11 @@ class PatternNode(Node):
             if isinstance(event, typed.Event):
                 cells, _ = self.graph.sources(event.operand, env)
                 since = max((c.since for c in cells if c.since is not None), default=self._now)
-        self._after(max(0.0, since + node.seconds - self._now), lambda: self._say(True))
+        self._after(max(0.0, since + node.seconds - self._now), partial(self._say, True))
 
     def _state(self, value: bool | None) -> None:
         if value is False:
-            self._after(self._node.seconds, lambda: self._say(True))
+            self._after(self._node.seconds, partial(self._say, True))
             return
         if self._timer is not None:
             self._timer.cancel()
@@ -235,7 +270,7 @@ class PatternNode(Node):
 
     def _broken(self) -> None:
         self._say(False)
-        self._after(self._node.seconds, lambda: self._say(True))
+        self._after(self._node.seconds, partial(self._say, True))
 
     def close(self) -> None:
         """Listen no more."""

@@ -6,6 +6,7 @@ A higher level includes the lower ones. A plan climbs at once (after its `for`),
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from pilotage.core.evaluator import Desk, Placement
@@ -91,7 +92,7 @@ class Plan:
             self._desk.graph,
             condition,
             self.env,
-            lambda truth: self._judge(level, condition, truth),
+            partial(self._judge, level, condition),
         )
         self._watches.append(watch)
         self._desk.graph.ask(watch)
@@ -134,13 +135,12 @@ class Plan:
             if activation is not None and activation.for_ is not None
             else 0.0
         )
+        self._later(f"arm{level}", wait, partial(self._arm, level, condition))
 
-        def arm() -> None:
-            self._armed[level] = True
-            self._reasons[level] = self._why(condition)
-            self._aim(self._reasons[level])
-
-        self._later(f"arm{level}", wait, arm)
+    def _arm(self, level: int, condition: Typed) -> None:
+        self._armed[level] = True
+        self._reasons[level] = self._why(condition)
+        self._aim(self._reasons[level])
 
     def _pause(self, level: int) -> None:
         """While a condition is unknown neither its `for` nor the way down goes on: lost is neither true nor false."""
@@ -342,7 +342,7 @@ class Plan:
         self._later(
             "manual",
             expires,
-            lambda: self._end_manual("the manual level has expired", "the engine"),
+            partial(self._end_manual, "the manual level has expired", "the engine"),
         )
         self._set_level(level, reason, person)
         return ""
@@ -440,9 +440,8 @@ class Plan:
             self._desk.run_steps(owner, self.program.name, program.on_enter, self.env)
 
     def _overdue(self, question: str, text: str) -> Callable[[], None]:
-        return lambda: self._room.alarm(
-            "checklist", f"{self.program.name}:{question}", "high", f"overdue: {text}"
-        )
+        instance = f"{self.program.name}:{question}"
+        return partial(self._room.alarm, "checklist", instance, "high", f"overdue: {text}")
 
     def _tick_off(self, level: int, index: int) -> None:
         del self.checklist[(level, index)]
@@ -467,15 +466,15 @@ class Plan:
         if activation is None or activation.review_every is None:
             return
         every = activation.review_every.seconds
+        to = tuple(w.text for w in activation.operators)
+        self._later("review", every, partial(self._ask_for_review, to, every))
 
-        def ask() -> None:
-            to = tuple(w.text for w in activation.operators)
-            text = f"{self.program.name} has been at level {self.level} for a while: is that still right?"
-            self._desk.emit(PlanAsks(self.program.name, "review", text, to, self._desk.now + every))
-            self._room.alarm("plan-review", self.program.name, "medium", text)
-            self._plan_review()
-
-        self._later("review", every, ask)
+    def _ask_for_review(self, to: tuple[str, ...], every: float) -> None:
+        name = self.program.name
+        text = f"{name} has been at level {self.level} for a while: is that still right?"
+        self._desk.emit(PlanAsks(name, "review", text, to, self._desk.now + every))
+        self._room.alarm("plan-review", name, "medium", text)
+        self._plan_review()
 
     def _minute(self) -> None:
         self._show(None)

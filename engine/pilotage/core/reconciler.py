@@ -7,6 +7,7 @@ another value is no such change: it is told again what is wanted.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from pilotage.core.arbiter import PriorityArray
@@ -128,7 +129,7 @@ class Reconciler:
                 self._graph,
                 self._reading_of(heard),
                 {"x": heard.entity},
-                lambda value: self._heard(pursuit),
+                partial(self._reported, pursuit),
             )
             pursuit.echo.value = heard.value
         return pursuit
@@ -207,7 +208,7 @@ class Reconciler:
         if pursuit.timer is not None:
             pursuit.timer.cancel()
         pursuit.timer = self._graph.timers.at(
-            self._graph.clock.now + seconds, lambda: self._time_is_over(pursuit)
+            self._graph.clock.now + seconds, partial(self._time_is_over, pursuit)
         )
 
     def _has_arrived(self, pursuit: Pursuit) -> bool:
@@ -219,6 +220,9 @@ class Reconciler:
         if isinstance(to, float) and not isinstance(to, bool):
             return bool(abs(cell.value - to) <= max(cell.spec.tolerance, 1e-9))
         return bool(cell.value == to)
+
+    def _reported(self, pursuit: Pursuit, value: Any) -> None:
+        self._heard(pursuit)
 
     def _heard(self, pursuit: Pursuit) -> None:
         """Compare what the device reports with what is wanted of it."""

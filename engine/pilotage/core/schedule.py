@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
-from typing import Any, Final
+from functools import lru_cache, partial
+from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
 import holidays
@@ -55,9 +55,16 @@ class SiteTime:
 class Schedule:
     """Makes the city-wide values that change with time."""
 
+    MADE: ClassVar = ("_zone", "_observer", "_holidays", "_makers")
+
     def __init__(self, graph: Graph, site: SiteTime) -> None:
         self._graph = graph
         self._site = site
+        self.remake()
+
+    def remake(self) -> None:
+        """Work out what follows from the site."""
+        site = self._site
         self._zone = site.zone
         place = site.position
         self._observer = Observer(place.latitude, place.longitude) if place is not None else None
@@ -85,19 +92,18 @@ class Schedule:
         cell = Cell(f"={key}", PointSpec(key, GLOBALS[key]))
         now = self._graph.clock.now
         cell.put(maker[0](now), Quality.GOOD, now, now)
-        self._plan_next(cell, maker)
+        self._plan_next(cell, key)
         return cell
 
-    def _plan_next(
-        self, cell: Cell, maker: tuple[Callable[[float], Any], Callable[[float], float]]
-    ) -> None:
+    def _plan_next(self, cell: Cell, key: str) -> None:
         now = self._graph.clock.now
+        _, next_moment = self._makers[key]
+        self._graph.timers.at(max(next_moment(now), now + 0.001), partial(self._look, cell, key))
 
-        def look() -> None:
-            self._graph.put(cell, maker[0](self._graph.clock.now))
-            self._plan_next(cell, maker)
-
-        self._graph.timers.at(max(maker[1](now), now + 0.001), look)
+    def _look(self, cell: Cell, key: str) -> None:
+        value_of, _ = self._makers[key]
+        self._graph.put(cell, value_of(self._graph.clock.now))
+        self._plan_next(cell, key)
 
     # ── moments ──────────────────────────────────────────────────────────────────────────────
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 from pilotage.core.graph import Env, Graph, Node, Watch, leads_elsewhere
 from pilotage.core.store import Cell, Entity, EntitySet
@@ -77,7 +78,7 @@ class LiveSet:
             if self._graph.bind(where, env)():
                 self._join(entity)
             return
-        watch = Watch(self._graph, where, env, lambda truth: self._judged(entity, truth))
+        watch = Watch(self._graph, where, env, partial(self._judged, entity))
         self._watches[entity] = watch
         watch.check()
 
@@ -131,17 +132,23 @@ class _Contribution(Node):
     """What one member adds to a statistic: whether it counts, and its value."""
 
     __slots__ = ("_parts", "entity", "env", "now_is", "parent", "structure")
+    MADE: ClassVar = ("_parts",)
 
     def __init__(self, graph: Graph, parent: SetNode, entity: Entity, env: Env) -> None:
         super().__init__(graph, Cell("", parent.cell.spec))
         self.parent = parent
         self.entity = entity
         self.env = env
-        self._parts = [
-            graph.bind(n, env) if n is not None else None for n in parent.member_expressions
-        ]
+        self.remake()
         self.now_is: tuple[bool | None, Any] = (False, None)
         self._resubscribe()
+
+    def remake(self) -> None:
+        """Bind the functions of the member's expressions."""
+        self._parts = [
+            None if node is None else self.graph.bind(node, self.env)
+            for node in self.parent.member_expressions
+        ]
 
     def _resubscribe(self) -> None:
         cells: dict[Cell, None] = {}
@@ -176,6 +183,7 @@ class SetNode(Node):
         "_contributions", "_env", "_is_lost", "_source", "_source_node", "_sum", "_updates", "_values",
         "certain", "doubtful", "false", "function", "member_expressions", "node", "true", "unknown", "variable",
     )  # fmt: skip
+    MADE: ClassVar = ("_source",)
 
     def __init__(
         self, graph: Graph, node: typed.Aggregate | typed.AllOf, env: Env, cell: Cell
@@ -196,13 +204,18 @@ class SetNode(Node):
         kind = node.kind if isinstance(node, typed.AllOf) else ""
         if isinstance(self._source_node, typed.AllOf) and self._source_node.where is None:
             kind, self._source_node = self._source_node.kind, None
-        self._source = graph.bind(self._source_node, env) if self._source_node is not None else None
+        self.remake()
         if self._source_node is not None:
             self.follow(graph.sources(self._source_node, env)[0])
         else:
             for entity in list(graph.entities_of(kind)):
                 self._add(entity)
             graph.on_new_entity.setdefault(kind, []).append(self._add)
+
+    def remake(self) -> None:
+        """Bind the function of the set that is looked at."""
+        source = self._source_node
+        self._source = None if source is None else self.graph.bind(source, self._env)
 
     @staticmethod
     def _member_expressions(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pilotage.language.functions import offset_m
 from pilotage.model.entities import Access, PointSpec
@@ -37,6 +37,10 @@ class EntitySet(tuple["Entity", ...]):
         return self
 
     _ids: frozenset[int]
+
+    def __reduce__(self) -> tuple[type[EntitySet], tuple[tuple[Entity, ...]]]:
+        """Return the members: the quick `in` is made of them anew."""
+        return EntitySet, (tuple(self),)
 
     def __contains__(self, item: object) -> bool:
         """Return whether an entity is one of them."""
@@ -93,6 +97,7 @@ class Cell:
         "array", "before", "entity", "id", "is_plain", "is_position", "motion", "nodes", "quality", "react", "since", "source",
         "spec", "stale_due", "time", "value", "wanted", "watches",
     )  # fmt: skip
+    MADE: ClassVar = ("react",)
 
     def __init__(self, id_: str, spec: PointSpec, entity: Entity | None = None) -> None:
         self.id = id_
@@ -113,6 +118,10 @@ class Cell:
         self.motion: tuple[float, float, float] | None = None
         self.stale_due: float | None = None
         self.source: Node | None = None
+
+    def remake(self) -> None:
+        """Send the next reading the long way: it makes `react`."""
+        self.react = None
 
     def wanted_cell(self) -> Cell:
         """Return the cell that mirrors what is wanted of this point, made when somebody first asks."""

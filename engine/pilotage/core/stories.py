@@ -5,10 +5,10 @@ A run is plain data (frames and a wait), so that it can be written down and take
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from pilotage.core.arbiter import Demand
@@ -148,7 +148,7 @@ class Stories:
         self._rules: dict[str, tuple[RuleProgram, Instances[StoryInstance]]] = {}
         self._runs: dict[str, dict[str, Run]] = {}
         self._queues: dict[str, deque[tuple[dict[str, Any], str]]] = {}
-        self._numbers = itertools.count(1)
+        self._number = 0
         self._notices: dict[str, tuple[Run, Timer]] = {}
         self._calls: dict[str, _PendingCall] = {}
         self._ends: dict[str, _StandingSet] = {}
@@ -172,7 +172,7 @@ class Stories:
                 desk.graph,
                 rule.for_each,
                 desk.nearby,
-                lambda env: StoryInstance(self, desk, self._schedule, rule, env),
+                partial(StoryInstance, self, desk, self._schedule, rule),
             ),
         )
 
@@ -258,7 +258,8 @@ class Stories:
         self._start(Run(self._new_id(by), owner, by, instance, dict(env), [Frame(steps)]))
 
     def _new_id(self, name: str) -> str:
-        return f"{name}/{next(self._numbers)}"
+        self._number += 1
+        return f"{name}/{self._number}"
 
     def _start(self, run: Run) -> None:
         if self._depth >= MOST_DEPTH:
@@ -405,7 +406,7 @@ class Stories:
         demand = Demand(
             owner, run.by, parts["level"], value, step_reason(run), self._desk.now, until,
             parts["ramp_up_s"], parts["ramp_down_s"], parts["expect"],
-            on_failure=(lambda why: self.run_steps(f"{owner}!", run.by, step.branches["on_failure"], env))
+            on_failure=partial(self._set_failed, f"{owner}!", run.by, step.branches["on_failure"], env)
             if step.branches.get("on_failure")
             else None,
         )  # fmt: skip
@@ -417,6 +418,11 @@ class Stories:
             standing = _StandingSet(self, self._desk, key, cell, owner, run.by)
             self._ends[key] = standing
             standing.watch(parts["until"], env)
+
+    def _set_failed(
+        self, owner: str, by: str, steps: tuple[StepProgram, ...], env: Env, why: str
+    ) -> None:
+        self.run_steps(owner, by, steps, env)
 
     def forget_set(self, key: str) -> None:
         """A `set` step's demand came to its end."""
@@ -461,7 +467,7 @@ class Stories:
         within = expect.within_s if expect.within_s is not None else CALL_ANSWER_S
         pending = _PendingCall(run, step, arguments, attempt)
         self._calls[call.id] = pending
-        self._wait(run, "call", now + within, lambda: self._call_unanswered(call.id))
+        self._wait(run, "call", now + within, partial(self._call_unanswered, call.id))
 
     def not_sent(self, id_: str) -> None:
         """A call never left: do not wait for its answer."""
@@ -507,15 +513,14 @@ class Stories:
         if by is None:
             return
         run.holds_up += 1
-        env = dict(run.env)
+        unseen = partial(self._not_seen, notice.id, run, step.branches["otherwise"], dict(run.env))
+        self._notices[notice.id] = (run, self._desk.graph.timers.at(by, unseen))
 
-        def late() -> None:
-            if self._notices.pop(notice.id, None) is not None and not run.ended:
-                self._branch(run, step.branches["otherwise"], env, blocks=False)
-                run.holds_up -= 1
-                self._maybe_end(run)
-
-        self._notices[notice.id] = (run, self._desk.graph.timers.at(by, late))
+    def _not_seen(self, notice: str, run: Run, steps: tuple[StepProgram, ...], env: Env) -> None:
+        if self._notices.pop(notice, None) is not None and not run.ended:
+            self._branch(run, steps, env, blocks=False)
+            run.holds_up -= 1
+            self._maybe_end(run)
 
     def acknowledge(self, notice: str) -> bool:
         """Take note that somebody has seen a notice; False when nobody waits for that."""
@@ -624,27 +629,29 @@ class Stories:
         return found
 
     def _do_wait(self, run: Run, step: StepProgram) -> None:
-        self._wait(run, "wait", self._desk.now + step.parts["seconds"], lambda: self._resume(run))
+        until = self._desk.now + step.parts["seconds"]
+        self._wait(run, "wait", until, partial(self._resume, run))
 
     def _do_wait_for(self, run: Run, step: StepProgram) -> None:
         timeout = step.parts["timeout"]
-
-        def met(truth: Any) -> None:
-            if truth is True:
-                self._resume(run)
-
-        def late() -> None:
-            self._stop_waiting(run)
-            if step.branches["otherwise"]:
-                run.frames.append(Frame(step.branches["otherwise"]))
-            self._advance(run)
-
-        watch = Watch(self._desk.graph, step.parts["condition"], run.env, met)
+        condition, env = step.parts["condition"], run.env
+        watch = Watch(self._desk.graph, condition, env, partial(self._may_resume, run))
         if watch.evaluate() is True:
             watch.close()
             return
         run.watch = watch
-        self._wait(run, "wait_for", self._desk.now + timeout if timeout is not None else None, late)
+        until = self._desk.now + timeout if timeout is not None else None
+        self._wait(run, "wait_for", until, partial(self._give_up, run, step.branches["otherwise"]))
+
+    def _may_resume(self, run: Run, truth: Any) -> None:
+        if truth is True:
+            self._resume(run)
+
+    def _give_up(self, run: Run, otherwise: tuple[StepProgram, ...]) -> None:
+        self._stop_waiting(run)
+        if otherwise:
+            run.frames.append(Frame(otherwise))
+        self._advance(run)
 
     def _do_plan(self, run: Run, step: StepProgram) -> None:
         level = self._value(run, step.parts["level"])

@@ -7,7 +7,7 @@ hundred pieces: 15 minutes or a day cost the same per update.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from pilotage.core.graph import Env, Graph, Node, leads_elsewhere
 from pilotage.core.store import Cell
@@ -202,12 +202,13 @@ class WindowNode(Node):
     """A window in the graph: follows its operand, and looks again while its contents age."""
 
     __slots__ = ("_codes", "_evaluate", "_timer", "_track", "env", "node", "structure")
+    MADE: ClassVar = ("_evaluate",)
 
     def __init__(self, graph: Graph, node: typed.Window, env: Env, cell: Cell) -> None:
         super().__init__(graph, cell)
         self.node = node
         self.env = env
-        self._evaluate = graph.bind(node.operand, env)
+        self.remake()
         self._timer: Timer | None = None
         cells, self.structure = graph.sources(node.operand, env)
         now = graph.clock.now
@@ -216,6 +217,10 @@ class WindowNode(Node):
         first = self._as_number(self._evaluate())
         self._track = Track(node.seconds, now, first, max(since, default=now))
         self.follow(cells)
+
+    def remake(self) -> None:
+        """Bind the function of the operand."""
+        self._evaluate = self.graph.bind(self.node.operand, self.env)
 
     def update(self) -> bool:
         """Let time pass, take the operand's value, and return whether the statistic changed."""

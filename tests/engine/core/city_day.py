@@ -17,7 +17,7 @@ from pilotage.core.engine import Engine
 from pilotage.core.store import to_value
 from pilotage.language.program import Program
 from pilotage.language.rules import load_or_refuse
-from pilotage.model.entities import Access, EntitySpec, Kind, PointSpec
+from pilotage.model.entities import Access, EntitySpec, Function, Kind, PointSpec
 from pilotage.model.messages import (
     CallOut,
     CallResult,
@@ -35,7 +35,7 @@ from pilotage.model.messages import (
 )
 from pilotage.model.quality import Quality
 from pilotage.model.values import Base
-from pilotage.runtime.plugins import load_plugins
+from pilotage.runtime.plugins import Catalogue, load_plugins
 
 HOME = Path(__file__).parents[3]
 START = 1_768_510_800.0
@@ -43,11 +43,21 @@ START = 1_768_510_800.0
 OF_EACH = 12
 
 
-def city_program() -> Program:
-    """Return the city's rules and every rule pack as one program."""
+def city_plugins() -> Catalogue:
+    """Return what the plugins bring."""
     names = sorted(p.parent.name for p in HOME.glob("plugins/*/plugin.py"))
     modules = [importlib.import_module(f"{name}.plugin") for name in names]
-    plugins = load_plugins(extra=modules, entry_points=False)
+    return load_plugins(extra=modules, entry_points=False)
+
+
+def city_functions() -> dict[str, Function]:
+    """Return the plugins' functions by name."""
+    return dict(city_plugins().functions)
+
+
+def city_program() -> Program:
+    """Return the city's rules and every rule pack as one program."""
+    plugins = city_plugins()
     files = sorted([*HOME.glob("plugins/*/rules/*.yaml"), *HOME.glob("rules/*.yaml")])
     texts = {str(f.relative_to(HOME)): f.read_text(encoding="utf-8") for f in files}
     return load_or_refuse(texts, plugins.kinds, plugins.functions, plugins.calls)
@@ -114,6 +124,12 @@ class Day:
             and not c.spec.is_request
         ]  # fmt: skip
         self.settable = [c for c in self.reported if c.spec.access is Access.BOTH]
+
+    def go_on_with(self, engine: Engine) -> None:
+        """Let another engine decide from now on."""
+        self.engine = engine
+        self.reported = [engine.cells[cell.id] for cell in self.reported]
+        self.settable = [engine.cells[cell.id] for cell in self.settable]
 
     def decisions(self, ticks: int) -> Iterator[Decision]:
         """Run, and return what is decided."""

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilotage.core.arbiter import Arbiter, Demand, PriorityArray
+from pilotage.core.graph import Clock
 from pilotage.core.store import Cell
 from pilotage.core.timers import Timers
 from pilotage.model.entities import Access, Combine, PointSpec
@@ -32,17 +33,25 @@ class Desk:
             min_on_s=on,
             min_off_s=off,
         )
-        self.now = 0.0
+        self.clock = Clock()
         self.events: list[Any] = []
         self.targets: list[tuple[float, Any, str, int]] = []
         self.conflicts: list[list[str]] = []
         self.timers = Timers()
-        self.arbiter = Arbiter(self.timers, lambda: self.now, self.events.append)
+        self.arbiter = Arbiter(self.timers, self.clock, self.events.append)
         self.arbiter.on_target = self.told
         self.arbiter.on_conflict = lambda cell, demands: self.conflicts.append(
             [d.owner for d in demands]
         )
         self.cell = Cell("L.level", spec)
+
+    @property
+    def now(self) -> float:
+        return self.clock.now
+
+    @now.setter
+    def now(self, now: float) -> None:
+        self.clock.now = now
 
     def told(self, array: PriorityArray) -> None:
         self.targets.append((self.now, array.wanted, array.owner, int(array.level)))

@@ -143,6 +143,13 @@ class TestEvents:
         city.at(6.5 * 3600 + 1)
         assert texts(city).count("daily") == 1
 
+    def test_two_moments(self, town: Callable[..., Any]) -> None:
+        """Each moment of a rule that names two happens, day after day."""
+        rules = {"shift": {"when": "at 06:00 or at 18:00", "do": [say("shift")]}}
+        city = town(THINGS, rules=rules)
+        city.at(48 * 3600)
+        assert texts(city) == ["shift"] * 4
+
     def test_enters(self, town: Callable[..., Any]) -> None:
         """`enters` tells of who comes in, not of who was there when the rule began or was exchanged."""
         rules = {
