@@ -8,7 +8,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help venv run test lint types contracts unit bench bench-quick build clean system faults
+.PHONY: help venv run test lint types contracts unit bench bench-quick build clean system faults peers
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -69,10 +69,20 @@ system:
 	  $(call apt_install,mosquitto,by the tests that talk to a real broker); \
 	fi
 
+# Equipment that nobody here wrote, for the contract tests of the adapters; without npm those tests are skipped.
+PEERS := tests/peers/node_modules/.package-lock.json
+peers: $(PEERS)
+
+$(PEERS): tests/peers/package-lock.json
+	@if command -v npm >/dev/null && command -v node >/dev/null; then \
+	  echo "== installing the peers of the contract tests (once)"; \
+	  cd tests/peers && npm ci --silent && touch node_modules/.package-lock.json; \
+	else echo "== no npm here: the contract tests against node-opcua and modbus-serial are skipped"; fi
+
 run: $(STAMP) ## Start the demo city (ARGS="--speed 60" for a night in minutes)
 	@$(BIN)/pilotage demo $(ARGS)
 
-test: $(STAMP) system ## Run every check: ruff, mypy, import contracts, pytest
+test: $(STAMP) system peers ## Run every check: ruff, mypy, import contracts, pytest
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory contracts
@@ -113,6 +123,6 @@ build: $(STAMP) ## Build the wheel and the source archive into dist/
 	@rm -rf dist && $(BIN)/python -m build --no-isolation --outdir dist . >/dev/null && ls -1 dist
 
 clean: ## Remove everything that was made, .venv included
-	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+	@rm -rf $(VENV) tests/peers/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
 	  .coverage .import-contracts.log htmlcov
 	@find engine adapters plugins web_ui tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -23,7 +23,7 @@ from pilotage.testing.adapters import FixedSite
 from pilotage.testing.rules import run_tests
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RULE_SECTIONS = frozenset({"rules", "derive", "plans", "alarms", "invariants", "tests"})
 LEAST_RULE_EXAMPLES = 25
 
@@ -78,7 +78,7 @@ def sections(block: Block) -> set[str]:
 YAML_BLOCKS = [block for block in BLOCKS if block.language == "yaml"]
 CONFIGS = [block for block in YAML_BLOCKS if block.file == "config.yaml"]
 RULES = [b for b in YAML_BLOCKS if b not in CONFIGS and sections(b) & RULE_SECTIONS]
-PYTHON = [block for block in BLOCKS if block.language == "python"]
+PYTHON = [block for block in BLOCKS if block.language == "python" and not block.file]
 CONSOLE = [block for block in BLOCKS if block.language == "console"]
 
 

@@ -25,7 +25,7 @@ DOCS = ROOT / "docs"
 ENGINE = ROOT / "engine" / "pilotage"
 ADAPTER = ROOT / "adapters" / "pilotage_mqtt"
 OPTIONS = ROOT / "engine" / "pilotage" / "adapter" / "options.py"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 _CODE = re.compile(r'"([ECWT]\d{3})"')
 _HEADING = re.compile(r"^#+ (.+)$", re.M)
@@ -235,5 +235,5 @@ class TestLinks:
         """The map of the manual leads to each page."""
         index = text("index.md")
         assert [
-            p.name for p in DOCS.glob("*.md") if p.name != "index.md" and p.name not in index
+            p.name for p in DOCS.rglob("*.md") if p.name != "index.md" and p.name not in index
         ] == []

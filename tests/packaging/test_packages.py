@@ -98,9 +98,17 @@ class TestProject:
 
     def test_no_registry_and_no_machine_is_named(self) -> None:
         """Where packages come from is the business of who installs them."""
-        for name in ("pyproject.toml", "Makefile", ".ci/run", "README.md", "CONTRIBUTING.md"):
+        peers = "tests/peers/package-lock.json"
+        for name in (
+            "pyproject.toml",
+            "Makefile",
+            ".ci/run",
+            "README.md",
+            "CONTRIBUTING.md",
+            peers,
+        ):
             text = (ROOT / name).read_text(encoding="utf-8")
-            for word in ("pypi", "index-url", "/root/", "/home/", "/work/"):
+            for word in ("pypi", "index-url", "registry.", "/root/", "/home/", "/work/"):
                 assert word not in text.lower(), f"{name}: {word}"
 
 
