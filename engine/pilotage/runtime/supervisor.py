@@ -19,7 +19,7 @@ from pilotage.runtime.inbox import ConnectionDoor
 from pilotage.runtime.loop_watch import CONNECTION, TASK_PREFIX
 
 FIRST_PAUSE_S: Final = 0.2
-LONGEST_PAUSE_S: Final = 2.0
+LONGEST_PAUSE_S: Final = 1.5  # with the connecting and the first values, two seconds
 LONG_PAUSE_S: Final = 30.0
 MANY: Final = 100  # failures in a row after which nobody waits at the other side's door any more
 STEADY_S: Final = 10.0  # a connection that held for so long is tried again quickly

@@ -171,10 +171,10 @@ class TestRetries:
         await supervisor.stop_all()
 
     def test_pauses_have_three_lengths(self) -> None:
-        """A lost link is tried every two seconds at most; after many failures, or for a mistake, every thirty."""
+        """A lost link is tried every 1.5 s at most; after many failures, or for a mistake, every thirty."""
         pauses = Pauses(spread=lambda: 1.0)
         assert [pauses.after(n, mistake=False) for n in (1, 2, 5, 100, 101)] == [
-            0.2, 0.4, 2.0, 2.0, 30.0
+            0.2, 0.4, 1.5, 1.5, 30.0
         ]  # fmt: skip
         assert [pauses.after(n, mistake=True) for n in (1, 5, 9)] == [0.2, 3.2, 30.0]
 
