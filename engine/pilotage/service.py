@@ -19,12 +19,14 @@ from pilotage.adapter import Adapter, ConnectionSettings
 from pilotage.model.diagnostics import RuleError, Severity
 from pilotage.model.entities import EntitySpec, Kind
 from pilotage.model.messages import Decision, PointHandle, Reconnected
-from pilotage.ports import Clock, ConfigSwitch, DecisionRecord
+from pilotage.ports import Clock, ConfigSwitch, DecisionRecord, LogUnusableError
 from pilotage.runtime.clock import ScaledClock, SystemClock
 from pilotage.runtime.config import Settings, load_settings
 from pilotage.runtime.control import ControlSocket
 from pilotage.runtime.dispatcher import Dispatcher
 from pilotage.runtime.health import Health
+from pilotage.runtime.history.file import HISTORY_FILE
+from pilotage.runtime.history.recorder import Recorder
 from pilotage.runtime.inbox import LIMIT, ConnectionDoor, Inbox
 from pilotage.runtime.journal import SqliteJournal
 from pilotage.runtime.loop import Pump
@@ -73,6 +75,7 @@ class Service:
             sync=settings.storage.journal_sync,
             allow_old_sqlite=settings.storage.allow_old_sqlite,
         )
+        self.history: Recorder | None = None
         self._promises = Promises(self.health)
         self._workshop = workshop
         self._reread = reread or (lambda: load_settings(settings.file))
@@ -149,6 +152,7 @@ class Service:
         self._make_engine(self._plan)
         stack.push_async_callback(self.supervisor.stop_all)
         stack.push_async_callback(self._stop_sending)
+        self._record_history()
         self.pump.start()
         stack.push_async_callback(self._stop_ticking)
         start = ConfigSwitch(
@@ -188,6 +192,24 @@ class Service:
         )
         self._promises.exchange(plan.promises)
         self._pump.on_sent = self._promises.sent
+
+    def _record_history(self) -> None:
+        """Record values beside the engine; it pilots the city without, too."""
+        settings = self.settings
+        if not settings.history.enabled:
+            return
+        path = settings.storage.path / HISTORY_FILE
+        speed = getattr(self.clock, "speed", 1.0)
+        history = Recorder(path, settings.history, settings.site.zone, self.health, speed=speed)
+        try:
+            history.open(self.engine.cells, self._began)
+        except LogUnusableError as error:
+            text, _, mend = str(error).partition("\n   mend: ")
+            self.health.raised("history.unusable", text, mend, Severity.WARNING)
+            return
+        self.history = history
+        self.pump.on_ticked = history.take
+        self._stack.callback(history.close)
 
     async def _open_control(self) -> None:
         control = ControlSocket(self.settings.control.socket, self, self.settings.control.mode)
@@ -331,6 +353,8 @@ class Service:
             self._promises.exchange(plan.promises)
             self.pump.tick_soon()
             self.settings = settings
+            if self.history is not None:
+                self.history.exchange(settings.history)
             with self._watch.patient():
                 await self._reconnect(settings)
             took = time.monotonic() - began

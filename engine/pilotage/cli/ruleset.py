@@ -264,6 +264,7 @@ def _site_findings(
 ) -> list[Finding]:
     """Return what is wrong with names, connections and inventory; warnings only when the whole site was asked for."""
     from pilotage.runtime.config import check_connections, check_names
+    from pilotage.runtime.history.settings import check_history
     from pilotage.runtime.inventory import read_inventory
     from pilotage.runtime.workshop import PlannedSite
 
@@ -274,6 +275,7 @@ def _site_findings(
     found = [*check_names(settings, plugins, catalogue.packs), *inventory.findings]
     if not inventory.has_errors:
         rules.entities = inventory.entities
+        found += check_history(settings.history, catalogue.kinds, inventory.entities)
         view = PlannedSite(settings, catalogue, inventory.entities)
         found += check_connections(settings, catalogue.adapters, view)
     return sorted((f for f in found if whole or f.is_error), key=lambda f: f.at)

@@ -39,11 +39,15 @@ class Combine(Enum):
 
 
 class Privacy(Enum):
-    """Who may see a point."""
+    """Who may see a point, and for how long it may be kept.
+
+    The last two are not recorded unless the site declares a purpose.
+    """
 
     OPEN = "open"
     INTERNAL = "internal"
-    PERSONAL = "personal"
+    PERSONAL = "personal"  # tells where a person is, or what a person does
+    SENSITIVE = "sensitive"  # tells of emergencies, of health, or what a camera saw
 
 
 @dataclass(frozen=True, slots=True)

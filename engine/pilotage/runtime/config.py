@@ -34,6 +34,7 @@ from pilotage.runtime.forms import (
     parse_duration,
     shape,
 )
+from pilotage.runtime.history.settings import HistorySettings, read_history
 from pilotage.runtime.point_values import misplaced
 
 # ── the schema ───────────────────────────────────────────────────────────────────────────────
@@ -75,6 +76,16 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("storage.journal.sync", "full or normal", "full", "full: what was confirmed survives a power failure; normal: the last moments may be lost."),
     Setting("storage.journal.keep", "duration", "30 d", "How long decisions are kept for explain."),
     Setting("storage.allow_old_sqlite", "true or false", "false", "Run on an SQLite before 3.51.3, which can corrupt a journal; only where no newer one can be had."),
+    Setting("history.enabled", "true or false", "true", "Whether values are recorded; see the page on history."),
+    Setting("history.keep.open", "duration", "90 d", "How long samples of open points are kept."),
+    Setting("history.keep.internal", "duration", "90 d", "How long samples of internal points are kept."),
+    Setting("history.keep.personal", "duration", "60 d", "How long personal points are kept, of which a purpose is declared; 366 d at most."),
+    Setting("history.keep.sensitive", "duration", "7 d", "How long sensitive points are kept, of which a purpose is declared; 31 d at most."),
+    Setting("history.rollups.minutes", "duration", "100 d", "How long roll-ups of 1 min are kept."),
+    Setting("history.rollups.quarters", "duration", "400 d", "How long roll-ups of 15 min are kept."),
+    Setting("history.rollups.hours", "duration", "1100 d", "How long roll-ups of 1 h are kept."),
+    Setting("history.rollups.days", "duration", "3700 d", "How long roll-ups of a day are kept."),
+    Setting("history.points", "list of entries", "[]", "What is recorded otherwise than by default; the first entry that fits a point decides."),
     Setting("control.socket", "path", "var/control.sock", "The local socket of the command line.", "PILOTAGE_CONTROL_SOCKET"),
     Setting("control.mode", "file mode", "0600", "Who may use the socket: 0600 the service's user, 0660 its group too."),
     Setting("engine.uvloop", "true or false", "false", "Use uvloop in place of the standard event loop.", "PILOTAGE_ENGINE_UVLOOP"),
@@ -195,6 +206,7 @@ class Settings:
     control: ControlSettings
     engine: EngineSettings
     log: LogSettings
+    history: HistorySettings
     places: Mapping[str, Span] = field(default_factory=dict)
 
     @property
@@ -324,6 +336,7 @@ class _Reader:
             control=ControlSettings(values["control.socket"], values["control.mode"]),
             engine=EngineSettings(values["engine.uvloop"], values["engine.stuck_after"] or 0.0),
             log=LogSettings(values["log.level"], values["log.format"]),
+            history=read_history(root, values, self.report),
             places=places,
         )
 

@@ -38,7 +38,9 @@ from pilotage.model.messages import (
     encode_decision,
 )
 from pilotage.model.values import as_plain, format_value
-from pilotage.ports import Clock, DecisionRecord
+from pilotage.ports import Clock, DecisionRecord, LogUnusableError
+from pilotage.runtime.history.answers import history_of, history_status, value_at
+from pilotage.runtime.history.recorder import Recorder
 from pilotage.runtime.inbox import Inbox, InboxFullError, Order
 from pilotage.runtime.point_values import MisfitError, converter
 
@@ -75,6 +77,11 @@ class RunningService(Protocol):
     @property
     def clock(self) -> Clock:
         """The engine's time."""
+        ...
+
+    @property
+    def history(self) -> Recorder | None:
+        """What records values; None when nothing does."""
         ...
 
     def status(self) -> api.EngineStatus:
@@ -132,6 +139,10 @@ class ControlSocket:
             api.ListDecisions: self._decisions,
             api.ExplainPoint: self._explain_point,
             api.ExplainRule: self._explain_rule,
+            api.HistoryOf: self._history_of,
+            api.ValueAt: self._value_at,
+            api.GetHistoryStatus: self._history_status,
+            api.EraseHistory: self._erase_history,
             api.SetOverride: self._override,
             api.ReleaseOverride: self._release,
             api.SetPlan: self._set_plan,
@@ -341,6 +352,37 @@ class ControlSocket:
     async def _explain_rule(self, ask: api.ExplainRule) -> api.Explanation:
         return _explanation(self._view("explain_rule", ask.rule, ask.instance))
 
+    # ── history ──────────────────────────────────────────────────────────────────────────────
+
+    async def _history_of(self, ask: api.HistoryOf) -> api.PointHistory:
+        recorder, now = self._recorder(), self._service.clock.now()
+        return await _unhurried(lambda: history_of(recorder.reader(), ask, now))
+
+    async def _value_at(self, ask: api.ValueAt) -> api.PastValue:
+        recorder = self._recorder()
+        return await _unhurried(lambda: value_at(recorder.reader(), ask))
+
+    async def _history_status(self, _: api.GetHistoryStatus) -> api.HistoryStatus:
+        recorder = self._recorder()
+        return await _unhurried(lambda: history_status(recorder.reader(), recorder.status()))
+
+    async def _erase_history(self, ask: api.EraseHistory) -> api.Done:
+        _need(person=ask.person, reason=ask.reason)
+        recorder = self._recorder()
+        rows = await _unhurried(lambda: recorder.erase(ask.entity))
+        log.info("%s erased %d rows of the history: %s", ask.person, rows, ask.reason)
+        return api.Done(f"{rows} rows of the history were erased")
+
+    def _recorder(self) -> Recorder:
+        recorder = self._service.history
+        if recorder is None:
+            raise ApiError(
+                "no-history",
+                "this engine records no history",
+                "set history.enabled, or see `pilotage status` for trouble with its file",
+            )
+        return recorder
+
     # ── orders ───────────────────────────────────────────────────────────────────────────────
 
     async def _override(self, ask: api.SetOverride) -> api.Receipt:
@@ -455,6 +497,14 @@ class ControlSocket:
             raise ApiError("unknown", str(error.args[0]) if error.args else str(error)) from error
         except ValueError as error:
             raise ApiError("unknown", str(error)) from error
+
+
+async def _unhurried(call: Callable[[], T]) -> T:
+    """Return what a call gives that reads files, made in another thread."""
+    try:
+        return await asyncio.to_thread(call)
+    except LogUnusableError as error:
+        raise ApiError("no-history", str(error)) from error
 
 
 _VIEWS: Final = {

@@ -1,6 +1,7 @@
 """Every message about a site's files, one function each, with its mend.
 
-C101 to C129 speak of `config.yaml`, C130 to C139 of secrets, C140 to C149 of plugins and connections, C200 to C249 of the inventory.
+C101 to C129 speak of `config.yaml`, C130 to C139 of secrets, C140 to C149 of plugins and connections,
+C150 to C159 of the history, C200 to C249 of the inventory.
 """
 
 from __future__ import annotations
@@ -418,3 +419,57 @@ def no_relation(at: Span, relation: str, kind: str, known: Iterable[str]) -> Fin
         did_you_mean(relation, words),
         mend,
     )
+
+
+# ── history ──────────────────────────────────────────────────────────────────────────────────
+
+
+def history_of_nothing(at: Span) -> Finding:
+    """Return the finding for an entry that names no points."""
+    return _error(
+        "C150", at, "an entry of history.points names no points", "",
+        'add kind: KIND, zone: ZONE or match: "seg-*.lights.level"',
+    )  # fmt: skip
+
+
+def history_unknown(at: Span, what: str, written: str, known: Iterable[str]) -> Finding:
+    """Return the finding for a kind, a point or a zone that the city does not have."""
+    words = sorted(known)
+    return _error(
+        "C151", at, f'there is no {what} "{_shown(written)}"', did_you_mean(written, words),
+        f"write one of: {_listed(words, 30)}" if words else f"delete the key: the city has no {what}s",
+    )  # fmt: skip
+
+
+def history_needs_purpose(
+    at: Span, point: str, class_: str, missing: Sequence[str], bases: Sequence[str]
+) -> Finding:
+    """Return the finding for a personal point that would be recorded without a declared reason."""
+    return _error(
+        "C152", at, f"{point} is {class_} and is not recorded without {' and '.join(missing)}", "",
+        f"add purpose: why it is kept, and basis: one of {_listed(bases)}; or record: never",
+    )  # fmt: skip
+
+
+def history_too_long(at: Span, class_: str, days: float) -> Finding:
+    """Return the finding for a longer retention than the class allows."""
+    return _error(
+        "C153", at, f"{class_} points are kept {days:g} d at most", "", f"write {days:g} d or less"
+    )
+
+
+def history_too_short(at: Span, hours: float) -> Finding:
+    """Return the finding for a retention that the file cannot keep to."""
+    return _error(
+        "C154", at, f"nothing can be kept for less than {hours:g} h", "",
+        f"write {hours:g} h or more; or record: never",
+    )  # fmt: skip
+
+
+def history_deadband(at: Span, written: str, point: str, type_: str) -> Finding:
+    """Return the finding for a deadband that is no amount, or none of this point."""
+    what = f" of {point}, which is {type_}" if point else ""
+    return _error(
+        "C155", at, f'"{_shown(written)}" is no deadband{what}', "",
+        "write a number above zero with a unit of the point: 5 veh/h; other points than numbers have none",
+    )  # fmt: skip

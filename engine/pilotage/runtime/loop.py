@@ -53,6 +53,7 @@ class Pump:
     """Runs one partition.
 
     Attributes:
+        on_ticked: Told of the time and the inputs of each tick, after it.
         on_sent: Told of each decision that was sent, and when the first input that it followed from had arrived.
     """
 
@@ -79,6 +80,7 @@ class Pump:
         """
         self.engine = engine
         self.ticks = 0
+        self.on_ticked: Callable[[float, Sequence[Input]], None] = lambda now, inputs: None
         self.on_sent: Callable[[Decision, float], None] = lambda decision, arrived: None
         self._partition = partition
         self._inbox = inbox
@@ -168,6 +170,7 @@ class Pump:
             return
         self.ticks += 1
         self._keep_inputs(now, inputs)
+        self.on_ticked(now, inputs)
         if decision is None:
             for _, receipt in batch.orders:
                 _fail(receipt, EngineFaultError("the engine decided nothing about the order"))

@@ -20,6 +20,7 @@ from pilotage.model.entities import EntitySpec, Kind, PointSpec
 from pilotage.model.messages import PointHandle
 from pilotage.model.values import set_of
 from pilotage.runtime.config import Settings, check_connections, check_names
+from pilotage.runtime.history.settings import check_history
 from pilotage.runtime.inventory import read_inventory
 from pilotage.runtime.loop import TickEngine
 from pilotage.runtime.plugins import Catalogue, load_plugins
@@ -108,6 +109,7 @@ class CityWorkshop:
         findings += check_connections(
             settings, catalogue.adapters, PlannedSite(settings, catalogue, inventory.entities)
         )
+        findings += check_history(settings.history, catalogue.kinds, inventory.entities)
         sources = dict(inventory.sources)
         if not any(finding.is_error for finding in inventory.findings):
             program, found, texts = build_program(settings, catalogue)

@@ -1,0 +1,406 @@
+"""Records values behind the engine's back: the loop hands over each tick's inputs, a thread of its own does the rest.
+
+The loop pays one append per tick. The thread works in slices of less than a millisecond, so that it never holds the
+interpreter for long while the loop waits. What the disk does not take waits in memory up to a bound, then it is dropped
+and the gap is written down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from zoneinfo import ZoneInfo
+
+from pilotage.model.diagnostics import Severity
+from pilotage.model.entities import PointSpec
+from pilotage.ports import HealthLog, LogUnusableError
+from pilotage.runtime.history.codec import Sample, encode_segment
+from pilotage.runtime.history.file import (
+    HOUR,
+    SHARD,
+    PointRow,
+    bytes_on_disk,
+    open_history,
+    register_point,
+)
+from pilotage.runtime.history.policies import Policies
+from pilotage.runtime.history.reader import HistoryReader
+from pilotage.runtime.history.rollups import day_start, next_day
+from pilotage.runtime.history.settings import HistorySettings
+from pilotage.runtime.history.tracks import Track, Tracks
+from pilotage.runtime.history.upkeep import Upkeep
+from pilotage.runtime.journal import sqlite
+
+LOOK_S: Final = 0.25
+WRITE_S: Final = 5.0
+QUICK_S: Final = 1.0
+ROUND_S: Final = 10.0
+LEAST_CELLS: Final = 2_000
+SLICE: Final = 400
+PAUSE_S: Final = 0.0005
+MOST_WAITING: Final = 300_000
+MOST_FRESH: Final = 500_000
+
+T = TypeVar("T")
+
+
+class Recorder:
+    """The history of a running engine; `take` belongs to the event loop."""
+
+    def __init__(
+        self,
+        path: Path,
+        settings: HistorySettings,
+        zone: ZoneInfo,
+        health: HealthLog,
+        *,
+        speed: float = 1.0,
+    ) -> None:
+        """Name a history; `open` makes or opens the file and starts the thread.
+
+        Args:
+            path: The file.
+            settings: What is recorded, and how long it is kept.
+            zone: Where the days of the roll-ups begin.
+            health: Where trouble with the disk is told.
+            speed: Seconds of the engine's clock in a real one.
+        """
+        self.path = path
+        self._zone = zone
+        self._health = health
+        self._speed = speed
+        self._settings = settings
+        self._tracks = Tracks(Policies(settings).of)
+        self._upkeep = Upkeep(zone, settings, health, self._breathe)
+        self._connection: Any = None
+        self._cells: Mapping[str, Any] = {}
+        self._inputs: deque[tuple[float, Sequence[Any]]] = deque()
+        self._waiting = 0
+        self._lost_since: float | None = None
+        self._wake = threading.Event()
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._jobs_lock = threading.Lock()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._anchor = (0.0, 0.0)
+        self._midnight = 0.0
+        self._sequence = 0
+        self._next = {"write": 0.0, "quick": 0.0}
+        self._round: list[Any] = []
+        self._derived: list[Any] = []
+        self.readings = 0
+
+    # ── the event loop's side ────────────────────────────────────────────────────────────────
+
+    def open(self, cells: Mapping[str, Any], now: float) -> None:
+        """Open the file and begin to record; what lay between the last run and now is a gap.
+
+        Args:
+            cells: The engine's points by id, for what changes without a reading.
+            now: Of the engine's clock.
+
+        Raises:
+            LogUnusableError: The file cannot be used.
+        """
+        self._cells = cells
+        self._anchor = (now, time.monotonic())
+        self._connection = open_history(self.path)
+        self._sequence = int(now * 1000)
+        self._note_gap(now)
+        self._thread = threading.Thread(target=self._run, name="pilotage-history", daemon=True)
+        self._thread.start()
+
+    def take(self, now: float, inputs: Sequence[Any]) -> None:
+        """Take the inputs of a tick; the sequence must not change any more."""
+        if inputs:
+            if self._waiting > MOST_WAITING:
+                self._lost_since = self._lost_since or now
+                self._health.count("history.dropped", len(inputs))
+                return
+            self._waiting += len(inputs)
+            self._inputs.append((now, inputs))
+
+    def close(self) -> None:
+        """Write what is there, and end."""
+        if self._thread is None:
+            return
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+        self._thread = None
+
+    def exchange(self, settings: HistorySettings) -> None:
+        """Go on with other settings, from the thread's next look."""
+
+        def change() -> None:
+            self._write(self._now())
+            self._settings = self._upkeep.settings = settings
+            self._tracks.exchange(Policies(settings).of)
+
+        self._hand_over(change)
+
+    def ask(self, job: Callable[[Any], T], timeout_s: float = 60.0) -> T:
+        """Run something on the writing connection, after everything so far is written; called from another thread.
+
+        Raises:
+            LogUnusableError: The history is closed, does not answer, or the job failed on its file.
+        """
+        done = threading.Event()
+        result: list[T] = []
+        errors: list[Exception] = []
+
+        def run() -> None:
+            try:
+                self._drain()
+                self._write(self._now())
+                result.append(job(self._connection))
+            except Exception as error:
+                errors.append(error)
+            done.set()
+
+        self._hand_over(run)
+        if not done.wait(timeout_s):
+            raise LogUnusableError(f"{self.path}: no answer within {timeout_s:g} s")
+        if errors:
+            raise LogUnusableError(f"{self.path}: {errors[0]}") from errors[0]
+        return result[0]
+
+    def erase(self, id_: str) -> int:
+        """Erase an entity's points and every value that names it; returns how many rows were changed."""
+
+        def run(connection: Any) -> int:
+            self._tracks.drop(id_)
+            return self._upkeep.erase(connection, id_, self._now())
+
+        return self.ask(run)
+
+    def reader(self) -> HistoryReader:
+        """Return what reads this history, with everything so far on disk; called from another thread.
+
+        Raises:
+            LogUnusableError: The history is closed, or its disk refuses.
+        """
+        self.ask(lambda connection: None)
+        return HistoryReader(self.path, self._zone)
+
+    def status(self) -> dict[str, Any]:
+        """Return what goes on: readings taken, samples recorded, bytes, points."""
+        return {
+            "readings": self.readings,
+            "samples": self._tracks.recorded,
+            "bytes": bytes_on_disk(self.path),
+            "points": len(self._tracks),
+            "waiting": self._waiting,
+        }
+
+    def _hand_over(self, job: Callable[[], None]) -> None:
+        with self._jobs_lock:
+            if self._thread is None or self._closing:
+                raise LogUnusableError(f"{self.path}: the history is not open")
+            self._jobs.append(job)
+        self._wake.set()
+
+    # ── the thread ───────────────────────────────────────────────────────────────────────────
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                self._wake.wait(LOOK_S)
+                self._wake.clear()
+                self._turn()
+            self._finish()
+        finally:
+            with contextlib.suppress(sqlite.Error):
+                self._connection.close()
+
+    def _turn(self) -> None:
+        """Do what is due; whatever fails is told, and the next turn comes."""
+        try:
+            self._drain()
+            now = self._now()
+            self._look(now)
+            while self._jobs:
+                self._jobs.popleft()()
+            steady = time.monotonic()
+            if steady >= self._next["write"]:
+                self._next["write"] = steady + WRITE_S
+                self._tracks.settle(now)
+                self._write(now)
+            self._upkeep.step(self._connection, now)
+            self._health.cleared("history.disk")
+        except sqlite.Error as error:
+            self._trouble(error)
+        except Exception as error:
+            self._health.count("history.faults")
+            self._health.raised(
+                "history.fault",
+                f"the history failed on something: {type(error).__name__}: {error}; it goes on without it",
+                "report this with the engine's log",
+                Severity.WARNING,
+            )
+
+    def _finish(self) -> None:
+        """Write the rest, at the end."""
+        with contextlib.suppress(sqlite.Error):
+            self._drain()
+            self._tracks.settle(float("inf"))
+            self._write(self._now())
+        while self._jobs:
+            self._jobs.popleft()()
+
+    def _drain(self) -> None:
+        """Take what the loop has handed over."""
+        while self._inputs:
+            now, inputs = self._inputs.popleft()
+            self._anchor = (now, time.monotonic())
+            self._keep_day(now)
+            for start in range(0, len(inputs), SLICE):
+                part = inputs if len(inputs) <= SLICE else inputs[start : start + SLICE]
+                self.readings += self._tracks.read(now, part)
+                if len(inputs) > SLICE or len(self._inputs) > 50:
+                    self._breathe()
+            self._waiting -= len(inputs)
+
+    def _breathe(self) -> None:
+        """Let the loop have the interpreter."""
+        time.sleep(PAUSE_S)
+
+    def _now(self) -> float:
+        """Return the engine's time: the last tick's, and what has passed since."""
+        now, at = self._anchor
+        return now + (time.monotonic() - at) * self._speed
+
+    def _keep_day(self, now: float) -> None:
+        if now >= self._midnight:
+            start = day_start(now, self._zone)
+            self._midnight = next_day(start, self._zone)
+            self._tracks.day_ms = round(start * 1000)
+
+    def _look(self, now: float) -> None:
+        """Look at the derived points each second, and at all others in turn."""
+        steady = time.monotonic()
+        if steady < self._next["quick"]:
+            return
+        self._next["quick"] = steady + QUICK_S
+        self._keep_day(now)
+        if not self._round:
+            self._round = list(self._cells.values())
+            self._derived = [cell for cell in self._round if cell.source is not None]
+        self._look_at(now, self._derived)
+        most = max(LEAST_CELLS, round(len(self._cells) * QUICK_S / ROUND_S))
+        part, self._round = self._round[-most:], self._round[:-most]
+        self._look_at(now, part)
+
+    def _look_at(self, now: float, cells: Sequence[Any]) -> None:
+        for start in range(0, len(cells), SLICE):
+            self._tracks.look(now, cells[start : start + SLICE])
+            self._breathe()
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────
+
+    def _write(self, now: float) -> None:
+        """Write what is fresh in one transaction; on any error all of it stays fresh."""
+        tracks = self._tracks.dirty
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            numbers = self._numbered(tracks)
+            for (hour, shard), samples in _sorted_out(numbers).items():
+                self._sequence += 1
+                connection.execute(
+                    "INSERT INTO segments (hour, shard, seq, blob) VALUES (?, ?, ?, ?)",
+                    (hour, shard, self._sequence, encode_segment(samples)),
+                )
+                self._breathe()
+            if self._lost_since is not None:
+                _insert_gap(connection, self._lost_since, now, "too much at once")
+            _set(connection, "alive", now)
+            connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite.Error):
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            raise
+        for track, number in numbers.items():
+            track.number = number
+            track.fresh = []
+        tracks.clear()
+        if self._lost_since is not None:
+            self._lost_since = None
+            self._tracks.forget()
+
+    def _numbered(self, tracks: Mapping[Track, None]) -> dict[Track, int]:
+        """Return the tracks with their numbers in the file; new ones are entered."""
+        numbers: dict[Track, int] = {}
+        for track in tracks:
+            numbers[track] = track.number or self._register(track)
+            if not track.number and len(numbers) % 32 == 0:
+                self._breathe()
+        return numbers
+
+    def _register(self, track: Track) -> int:
+        spec: PointSpec = track.cell.spec
+        policy, entity = track.policy, track.cell.entity
+        row = PointRow(
+            number=0,
+            id=track.cell.id,
+            kind="" if entity is None else entity.kind,
+            base=spec.type.base.value,
+            unit=spec.type.unit.symbol,
+            keep=0,
+            policy=policy.text,
+            purpose=policy.purpose,
+            basis=policy.basis,
+            privacy=spec.privacy.value,
+            keep_s=policy.keep_s,
+        )
+        return register_point(self._connection, row)
+
+    def _note_gap(self, now: float) -> None:
+        found = self._connection.execute("SELECT value FROM state WHERE key = 'alive'").fetchone()
+        if found is not None and found[0] < now:
+            _insert_gap(self._connection, found[0], now, "the engine did not run")
+
+    def _trouble(self, error: Exception) -> None:
+        """Tell it, and drop what is too much: the history may have holes, the engine's memory may not grow."""
+        self._health.count("history.refused")
+        self._health.raised(
+            "history.disk",
+            f"{self.path} cannot be written: {error}; values are kept in memory for a while, then dropped",
+            "free space on the disk, or give the file back its rights; the history goes on by itself",
+            Severity.WARNING,
+        )
+        fresh = sum(len(track.fresh) for track in self._tracks.dirty)
+        if fresh > MOST_FRESH:
+            self._health.count("history.dropped", fresh)
+            oldest = min(track.fresh[0][0] for track in self._tracks.dirty if track.fresh)
+            for track in self._tracks.dirty:
+                track.fresh = []
+            self._tracks.dirty.clear()
+            self._lost_since = min(self._lost_since or oldest / 1000, oldest / 1000)
+
+
+def _sorted_out(numbers: Mapping[Track, int]) -> dict[tuple[int, int], dict[int, list[Sample]]]:
+    """Return fresh samples by hour and shard, then by point, in order of point."""
+    found: dict[tuple[int, int], dict[int, list[Sample]]] = {}
+    for track, number in sorted(numbers.items(), key=lambda pair: pair[1]):
+        for sample in track.fresh:
+            key = (sample[0] // (HOUR * 1000), number // SHARD)
+            found.setdefault(key, {}).setdefault(number, []).append(sample)
+    return found
+
+
+def _insert_gap(connection: Any, since: float, until: float, why: str) -> None:
+    connection.execute("INSERT INTO gaps (since, until, why) VALUES (?, ?, ?)", (since, until, why))
+
+
+def _set(connection: Any, key: str, value: float) -> None:
+    connection.execute(
+        "INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (key, value),
+    )
