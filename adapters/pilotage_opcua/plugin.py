@@ -6,6 +6,8 @@ from pilotage.adapter import Adapter, AdapterFactory, ConnectionSettings, Door, 
 from pilotage.hookspecs import hookimpl
 from pilotage.model.diagnostics import Finding
 
+PILOTAGE_INTERFACE = "1"
+
 
 class OpcUaFactory:
     """Makes connections of `adapter: opcua`."""

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pluggy
 
 from pilotage.adapter import AdapterFactory
 from pilotage.model.entities import CallSpec, Function, Kind
+
+INTERFACE: Final = "1"
+"""The interface that this engine offers; what a plugin writes as `PILOTAGE_INTERFACE` beside its hooks."""
+
+SUPPORTED_INTERFACES: Final = ("1",)
+"""The interfaces whose plugins this engine loads."""
+
+INTERFACE_NAME: Final = "PILOTAGE_INTERFACE"
 
 hookspec = pluggy.HookspecMarker("pilotage")
 hookimpl = pluggy.HookimplMarker("pilotage")

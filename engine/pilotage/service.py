@@ -32,6 +32,7 @@ from pilotage.runtime.journal import SqliteJournal
 from pilotage.runtime.loop import Pump
 from pilotage.runtime.loop_watch import Hold, LoopWatch, end_process, last_stuck
 from pilotage.runtime.ownership import THE_CITY, FileOwnership
+from pilotage.runtime.plugins import Catalogue
 from pilotage.runtime.promises import Promises
 from pilotage.runtime.supervisor import Supervisor
 from pilotage.runtime.workshop import CityPlan, LiveEngine, Workshop
@@ -147,6 +148,7 @@ class Service:
         self._plan = self._workshop.read(settings, None)
         for warning in self._plan.warnings:
             log.warning("%s", warning)
+        self._tell_of_plugins(self._plan.catalogue)
         self.journal.open(THE_CITY)
         stack.callback(self.journal.close)
         self._make_engine(self._plan)
@@ -173,6 +175,16 @@ class Service:
             len(self._open),
             settings.control.socket,
         )
+
+    def _tell_of_plugins(self, catalogue: Catalogue) -> None:
+        """Say in the health report which plugins were left out, and what Python itself ran unapproved."""
+        for plugin in catalogue.broken:
+            text = f"plugin {plugin.name} was left out: {plugin.why}"
+            mend = "see `pilotage plugins`, then restart the engine"
+            self.health.raised(f"plugin.{plugin.name}", text, mend, Severity.WARNING)
+        for number, text in enumerate(catalogue.warnings):
+            mend = "see `pilotage plugins verify`"
+            self.health.raised(f"startup.{number}", text, mend, Severity.WARNING)
 
     def _make_engine(self, plan: CityPlan) -> None:
         number = self.journal.last_number(THE_CITY)

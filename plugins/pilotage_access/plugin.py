@@ -8,6 +8,8 @@ from pilotage.hookspecs import hookimpl
 from pilotage.model.entities import Kind
 from pilotage_access.kinds import KINDS
 
+PILOTAGE_INTERFACE = "1"
+
 
 @hookimpl
 def pilotage_kinds() -> list[Kind]:

@@ -7,6 +7,8 @@ from pilotage.model.entities import CallSpec, Kind
 from pilotage_fleet.calls import CALLS
 from pilotage_fleet.kinds import KINDS
 
+PILOTAGE_INTERFACE = "1"
+
 
 @hookimpl
 def pilotage_kinds() -> list[Kind]:

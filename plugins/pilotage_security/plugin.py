@@ -9,6 +9,8 @@ from pilotage.model.entities import Function, Kind
 from pilotage_security.functions import FUNCTIONS
 from pilotage_security.kinds import KINDS
 
+PILOTAGE_INTERFACE = "1"
+
 
 @hookimpl
 def pilotage_kinds() -> list[Kind]:

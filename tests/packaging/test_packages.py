@@ -84,7 +84,9 @@ class TestProject:
     )
     def test_entry_point_loads(self, entry: Any) -> None:
         """What is installed is what is in the tree; after a change: `make venv`."""
-        assert Path(entry.load().__file__).name == "plugin.py"
+        plugin = entry.load()
+        assert Path(plugin.__file__).name == "plugin.py"
+        assert getattr(plugin, "PILOTAGE_INTERFACE", "") == "1", 'write PILOTAGE_INTERFACE = "1"'
 
     def test_the_installation_is_current(self) -> None:
         """The entry points of the installed distribution are those of `pyproject.toml`."""

@@ -392,7 +392,7 @@ def _spec_of(point: str, settings: Settings) -> PointSpec | None:
     from pilotage.runtime.inventory import read_inventory
     from pilotage.runtime.plugins import load_plugins
 
-    kinds = load_plugins(disable=settings.disabled).kinds
+    kinds = load_plugins(disable=settings.disabled, lock=settings.lock).kinds
     entity, _, name = point.partition(".")
     inventory = read_inventory(settings.inventory, settings.folder, kinds)
     spec = next((spec for spec in inventory.entities if spec.id == entity), None)

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_findings(read.findings, read.sources)
         return FAILED
     settings = read.settings
-    catalogue = load_plugins(disable=settings.disabled)
+    catalogue = load_plugins(disable=settings.disabled, lock=settings.lock)
     inventory = read_inventory(settings.inventory, settings.folder, catalogue.kinds)
     names = check_names(settings, (report.name for report in catalogue.plugins), catalogue.packs)
     findings = sorted([*read.findings, *names, *inventory.findings], key=lambda f: f.at)

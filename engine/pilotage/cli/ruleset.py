@@ -134,7 +134,11 @@ def read_rule_set(selection: Selection) -> RuleSet:
     from pilotage.runtime.plugins import load_plugins
 
     settings, findings, sources = _settings(selection.config)
-    catalogue = load_plugins(disable=settings.disabled if settings is not None else ())
+    catalogue = (
+        load_plugins()
+        if settings is None
+        else load_plugins(disable=settings.disabled, lock=settings.lock)
+    )
     files = _all_files(selection, settings, catalogue)
     contents = {name: path.read_bytes() for name, path in files.items()}
     program, found = load_rules(contents, catalogue.kinds, catalogue.functions, catalogue.calls)

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_findings(read.findings, read.sources, sys.stderr)
         return FAILED
     settings = read.settings
-    catalogue = load_plugins(disable=settings.disabled)
+    catalogue = load_plugins(disable=settings.disabled, lock=settings.lock)
     inventory = read_inventory(settings.inventory, settings.folder, catalogue.kinds)
     entities = None if inventory.has_errors else inventory.entities
     print_json(rule_file_schema(catalogue.kinds, catalogue.functions, catalogue.calls, entities))

@@ -67,6 +67,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("site.subdivision", "text", "", "The part of the country, where it has holidays of its own."),
     Setting("site.language", "language", "en", "Two letters: the language of titles and texts for people."),
     Setting("plugins.disable", "list of names", "[]", "Plugins that are installed and shall not be loaded."),
+    Setting("plugins.lock", "path", "", "The file with the plugins that may be loaded and their hashes; without it all may that are installed."),
     Setting("connections.NAME.adapter", "name", "", "The adapter that speaks to these devices: mqtt, …"),
     Setting("connections.NAME.*", "as the adapter says", "", "Everything else; a secret is written {secret: NAME}."),
     Setting("inventory", "list of entries", "[]", "Where the entities are: files, folders, mapped files, or entities themselves."),
@@ -190,6 +191,7 @@ class Settings:
     Attributes:
         file: The file itself.
         disabled: Plugins that are not loaded, each with its place.
+        lock: File with the plugins that may be loaded; None when all may.
         inventory: The entries as they stand, for `pilotage.runtime.inventory`.
         packs: Rule packs to load, each with its place; `all` is one of them when it was written.
         places: Where a connection's adapter is named, by the connection's name.
@@ -208,6 +210,7 @@ class Settings:
     log: LogSettings
     history: HistorySettings
     places: Mapping[str, Span] = field(default_factory=dict)
+    lock: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -318,6 +321,7 @@ class _Reader:
             return None
         values = self._values(root)
         self._secrets = values["secrets"]
+        self._check_lock(root, values["plugins.lock"])
         connections, places = self._connections(root.get("connections"))
         return Settings(
             file=self.file,
@@ -338,6 +342,7 @@ class _Reader:
             log=LogSettings(values["log.level"], values["log.format"]),
             history=read_history(root, values, self.report),
             places=places,
+            lock=values["plugins.lock"],
         )
 
     def _root(self, text: bytes) -> MapNode | None:
@@ -363,6 +368,12 @@ class _Reader:
             if values[setting.key] is None and setting.default:
                 values[setting.key] = read(self, setting.key, _default(setting))
         return values
+
+    def _check_lock(self, root: MapNode, lock: Path | None) -> None:
+        node = _find(root, "plugins.lock")
+        if lock is not None and isinstance(node, ScalarNode) and not lock.is_file():
+            beside = [entry.name for entry in lock.parent.iterdir()] if lock.parent.is_dir() else []
+            self.report.add(site.path_missing(node.at, node.text, beside))
 
     def _from_environment(self, setting: Setting) -> Node | None:
         text = self.environ.get(setting.variable, "") if setting.variable else ""

@@ -20,9 +20,11 @@ from typing import Any, Final
 import pluggy
 
 from pilotage.adapter import AdapterFactory
-from pilotage.hookspecs import Hooks
+from pilotage.hookspecs import INTERFACE, INTERFACE_NAME, SUPPORTED_INTERFACES, Hooks
 from pilotage.model.entities import CallSpec, Function, Kind, PointSpec
 from pilotage.model.values import Base
+from pilotage.runtime.plugin_lock import Lock, LockUnreadableError, read_lock
+from pilotage.runtime.plugin_source import declared_interface
 
 GROUP: Final = "pilotage"
 _PREFIX: Final = "pilotage_"
@@ -34,6 +36,7 @@ class PluginState(Enum):
     LOADED = "loaded"
     DISABLED = "disabled"
     BROKEN = "broken"
+    REFUSED = "refused"  # not approved, or built for another interface; it was not even imported
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,9 @@ class PluginReport:
     Attributes:
         name: The name of its entry point; of a plugin that was given directly, its package or class.
         version: Of the distribution that brings it, empty when there is none.
-        why: What is wrong with a broken one.
+        why: What is wrong with one that was left out.
         brings: How many of each it brings: `{"kinds": 3, "functions": 1}`.
+        interface: The interface that it was built for; a plugin that says none was built for the first.
     """
 
     name: str
@@ -52,6 +56,7 @@ class PluginReport:
     state: PluginState
     why: str = ""
     brings: Mapping[str, int] = field(default_factory=dict)
+    interface: str = INTERFACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +71,14 @@ class Catalogue:
     plugins: tuple[PluginReport, ...]
     origins: Mapping[str, str]
     """The plugin that brings a kind, function, call or adapter: `{"kind lamp": "lighting"}`."""
+    warnings: tuple[str, ...] = ()
+    """What else is not as it was approved: what Python runs at its start."""
 
     @property
     def broken(self) -> tuple[PluginReport, ...]:
-        """The plugins that were left out because something is wrong with them."""
-        return tuple(report for report in self.plugins if report.state is PluginState.BROKEN)
+        """The plugins that were left out because something is wrong with them, or because they are not approved."""
+        left_out = (PluginState.BROKEN, PluginState.REFUSED)
+        return tuple(report for report in self.plugins if report.state in left_out)
 
     def rule_files(self, packs: Iterable[str]) -> tuple[Path, ...]:
         """Return the files of these rule packs; a name that brings none adds nothing."""
@@ -78,7 +86,11 @@ class Catalogue:
 
 
 def load_plugins(
-    extra: Sequence[object] = (), *, entry_points: bool = True, disable: Iterable[str] = ()
+    extra: Sequence[object] = (),
+    *,
+    entry_points: bool = True,
+    disable: Iterable[str] = (),
+    lock: Path | None = None,
 ) -> Catalogue:
     """Return what the installed plugins bring, and those given directly; never raises for a plugin's mistake.
 
@@ -89,19 +101,65 @@ def load_plugins(
         extra: Modules or objects with hooks, for tests and embedding.
         entry_points: False leaves the installed plugins alone.
         disable: Names of installed plugins that are not even imported.
+        lock: File with the installed plugins that may be loaded (`plugins.lock`); without it all may. When it cannot
+            be read, none may.
     """
     loader = _Loader()
     off = frozenset(disable)
     if entry_points:
-        for entry in sorted(installed_entry_points(group=GROUP), key=lambda entry: entry.name):
-            loader.load_entry(entry, disabled=entry.name in off)
+        installed = installed_plugins()
+        approval = _Approval(lock, installed)
+        loader.warnings.extend(approval.drift)
+        for entry in installed:
+            loader.load_entry(entry, disabled=entry.name in off, refusal=approval.refusal(entry))
     for plugin in extra:
         loader.load(_name_of(plugin), "", lambda plugin=plugin: plugin)  # type: ignore[misc]
     return loader.catalogue()
 
 
+def installed_plugins() -> list[EntryPoint]:
+    """Return the entry points of all installed plugins, in order of name; nothing is imported."""
+    return sorted(installed_entry_points(group=GROUP), key=lambda entry: entry.name)
+
+
+class _Approval:
+    """What a lock says of the installed plugins; without a lock nothing."""
+
+    def __init__(self, file: Path | None, installed: Sequence[EntryPoint]) -> None:
+        self._installed = installed
+        self._lock: Lock | None = None
+        self._why = ""
+        self._known: dict[str, str] = {}
+        self.drift: list[str] = []
+        if file is None:
+            return
+        try:
+            self._lock = read_lock(file)
+        except LockUnreadableError as error:
+            self._why = str(error)
+            return
+        self._lock.guard(installed)
+        self.drift = [
+            f"at the start of Python: {said}; see `pilotage plugins verify`"
+            for said in self._lock.drift()
+        ]
+
+    def refusal(self, entry: EntryPoint) -> str:
+        """Return why a plugin must not be imported, empty when it may."""
+        if self._lock is None:
+            return self._why
+        name = entry.dist.name if entry.dist is not None else entry.name
+        if name not in self._known:
+            self._known[name] = self._lock.refusal(entry, self._installed)
+        return self._known[name]
+
+
 class _PluginError(Exception):
     """What is wrong with one plugin, as its report says it."""
+
+
+class _RefusedError(_PluginError):
+    """Why one plugin is not loaded although nothing is wrong with it in itself."""
 
 
 @dataclass(slots=True)
@@ -145,12 +203,19 @@ class _Loader:
         }  # fmt: skip
         self._packs: dict[str, tuple[Path, ...]] = {}
         self._origins: dict[str, str] = {}
+        self.warnings: list[str] = []
 
-    def load_entry(self, entry: EntryPoint, *, disabled: bool) -> None:
-        """Load an installed plugin, or only note that it is switched off."""
+    def load_entry(self, entry: EntryPoint, *, disabled: bool, refusal: str = "") -> None:
+        """Load an installed plugin, or only note that it is switched off or must not be loaded."""
         version = entry.dist.version if entry.dist is not None else ""
-        if disabled:
-            self._reports.append(PluginReport(entry.name, version, PluginState.DISABLED))
+        interface = declared_interface(entry) or INTERFACE
+        why = refusal or _interface_refusal(interface)
+        state = PluginState.DISABLED if disabled else PluginState.REFUSED
+        if disabled or why:
+            text = "" if disabled else why
+            self._reports.append(
+                PluginReport(entry.name, version, state, text, interface=interface)
+            )
         else:
             self.load(entry.name, version, entry.load)
 
@@ -160,12 +225,16 @@ class _Loader:
             if any(report.name == name for report in self._reports):
                 raise _PluginError(f'another plugin is already called "{name}"; rename one of them')
             plugin = _guarded(import_it, "cannot be imported")
+            interface = _interface_of(plugin)
             found = self._ask(name, plugin)
             self._keep(name, found)
         except _PluginError as error:
-            self._reports.append(PluginReport(name, version, PluginState.BROKEN, str(error)))
+            refused = isinstance(error, _RefusedError)
+            state = PluginState.REFUSED if refused else PluginState.BROKEN
+            self._reports.append(PluginReport(name, version, state, str(error)))
         else:
-            report = PluginReport(name, version, PluginState.LOADED, "", found.brings())
+            brings = found.brings()
+            report = PluginReport(name, version, PluginState.LOADED, "", brings, interface)
             self._reports.append(report)
 
     def catalogue(self) -> Catalogue:
@@ -178,6 +247,7 @@ class _Loader:
             adapters=MappingProxyType(self._things["adapter"]),
             plugins=tuple(self._reports),
             origins=MappingProxyType(self._origins),
+            warnings=tuple(self.warnings),
         )
 
     def _ask(self, name: str, plugin: object) -> _Contribution:
@@ -217,6 +287,32 @@ class _Loader:
 
 
 # ── what a plugin may get wrong ──────────────────────────────────────────────────────────────
+
+
+def _interface_of(plugin: object) -> str:
+    """Return the interface that a plugin was built for.
+
+    Raises:
+        _PluginError: This engine does not offer it, or the plugin does not say it as a text.
+    """
+    declared = getattr(plugin, INTERFACE_NAME, INTERFACE)
+    if not isinstance(declared, str):
+        raise _PluginError(
+            f'{INTERFACE_NAME} is {_article(declared)}; write {INTERFACE_NAME} = "{INTERFACE}"'
+        )
+    if why := _interface_refusal(declared):
+        raise _RefusedError(why)
+    return declared
+
+
+def _interface_refusal(declared: str) -> str:
+    """Return why a plugin of an interface is not loaded, empty when it is."""
+    if declared in SUPPORTED_INTERFACES:
+        return ""
+    offered = " and ".join(SUPPORTED_INTERFACES)
+    newer = declared.isdigit() and int(declared) > int(INTERFACE)
+    mend = "install a newer pilotage" if newer else "install a newer version of the plugin"
+    return f"was built for interface {declared} of pilotage, this engine offers {offered}; {mend}"
 
 
 def _guarded(call: Callable[[], Any], what: str) -> Any:

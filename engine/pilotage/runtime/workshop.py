@@ -100,7 +100,7 @@ class CityWorkshop:
 
     def read(self, settings: Settings, catalogue: Catalogue | None) -> CityPlan:
         """Read and compile everything, and refuse all of it when one part is wrong."""
-        catalogue = catalogue or load_plugins(disable=settings.disabled)
+        catalogue = catalogue or load_plugins(disable=settings.disabled, lock=settings.lock)
         inventory = read_inventory(settings.inventory, settings.folder, catalogue.kinds)
         findings = check_names(
             settings, (report.name for report in catalogue.plugins), catalogue.packs
@@ -127,7 +127,8 @@ class CityWorkshop:
             tuple(finding.render(sources) for finding in findings)
             + tuple(
                 f"plugin {plugin.name} was left out: {plugin.why}" for plugin in catalogue.broken
-            ),
+            )
+            + catalogue.warnings,
             _promises(program),
         )
 
