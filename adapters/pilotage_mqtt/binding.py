@@ -5,42 +5,41 @@ Every mistake becomes a finding; a plan with findings that are errors is never o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as File
 from typing import Any
 
 from pilotage.adapter import ConnectionSettings, Site
-from pilotage.adapter.options import Problems, Section, meant
-from pilotage.model.diagnostics import Finding
-from pilotage.model.entities import EntitySpec, Kind, PointSpec
-from pilotage.model.messages import PointHandle
-from pilotage.model.quality import Quality
-from pilotage.model.units import UnknownUnitError, conversion, parse_unit
-from pilotage.model.values import TEXT, Base, ValueType
-from pilotage_mqtt import topics
-from pilotage_mqtt.codec import (
-    QUALITY_WORDS,
+from pilotage.adapter.options import Problems, Section
+from pilotage.adapter.payload_binding import (
+    CALL_SLOTS,
+    REQUEST_SLOTS,
+    WRITE_SLOTS,
+    Attributes,
+    Outlet,
+    Own,
+    PayloadBinder,
+    Shared,
+    attribute,
+    grouped,
+)
+from pilotage.adapter.payloads import (
     BadTemplate,
     Convert,
     Path,
     Render,
-    compile_path,
     compile_payload,
-    scale_in,
-    scale_out,
-    slots_of,
-    text_of,
     translate,
 )
-
-ORDER_SLOTS = ("command", "deadline", "because", "attempt", "id", "entity", "point")
-"""What every payload may name besides the attributes of the entity."""
-
-WRITE_SLOTS = (*ORDER_SLOTS, "value", "ramp_s")
-REQUEST_SLOTS = (*ORDER_SLOTS, "action", "with")
-CALL_SLOTS = ("command", "deadline", "because", "attempt", "call", "arguments")
-
+from pilotage.model.diagnostics import Finding
+from pilotage.model.entities import EntitySpec, Kind
+from pilotage.model.messages import PointHandle
+from pilotage.model.values import TEXT
+from pilotage_mqtt import topics
+from pilotage_mqtt.attendance import Availability
+from pilotage_mqtt.discovery import Discovery, read_discovery
+from pilotage_mqtt.packet import Packet
 
 # ── what a binding becomes ───────────────────────────────────────────────────────────────────
 
@@ -55,6 +54,20 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class Presence:
+    """Where the engine says that it is there: retained words, the last will among them, and a heartbeat.
+
+    Attributes:
+        heartbeat_s: Between two beats on `TOPIC/heartbeat`; 0 for none.
+    """
+
+    topic: str
+    online: str
+    offline: str
+    heartbeat_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Broker:
     """How to reach the broker.
 
@@ -64,6 +77,9 @@ class Broker:
         session_expiry_s: How long the broker keeps what it has for us while we are away.
         ack_s: Longest wait for the broker's acknowledgement of an order.
         in_flight: Orders that may wait for an acknowledgement at the same time.
+        receive_maximum: Messages with QoS 1 or 2 that the broker may send before we have taken the first of them.
+        share: Group of engines that share the messages between them; empty for none.
+        presence: Where we say that we are there.
     """
 
     host: str
@@ -80,59 +96,9 @@ class Broker:
     connect_s: float
     ack_s: float
     in_flight: int
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One point of one entity inside a payload; without a path the payload is the value."""
-
-    point: PointHandle
-    path: Path | None
-    convert: Convert | None
-    optional: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What the parts of one payload share: where its time and its quality stand."""
-
-    time: Path | None = None
-    quality: Path | None = None
-    words: Mapping[str, Quality] = field(default_factory=lambda: QUALITY_WORDS)
-
-
-@dataclass(frozen=True, slots=True)
-class Own:
-    """A payload of one entity, known by its topic."""
-
-    form: Form
-    parts: tuple[Part, ...]
-
-    @property
-    def points(self) -> Iterable[PointHandle]:
-        """The points that it reports."""
-        return (part.point for part in self.parts)
-
-    @property
-    def is_json(self) -> bool:
-        """True when something must be looked up in it."""
-        return self.form.time is not None or any(part.path is not None for part in self.parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """A payload that names its entity itself, or that lists many (`each`)."""
-
-    form: Form
-    id: Path
-    each: Path | None
-    parts: dict[str, tuple[Part, ...]]
-    is_json = True
-
-    @property
-    def points(self) -> Iterable[PointHandle]:
-        """The points that it reports."""
-        return (part.point for parts in self.parts.values() for part in parts)
+    receive_maximum: int
+    share: str
+    presence: Presence | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +113,7 @@ class Reply:
     points: tuple[PointHandle, ...] = ()
 
 
-Source = Own | Shared | Reply
+Source = Own | Shared | Reply | Availability
 """What can be made of a payload on a topic."""
 
 
@@ -168,22 +134,20 @@ class Pattern:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlet:
-    """How an order is written, for every entity of a binding."""
-
-    render: Render
-    release: Render | None
-    convert: Convert | None
-    qos: int
-
-
-@dataclass(frozen=True, slots=True)
 class Target:
-    """A point that can be ordered: where to, and what the placeholders stand for."""
+    """A point that can be ordered: where to, and what the placeholders stand for.
+
+    Attributes:
+        content_type, properties: Of MQTT 5: what the payload is, and user properties.
+        reply_to: Of MQTT 5, for calls: where the answer is awaited.
+    """
 
     topic: str
     outlet: Outlet
     attributes: Mapping[str, Any]
+    content_type: str = ""
+    properties: tuple[tuple[str, Render], ...] = ()
+    reply_to: str = ""
 
 
 @dataclass(slots=True)
@@ -198,11 +162,22 @@ class Plan:
     requests: dict[str, Target] = field(default_factory=dict)
     calls: dict[str, Target] = field(default_factory=dict)
     known: frozenset[str] = frozenset()
+    own: dict[str, int] = field(default_factory=dict)
+    attended: bool = False
+    packet: Packet = field(default_factory=Packet)
+    discovery: Discovery | None = None
 
     @property
     def subscriptions(self) -> dict[str, int]:
-        """As few subscriptions as hear everything, with their QoS."""
-        return topics.fewest(self.filters)
+        """As few subscriptions as hear everything, with their QoS.
+
+        What is shared with other engines is heard by one of them: answers and who is there (`own`) are not.
+        """
+        if not self.broker.share:
+            return topics.fewest({**self.filters, **_highest(self.own, self.filters)})
+        shared = topics.fewest(self.filters)
+        named = {f"$share/{self.broker.share}/{wanted}": qos for wanted, qos in shared.items()}
+        return named | topics.fewest(self.own)
 
     @property
     def points(self) -> list[PointHandle]:
@@ -211,6 +186,8 @@ class Plan:
         for pattern in self.patterns:
             every.extend(source for listed in pattern.sources.values() for source in listed)
         found = {point.id: point for source in every for point in source.points}
+        if self.discovery is not None:
+            found |= {point.id: point for point in self.discovery.points}
         return [found[name] for name in sorted(found)]
 
 
@@ -220,6 +197,9 @@ def bind(settings: ConnectionSettings, site: Site) -> tuple[Plan, list[Finding]]
     options = Section(settings.options, f"connections.{settings.name}", problems)
     plan = Plan(_broker(options, settings, site))
     plan.known = frozenset(entity.id for entity in site.entities())
+    plan.discovery = read_discovery(options, site)
+    if plan.discovery is not None:
+        plan.own |= dict.fromkeys(plan.discovery.filters, 1)
     binder = _Binder(plan, site, problems)
     for section in options.sections("points"):
         binder.points(section)
@@ -260,7 +240,45 @@ def _broker(options: Section, settings: ConnectionSettings, site: Site) -> Broke
         ack_s=options.number("ack_timeout", 5.0, 0.1, 300.0),
         # Mosquitto 2.0 loses QoS 2 orders beyond its own limit of 20 in MQTT 3.1.1, though it acknowledged them.
         in_flight=options.whole("in_flight", 20, 1, 10_000),
+        receive_maximum=options.whole("receive_maximum", 1000, 1, 65_535),
+        share=_share(options, version),
+        presence=_presence(options, settings, site),
     )
+
+
+def _share(options: Section, version: str) -> str:
+    name = options.text("share")
+    if name and any(sign in name for sign in "/+#\0"):
+        message = f'"{name}" has a sign that no name of a group may have'
+        options.problems.error("wrong-value", options.path("share"), message)
+        return ""
+    if name and version != "5":
+        message = "shared subscriptions are of MQTT 5"
+        options.problems.error("wrong-value", options.path("share"), message, "write version: 5")
+    return name
+
+
+def _presence(options: Section, settings: ConnectionSettings, site: Site) -> Presence | None:
+    raw = options.any("presence")
+    if raw is None or raw is False:
+        return None
+    usual = f"pilotage/{site.name}/{settings.name}/state"
+    if raw is True:
+        return Presence(usual, "online", "offline", 10.0)
+    section = options.section("presence")
+    found = Presence(
+        section.text("topic", usual),
+        section.text("online", "online"),
+        section.text("offline", "offline"),
+        section.seconds("heartbeat", 10.0, 0.0, 3600.0),
+    )
+    section.end()
+    try:
+        if topics.parse(found.topic, wildcards=False).slots:
+            raise BadTemplate("the topic of a presence has no placeholders")
+    except BadTemplate as error:
+        options.problems.error("template", section.path("topic"), str(error))
+    return found
 
 
 def _tls(options: Section) -> Tls | None:
@@ -286,20 +304,19 @@ def _tls(options: Section) -> Tls | None:
 # ── points ───────────────────────────────────────────────────────────────────────────────────
 
 
-class _Binder:
+class _Binder(PayloadBinder):
     """Reads the bindings of one connection into its plan."""
 
     def __init__(self, plan: Plan, site: Site, problems: Problems) -> None:
+        super().__init__(site, problems)
         self.plan = plan
-        self.site = site
-        self.problems = problems
-        self.entities = {entity.id: entity for entity in site.entities()}
 
     def points(self, section: Section) -> None:
         """Bind one entry under `points:`."""
-        kind, members = self._members(section)
+        kind, members = self.members_of(section)
         reads, writes = section.sections("read"), section.sections("write")
         requests = section.sections("request")
+        available = section.section("available") if "available" in section else None
         section.end()
         if not (reads or writes or requests):
             message = "binds nothing"
@@ -314,44 +331,16 @@ class _Binder:
             self._order(part, kind, members, held=False)
         for part in requests:
             self._order(part, kind, members, held=True)
-
-    def _members(self, section: Section) -> tuple[Kind | None, Sequence[EntitySpec]]:
-        name, one, zone = section.text("kind"), section.text("entity"), section.text("zone")
-        if bool(name) == bool(one):
-            message = 'expected either "kind" or "entity"'
-            self.problems.error("missing-key", section.where, message)
-            return None, ()
-        if one:
-            return self._one(section, one)
-        kind = self.site.kind(name)
-        if kind is None:
-            kinds = {entity.kind for entity in self.entities.values()}
-            message = f'there is no kind "{name}"'
-            self.problems.error("unknown-kind", section.path("kind"), message, meant(name, kinds))
-            return None, ()
-        members = [e for e in self.site.entities(name) if zone in ("", e.zone)]
-        if not members:
-            message = f'the inventory has no "{name}"' + (f' in zone "{zone}"' if zone else "")
-            self.problems.warning("no-entities", section.where, message)
-        return kind, members
-
-    def _one(self, section: Section, name: str) -> tuple[Kind | None, Sequence[EntitySpec]]:
-        entity = self.entities.get(name)
-        if entity is None:
-            message = f'there is no entity "{name}"'
-            self.problems.error(
-                "unknown-entity", section.path("entity"), message, meant(name, self.entities)
-            )
-            return None, ()
-        return self.site.kind(entity.kind), (entity,)
+        if available is not None:
+            self._available(available, kind, members, reads)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
 
     def _read(self, section: Section, kind: Kind, members: Sequence[EntitySpec]) -> None:
         template = self._template(section, wildcards=True)
-        form = self._form(section)
-        id_path, each = self._path(section, "id"), self._path(section, "each")
-        parts = self._part_makers(section, kind, members)
+        form = self.form_of(section)
+        id_path, each = self.path_of(section, "id"), self.path_of(section, "each")
+        parts = self.part_makers(section, kind, members)
         qos = section.whole("qos", self.plan.broker.qos, 0, 2)
         section.end()
         if template is None or not members or not parts:
@@ -374,10 +363,10 @@ class _Binder:
             return
         wanted = topics.filter_for(filled)
         self.plan.filters[wanted] = max(qos, self.plan.filters.get(wanted, 0))
-        self._keep(template, wanted, _grouped(sources, form, id_path, each))
+        self._keep(template, wanted, grouped(sources, form, id_path, each))
 
     def _keep(
-        self, template: topics.Template, wanted: str, sources: dict[tuple[str, ...], Source]
+        self, template: topics.Template, wanted: str, sources: Mapping[tuple[str, ...], Source]
     ) -> None:
         if not template.has_wildcard:
             for levels, source in sources.items():
@@ -390,142 +379,41 @@ class _Binder:
         }
         self.plan.patterns.append(Pattern(wanted, slots, by_slot))
 
-    def _form(self, section: Section) -> Form:
-        words: Mapping[str, Quality] = QUALITY_WORDS
-        if "quality_map" in section:
-            words = self._quality_words(section)
-        return Form(self._path(section, "time"), self._path(section, "quality"), words)
-
-    def _quality_words(self, section: Section) -> Mapping[str, Quality]:
-        known = {quality.value: quality for quality in Quality}
-        words: dict[str, Quality] = {}
-        for key, word in section.section("quality_map").raw.items():
-            if isinstance(word, str) and word in known:
-                words[_key_text(key)] = known[word]
-            else:
-                where = f"{section.path('quality_map')}.{key}"
-                message = f'"{word}" is no quality'
-                self.problems.error("wrong-value", where, message, meant(str(word), known))
-        return words
-
-    def _part_makers(
-        self, section: Section, kind: Kind, members: Sequence[EntitySpec]
-    ) -> list[Callable[[EntitySpec], Part | None]]:
-        name, several = section.any("point"), section.any("points")
-        if (name is None) == (several is None):
-            message = 'expected either "point" or "points"'
-            self.problems.error("missing-key", section.where, message)
-            return []
-        if several is None:
-            return _present([self._part(section, section.text("point"), kind, members)])
-        makers = []
-        for key, raw in section.section("points").raw.items():
-            where = f"{section.path('points')}.{key}"
-            inner = Section({"path": raw} if isinstance(raw, str) else raw, where, self.problems)
-            makers.append(self._part(inner, key, kind, members))
-            inner.end()
-        return _present(makers)
-
-    def _part(
-        self, section: Section, name: str, kind: Kind, members: Sequence[EntitySpec]
-    ) -> Callable[[EntitySpec], Part | None] | None:
-        path, optional = self._path(section, "path"), section.flag("optional")
-        found = self._point_type(section, name, kind, members)
-        if found is None:
-            section.any("scale"), section.any("offset"), section.any("unit"), section.any("map")
+    def path_of(self, section: Section, key: str) -> Path | None:
+        """Return a compiled path; `@name` is a user property of the message."""
+        text = section.text(key)
+        if not text.startswith("@"):
+            return super().path_of(section, key)
+        if self.plan.broker.version != "5":
+            message = f'"{text}" is a user property, which only MQTT 5 has'
+            self.problems.error("path", section.path(key), message, "write version: 5")
             return None
-        spec, type_ = found
-        if spec is not None and not spec.access.is_reported and not spec.is_request:
-            message = f'"{kind.name}.{name}" is {spec.access.value}: no device reports it'
-            self.problems.error("not-reported", section.where, message)
-        convert = self._incoming(section, type_)
+        return self.plan.packet.path(text[1:])
 
-        def make(entity: EntitySpec) -> Part | None:
-            point = self.site.point(f"{entity.id}.{name}")
-            return None if point is None else Part(point, path, convert, optional)
-
-        return make
-
-    def _point_type(
-        self, section: Section, name: str, kind: Kind, members: Sequence[EntitySpec]
-    ) -> tuple[PointSpec | None, ValueType] | None:
-        """Return the point's declaration (None for the status of a request) and its type."""
-        spec = kind.point(name)
-        if spec is not None:
-            return spec, spec.type
-        request = kind.point(name.removesuffix(".status"))
-        if name.endswith(".status") and request is not None and request.is_request:
-            return None, ValueType(Base.ENUM, members=request.statuses)
-        point = self.site.point(f"{members[0].id}.{name}") if members else None
-        if point is not None:
-            return point.spec, point.spec.type
-        names = [p.name for p in kind.points]
-        names += [f"{p.name}.status" for p in kind.points if p.is_request]
-        message = f'a {kind.name} has no point "{name}"'
-        self.problems.error("unknown-point", section.where, message, meant(name, names))
-        return None
-
-    def _incoming(self, section: Section, type_: ValueType) -> Convert | None:
-        table = self._map(section, type_, outward=False)
-        scaling = self._scaling(section, type_)
-        if table is not None:
-            return translate(table)
-        return None if scaling == (1.0, 0.0) else scale_in(*scaling)
-
-    def _scaling(self, section: Section, type_: ValueType) -> tuple[float, float]:
-        """Return (factor, addend) from the device's number to the point's."""
-        factor = float(section.number("scale", 1.0, -1e12, 1e12))
-        addend = float(section.number("offset", 0.0, -1e12, 1e12))
-        unit = section.text("unit")
-        used = [key for key in ("scale", "offset", "unit") if key in section]
-        if factor == 0.0:
-            message = "0 would turn every value into the same one"
-            self.problems.error("out-of-range", section.path("scale"), message)
-            factor = 1.0
-        if used and type_.base is not Base.NUMBER:
-            message = f'"{used[0]}" is for numbers, and this point is {type_}'
-            self.problems.error("wrong-type", section.where, message)
-            return 1.0, 0.0
-        if not unit:
-            return factor, addend
-        try:
-            by, plus = conversion(parse_unit(unit), type_.unit)
-        except UnknownUnitError as error:
-            self.problems.error("unknown-unit", section.path("unit"), str(error))
-        except ValueError as error:
-            self.problems.error("unit", section.path("unit"), str(error))
-        else:
-            return factor * by, addend * by + plus
-        return factor, addend
-
-    def _map(self, section: Section, type_: ValueType, *, outward: bool) -> dict[str, Any] | None:
-        raw = section.any("map")
-        if raw is None:
-            return None
-        table = section.section("map").raw
-        words = {_key_text(key): value for key, value in table.items()}
-        if isinstance(raw, Mapping):
-            words = {_key_text(key): value for key, value in raw.items()}
-        for key, value in words.items():
-            self._check_member(section, type_, key if outward else value)
-        if outward and type_.base is Base.ENUM:
-            self._check_complete(section, type_, words)
-        return words
-
-    def _check_member(self, section: Section, type_: ValueType, member: Any) -> None:
-        where = section.path("map")
-        if type_.base is Base.ENUM and member not in type_.members:
-            message = f'"{member}" is not {type_}'
-            self.problems.error("not-a-member", where, message, meant(str(member), type_.members))
-        if type_.base is Base.BOOLEAN and text_of(member) not in ("true", "false"):
-            message = f'"{member}" is neither true nor false'
-            self.problems.error("not-a-member", where, message)
-
-    def _check_complete(self, section: Section, type_: ValueType, words: Mapping[str, Any]) -> None:
-        missing = [member for member in type_.members if member not in words]
-        if missing:
-            message = f"says nothing of {', '.join(missing)}"
-            self.problems.error("not-a-member", section.path("map"), message, "add the missing")
+    def _available(
+        self, section: Section, kind: Kind, members: Sequence[EntitySpec], reads: Sequence[Section]
+    ) -> None:
+        """Bind where the devices say whether they are there."""
+        template = self._template(section, wildcards=False)
+        path = super().path_of(section, "path")
+        online, offline = section.text("online", "online"), section.text("offline", "offline")
+        qos = section.whole("qos", max(1, self.plan.broker.qos), 0, 2)
+        section.end()
+        if online == offline:
+            message = f'"online" and "offline" are both "{online}"'
+            self.problems.error("wrong-value", section.where, message)
+        filled = None if template is None else self._filled(section, template, members)
+        if template is None or not filled:
+            return
+        names = [name for read in reads for name in _names_of(read)]
+        wanted = topics.filter_for(filled)
+        self.plan.own[wanted] = max(qos, self.plan.own.get(wanted, 0))
+        self.plan.attended = True
+        for levels, entity in zip(filled, members, strict=True):
+            found = (self.site.point(f"{entity.id}.{name}") for name in names)
+            points = tuple(point for point in found if point is not None)
+            source = Availability(entity.id, points, path, online, offline)
+            self.plan.sources.setdefault("/".join(levels), []).append(source)
 
     # ── orders ───────────────────────────────────────────────────────────────────────────────
 
@@ -534,10 +422,11 @@ class _Binder:
     ) -> None:
         template = self._template(section, wildcards=False)
         name = section.text("point", required=True)
-        spec = self._commandable(section, name, kind, held=held) if name else None
+        spec = self.commandable(section, name, kind, held=held) if name else None
         type_ = spec.type if spec is not None and not held else TEXT
         slots = REQUEST_SLOTS if held else WRITE_SLOTS
-        outlet = self._outlet(section, type_, slots, members, held=held)
+        outlet = self.outlet_of(section, type_, slots, members, held=held)
+        content_type, properties = self._five(section, slots, members)
         section.end()
         if template is None or spec is None or outlet is None:
             return
@@ -549,95 +438,35 @@ class _Binder:
                 message = f'"{point}" is written twice'
                 self.problems.error("two-writers", section.where, message, "keep one of the two")
                 break
-            table[point] = Target("/".join(levels), outlet, _Attributes(entity, self.site.name))
+            attributes = Attributes(entity, self.site.name)
+            table[point] = Target("/".join(levels), outlet, attributes, content_type, properties)
 
-    def _commandable(
-        self, section: Section, name: str, kind: Kind, *, held: bool
-    ) -> PointSpec | None:
-        spec = kind.point(name)
-        where = section.path("point")
-        if spec is None:
-            names = [p.name for p in kind.points if p.access.is_commandable]
-            message = f'a {kind.name} has no point "{name}"'
-            self.problems.error("unknown-point", where, message, meant(name, names))
-        elif spec.is_request is not held:
-            message = (
-                f'"{kind.name}.{name}" is {"a held request" if spec.is_request else "a value"}'
-            )
-            mend = f'move it to "{"request" if spec.is_request else "write"}"'
-            self.problems.error("not-commandable", where, message, mend)
-        elif not spec.access.is_commandable and not held:
-            message = f'"{kind.name}.{name}" is {spec.access.value}: nobody can set it'
-            self.problems.error("not-commandable", where, message)
-        else:
-            return spec
-        return None
-
-    def _outlet(
-        self,
-        section: Section,
-        type_: ValueType,
-        slots: Sequence[str],
-        members: Sequence[EntitySpec],
-        *,
-        held: bool,
-    ) -> Outlet | None:
-        qos = section.whole("qos", 1, 0, 2)
-        payload = section.any("payload", None if held else "{value}")
-        convert = None if held else self._outgoing(section, type_)
-        release = section.any("release")
-        if payload is None:
-            self.problems.error("missing-key", section.where, '"payload" is missing')
-            return None
+    def _five(
+        self, section: Section, slots: Sequence[str], members: Sequence[EntitySpec]
+    ) -> tuple[str, tuple[tuple[str, Render], ...]]:
+        """Return content type and user properties of an order, which MQTT 5 has."""
+        is_text = isinstance(section.any("payload", ""), str) or section.text("codec") != ""
+        content_type = section.text("content_type", "" if is_text else "application/json")
+        properties = section.section("properties")
+        used = [key for key in ("content_type", "properties") if key in section]
+        if used and self.plan.broker.version != "5":
+            message = f'"{used[0]}" is of MQTT 5'
+            self.problems.error("wrong-value", section.path(used[0]), message, "write version: 5")
+        made = []
         entity = members[0] if members else None
-        fine = [
-            self._check_slots(section, key, item, slots, entity)
-            for key, item in (("payload", payload), ("release", release))
-        ]
-        if not all(fine):
-            return None
-        back = None if release is None else compile_payload(release)
-        return Outlet(compile_payload(payload), back, convert, qos)
-
-    def _outgoing(self, section: Section, type_: ValueType) -> Convert | None:
-        table = self._map(section, type_, outward=True)
-        factor, addend = self._scaling(section, type_)
-        digits = section.whole("digits", 0, 0, 12) if "digits" in section else None
-        if table is not None:
-            return translate(table)
-        if (factor, addend, digits) == (1.0, 0.0, None):
-            return None
-        return scale_out(factor, addend, digits)
-
-    def _check_slots(
-        self,
-        section: Section,
-        key: str,
-        template: Any,
-        slots: Sequence[str],
-        entity: EntitySpec | None,
-    ) -> bool:
-        try:
-            names = slots_of(template)
-        except BadTemplate as error:
-            self.problems.error("template", section.path(key), str(error))
-            return False
-        for name in names:
-            open_ended = name.split(".", 1)[0] in ("with", "arguments") and "." in name
-            known = name in slots or (open_ended and name.split(".", 1)[0] in slots)
-            if not known and (entity is None or attribute(entity, name) is None):
-                message = f'"{{{name}}}" stands for nothing here'
-                self.problems.error("placeholder", section.path(key), message, meant(name, slots))
-                return False
-        return True
+        for name in properties.raw:
+            text = properties.text(name)
+            if self._check_slots(properties, name, text, slots, entity):
+                made.append((name, compile_payload(text)))
+        return content_type, tuple(made)
 
     def call(self, section: Section) -> None:
         """Bind one entry under `calls:`."""
         name = section.text("call", required=True)
         template = self._template(section, wildcards=False)
-        outlet = self._outlet(section, TEXT, CALL_SLOTS, (), held=True)
-        if "reply" in section:
-            self._reply(section.section("reply"))
+        outlet = self.outlet_of(section, TEXT, CALL_SLOTS, (), held=True)
+        content_type, properties = self._five(section, CALL_SLOTS, ())
+        reply_to = self._reply(section.section("reply")) if "reply" in section else ""
         section.end()
         if template is None or outlet is None or not name:
             return
@@ -648,28 +477,34 @@ class _Binder:
             message = f'"{name}" is bound twice'
             self.problems.error("two-writers", section.where, message, "keep one of the two")
         else:
-            self.plan.calls[name] = Target(template.text, outlet, {})
+            self.plan.calls[name] = Target(
+                template.text, outlet, {}, content_type, properties, reply_to
+            )
 
-    def _reply(self, section: Section) -> None:
+    def _reply(self, section: Section) -> str:
+        """Bind where answers come; return the topic when it is one."""
         template = self._template(section, wildcards=True)
-        call, status = self._path(section, "call"), self._path(section, "status")
-        detail = self._path(section, "detail")
-        table = self._map(section, TEXT, outward=False)
+        call, status = self.path_of(section, "call"), self.path_of(section, "status")
+        detail = self.path_of(section, "detail")
+        table = self.map_of(section, TEXT, outward=False)
         qos = section.whole("qos", max(1, self.plan.broker.qos), 0, 2)
         section.end()
+        if call is None and self.plan.broker.version == "5":
+            call = self.plan.packet.correlation
         if call is None:
             message = '"call" is missing: the path of the id that was sent as "{command}"'
             self.problems.error("missing-key", section.where, message)
-            return
+            return ""
         if template is None:
-            return
+            return ""
         if template.slots:
             message = "the topic of a reply has no placeholders"
             self.problems.error("template", section.path("topic"), message)
-            return
+            return ""
         reply = Reply(call, status, detail, None if table is None else translate(table))
-        self.plan.filters[template.text] = max(qos, self.plan.filters.get(template.text, 0))
+        self.plan.own[template.text] = max(qos, self.plan.own.get(template.text, 0))
         self._keep(template, template.text, {template.levels: reply})
+        return "" if template.has_wildcard else template.text
 
     # ── shared ───────────────────────────────────────────────────────────────────────────────
 
@@ -681,17 +516,6 @@ class _Binder:
             return topics.parse(text, wildcards=wildcards)
         except BadTemplate as error:
             self.problems.error("template", section.path("topic"), str(error))
-            return None
-
-    def _path(self, section: Section, key: str) -> Path | None:
-        text = section.text(key)
-        if not text:
-            return None
-        try:
-            return compile_path(text)
-        except BadTemplate as error:
-            mend = 'write a path like $.state.level or $["a name"][0]'
-            self.problems.error("path", section.path(key), str(error), mend)
             return None
 
     def _filled(
@@ -712,68 +536,18 @@ class _Binder:
         return filled
 
 
-def _grouped(
-    sources: list[tuple[tuple[str, ...], EntitySpec, tuple[Part, ...]]],
-    form: Form,
-    id_path: Path | None,
-    each: Path | None,
-) -> dict[tuple[str, ...], Source]:
-    if id_path is None:
-        return {levels: Own(form, parts) for levels, _, parts in sources}
-    shared: dict[tuple[str, ...], Source] = {}
-    for levels, entity, parts in sources:
-        source = shared.setdefault(levels, Shared(form, id_path, each, {}))
-        assert isinstance(source, Shared)
-        source.parts[entity.id] = parts
-    return shared
-
-
-def attribute(entity: EntitySpec, name: str, site: str = "") -> str | None:
-    """Return what a placeholder stands for: `id`, `name`, `kind`, `zone`, `site`, or a value of the inventory."""
-    match name:
-        case "id" | "kind" | "zone" | "name":
-            return getattr(entity, name) or None
-        case "site":
-            return site or None
-    value = entity.values.get(name)
-    if value is None and len(entity.relations.get(name, ())) == 1:
-        return entity.relations[name][0]
-    return None if value is None else text_of(value)
-
-
-class _Attributes(Mapping[str, Any]):
-    """The attributes of an entity by name, looked up when an order is written."""
-
-    __slots__ = ("_entity", "_site")
-
-    def __init__(self, entity: EntitySpec, site: str) -> None:
-        self._entity = entity
-        self._site = site
-
-    def __getitem__(self, name: str) -> Any:
-        if name == "entity":
-            return self._entity.id
-        value = attribute(self._entity, name, self._site)
-        if value is None:
-            raise KeyError(name)
-        return self._entity.values.get(name, value)
-
-    def __iter__(self) -> Any:
-        return iter(("id", "kind", "zone", "name", "site", *self._entity.values))
-
-    def __len__(self) -> int:
-        return 5 + len(self._entity.values)
-
-
 def _is_level_text(value: str | None) -> bool:
     return bool(value) and not any(sign in str(value) for sign in "/+#\0")
 
 
-def _key_text(key: Any) -> str:
-    return key if isinstance(key, str) else text_of(key)
+def _names_of(read: Section) -> list[str]:
+    """Return the points that a `read` names."""
+    several = read.raw.get("points")
+    if isinstance(several, Mapping):
+        return [str(name) for name in several]
+    name = read.raw.get("point")
+    return [name] if isinstance(name, str) else []
 
 
-def _present(
-    makers: list[Callable[[EntitySpec], Part | None] | None],
-) -> list[Callable[[EntitySpec], Part | None]]:
-    return [make for make in makers if make is not None]
+def _highest(some: Mapping[str, int], others: Mapping[str, int]) -> dict[str, int]:
+    return {wanted: max(qos, others.get(wanted, 0)) for wanted, qos in some.items()}

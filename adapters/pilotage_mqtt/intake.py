@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from pilotage.adapter import Door
-from pilotage.model.quality import Quality
-from pilotage_mqtt.binding import Own, Part, Plan, Reply, Shared, Source
-from pilotage_mqtt.codec import Garbage, decode_json, decode_plain, quality_of, text_of, time_of
+from pilotage.adapter.payload_binding import Own, Shared
+from pilotage.adapter.payload_intake import PayloadReader
+from pilotage.adapter.payloads import Decode, Garbage, decode_json, text_of
+from pilotage_mqtt.attendance import Attendance, Availability
+from pilotage_mqtt.binding import Plan, Reply, Source
+from pilotage_mqtt.discovery import Discoverer
+
+_Ready = tuple[tuple[Decode | None, tuple[Source, ...]], ...]
 
 MAX_REMEMBERED = 200_000
 """Topics found by a wildcard that are remembered, so that no flood of new topics fills the memory."""
@@ -18,48 +23,100 @@ class Intake:
 
     Attributes:
         taken: Messages that a binding understood.
-        refused: Messages that none did, or that were garbage.
+        repeated: Messages that came a second time, since the broker did not get our acknowledgement.
     """
 
-    def __init__(self, plan: Plan, door: Door, name: str) -> None:
+    def __init__(
+        self, plan: Plan, door: Door, name: str, attendance: Attendance | None = None
+    ) -> None:
         self.taken = 0
-        self.refused = 0
+        self.repeated = 0
         self._plan = plan
         self._door = door
         self._name = name
+        self._attendance = attendance
+        self._reader = PayloadReader(attendance or door, name, plan.known)
+        self._recent: dict[int, None] = {}
+        self.discoverer: Discoverer | None = None
+        if plan.discovery is not None:
+            self.discoverer = Discoverer(plan.discovery, door, name)
         self._known = {topic: _ready(sources) for topic, sources in plan.sources.items()}
         self._max = plan.broker.max_payload
         if plan.patterns:
             for topic, sources in list(plan.sources.items()):
                 self._known[topic] = _ready([*sources, *self._matching(topic)])
 
-    def take(self, topic: str, payload: bytes) -> None:
+    @property
+    def refused(self) -> int:
+        """Messages that no binding understood, or that were garbage, and values that were."""
+        return self._reader.refused
+
+    def is_repeated(self, topic: str, payload: bytes, *, is_marked: bool) -> bool:
+        """Return whether a message with QoS 1 or 2 was taken before; counts it, and remembers those that were not.
+
+        Only what the broker marks as sent again (DUP; MQTT 5.0, 3.3.1.1) can be so: a device may well say the same twice.
+        """
+        key = hash((topic, payload))
+        if is_marked and key in self._recent:
+            self.repeated += 1
+            return True
+        self._recent.pop(key, None)
+        self._recent[key] = None
+        if len(self._recent) > self._plan.broker.receive_maximum:
+            del self._recent[next(iter(self._recent))]
+        return False
+
+    def take(self, topic: str, payload: bytes, properties: Any = None) -> None:
         """Hand in what a message says; garbage is refused with its topic."""
         try:
+            self._plan.packet.open(properties)
+            if self.discoverer is not None and self._plan.discovery.is_about(topic):  # type: ignore[union-attr]
+                self._check_size(payload)
+                self.discoverer.hear(topic, payload)
+                return
             known = self._known.get(topic) or self._find(topic)
             if known is None:
                 return
-            if len(payload) > self._max:
-                raise Garbage(f"{len(payload)} bytes are more than max_payload ({self._max})")
-            is_json, sources = known
-            document = decode_json(payload) if is_json else None
-            for source in sources:
-                self._read(source, document, payload)
+            self._check_size(payload)
+            for decode, sources in known:
+                document = None if decode is None else decode(payload)
+                for source in sources:
+                    self._read(source, document, payload)
             self.taken += 1
         except Garbage as error:
             self.refuse(topic, str(error))
         except Exception as error:  # a message must never end the connection
             self.refuse(topic, f"{type(error).__name__}: {error}")
 
+    def _check_size(self, payload: bytes) -> None:
+        if len(payload) > self._max:
+            raise Garbage(f"{len(payload)} bytes are more than max_payload ({self._max})")
+
+    def add(self, topic: str, source: Source) -> None:
+        """Hand in what is said on one more topic."""
+        self._known[topic] = _ready([*self._sources_of(topic), source])
+
+    def remove(self, topic: str, source: Source) -> None:
+        """Hand it in no more."""
+        left = [other for other in self._sources_of(topic) if other is not source]
+        if left:
+            self._known[topic] = _ready(left)
+        else:
+            self._known.pop(topic, None)
+
+    def _sources_of(self, topic: str) -> list[Source]:
+        known = self._known.get(topic) or _ready(self._matching(topic))
+        return [source for _, sources in known for source in sources]
+
     def refuse(self, topic: str, why: str) -> None:
         """Count a message that nothing can be made of, and say which points it was for."""
-        self.refused += 1
+        self._reader.refused += 1
         known = self._known.get(topic)
-        points = [point.id for source in known[1] for point in source.points] if known else []
+        points = [p.id for _, sources in known or () for s in sources for p in s.points]
         said = f" (for {', '.join(points[:3])}{', …' if len(points) > 3 else ''})" if points else ""
         self._door.refused(f"{self._name}: {printable(topic)}{said}", why)
 
-    def _find(self, topic: str) -> tuple[bool, tuple[Source, ...]] | None:
+    def _find(self, topic: str) -> _Ready | None:
         """Return the sources of a topic that only a wildcard knows, or None for one that nobody bound."""
         sources = self._matching(topic)
         if not sources:
@@ -76,24 +133,14 @@ class Intake:
         return [source for pattern in self._plan.patterns for source in pattern.find(topic)]
 
     def _read(self, source: Source, document: Any, payload: bytes) -> None:
-        if isinstance(source, Own):
-            self._read_parts(source, source.parts, document, payload)
-        elif isinstance(source, Shared):
-            self._read_shared(source, document)
-        else:
+        if isinstance(source, Reply):
             self._read_reply(source, document)
-
-    def _read_shared(self, source: Shared, document: Any) -> None:
-        items = [document] if source.each is None else source.each(document)
-        if not isinstance(items, list):
-            raise Garbage('no list where "each" points to')
-        for item in items:
-            name = text_of(source.id(item))
-            parts = source.parts.get(name)
-            if parts is not None:
-                self._read_parts(source, parts, item, b"")
-            elif name not in self._plan.known:
-                raise Garbage(f'the inventory has no "{name[:60]}"')
+        elif isinstance(source, Availability):
+            if self._attendance is not None:
+                is_there = source.is_there(document, payload)
+                self._attendance.hear(source, is_there=is_there)
+        else:
+            self._reader.read(source, document, payload)
 
     def _read_reply(self, source: Reply, document: Any) -> None:
         status = "" if source.status is None else text_of(source.status(document))
@@ -107,47 +154,18 @@ class Intake:
             status = str(source.convert(status))
         self._door.call_result(text_of(source.call(document)), status, detail)
 
-    def _read_parts(
-        self, source: Own | Shared, parts: tuple[Part, ...], document: Any, payload: bytes
-    ) -> None:
-        form = source.form
-        time = None if form.time is None else time_of(form.time(document))
-        quality = Quality.GOOD
-        if form.quality is not None:
-            quality = quality_of(form.quality(document), form.words)
-        report = self._door.report
-        for part in parts:
-            point = part.point
-            try:
-                if part.path is not None:
-                    raw = part.path(document)
-                else:
-                    raw = decode_plain(payload, point.spec.type)
-                if raw is not None and part.convert is not None:
-                    raw = part.convert(raw)
-            except Garbage as error:
-                if not part.optional:
-                    self._spoiled(point, str(error), time)
-                continue
-            if raw is None:
-                report(point, None, quality=_no_value(quality), source_time=time)
-            else:
-                report(point, raw, quality=quality, source_time=time)
-
-    def _spoiled(self, point: Any, why: str, time: float | None) -> None:
-        self.refused += 1
-        self._door.refused(f"{self._name}: {point.id}", why)
-        self._door.report(point, None, quality=Quality.BAD, source_time=time)
-
 
 def printable(topic: str) -> str:
     """Return a topic on one line of printable characters, whatever the sender put into it."""
     return ascii(topic[:200])[1:-1]
 
 
-def _no_value(quality: Quality) -> Quality:
-    return Quality.BAD if quality.is_usable else quality
-
-
-def _ready(sources: list[Source]) -> tuple[bool, tuple[Source, ...]]:
-    return any(source.is_json for source in sources), tuple(sources)
+def _ready(sources: list[Source]) -> _Ready:
+    """Return the sources of a topic by what decodes their payload, each payload once; None for a plain one."""
+    groups: dict[Decode | None, list[Source]] = {}
+    for source in sources:
+        decode = None
+        if source.is_json:
+            decode = source.form.decode if isinstance(source, (Own, Shared)) else decode_json
+        groups.setdefault(decode, []).append(source)
+    return tuple((decode, tuple(members)) for decode, members in groups.items())

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pilotage_mqtt.codec import BadTemplate, slots_of
+from pilotage.adapter.payloads import BadTemplate, slots_of
 
 MAX_BYTES = 65_535
 

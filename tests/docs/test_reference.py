@@ -25,6 +25,7 @@ DOCS = ROOT / "docs"
 ENGINE = ROOT / "engine" / "pilotage"
 ADAPTER = ROOT / "adapters" / "pilotage_mqtt"
 OPTIONS = ROOT / "engine" / "pilotage" / "adapter" / "options.py"
+PAYLOADS = OPTIONS.with_name("payload_binding.py")
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 _CODE = re.compile(r'"([ECWT]\d{3})"')
@@ -115,7 +116,8 @@ def section_of(command: str) -> str:
 class TestMqtt:
     def test_options_of_a_connection(self) -> None:
         """Each option that the adapter reads stands in the manual."""
-        source = (ADAPTER / "binding.py").read_text(encoding="utf-8")
+        files = (ADAPTER / "binding.py", ADAPTER / "discovery.py", PAYLOADS)
+        source = "\n".join(file.read_text(encoding="utf-8") for file in files)
         read = set(re.findall(r'(?:options|section)\.\w+\(\s*"(\w+)"', source))
         assert sorted(word for word in read if f"`{word}" not in text("adapters.md")) == []
 
@@ -123,7 +125,7 @@ class TestMqtt:
         """The words of the adapter's findings are all in the manual, and no others."""
         said = {
             word
-            for file in (*ADAPTER.glob("*.py"), OPTIONS)
+            for file in (*ADAPTER.glob("*.py"), OPTIONS, PAYLOADS)
             for word in re.findall(
                 r'problems\.(?:error|warning)\(\s*"([a-z-]+)"', file.read_text(encoding="utf-8")
             )

@@ -55,6 +55,14 @@ class Door(Protocol):
         ...
 
 
+def has_room(door: Door) -> bool:
+    """Return False while an engine that cannot follow asks its adapters to read no further for a moment.
+
+    A door says so by an attribute `is_full`; one without it always has room.
+    """
+    return not getattr(door, "is_full", False)
+
+
 class Site(Protocol):
     """The city as an adapter sees it while it binds."""
 

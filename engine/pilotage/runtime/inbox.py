@@ -105,6 +105,11 @@ class Inbox:
         """Return how many inputs wait."""
         return len(self._others) + len(self._orders)
 
+    @property
+    def is_full(self) -> bool:
+        """True while so much waits that adapters should read no further: half of what conflates readings."""
+        return len(self._others) > self._limit // 2
+
     def call_when_filled(self, wake: Callable[[], None]) -> None:
         """Have `wake` called once for each time that something arrives in an empty inbox."""
         self._wake = wake
@@ -208,6 +213,11 @@ class ConnectionDoor:
         """Have the supervisor told when the adapter says that it is connected, or has lost points."""
         self._on_connected = connected
         self._on_lost = lost
+
+    @property
+    def is_full(self) -> bool:
+        """True while the adapter should read no further; see `pilotage.adapter.has_room`."""
+        return self._inbox.is_full
 
     @property
     def heard(self) -> Sequence[PointHandle]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pilotage.model.entities import Access, EntitySpec, Kind, PointSpec
 from pilotage.model.messages import PointHandle
 from pilotage.model.quality import Quality
-from pilotage.model.values import TEXT, enum
+from pilotage.model.values import TEXT, enum, set_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ class FixedSite:
 
     def _points_of(self, entity: EntitySpec) -> Iterable[FixedPoint]:
         kind = self._kinds[entity.kind]
-        for spec in (PointSpec("name", TEXT, Access.FIXED), *kind.points):
+        relations = (PointSpec(name, set_of(of)) for name, of in kind.relations.items())
+        for spec in (PointSpec("name", TEXT, Access.FIXED), *kind.points, *relations):
             yield FixedPoint(f"{entity.id}.{spec.name}", spec)
             if spec.is_request:
                 status = PointSpec(f"{spec.name}.status", enum(*spec.statuses))

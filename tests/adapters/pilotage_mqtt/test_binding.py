@@ -331,8 +331,75 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         'connections.street.calls[0].payload: "{with.x}" stands for nothing here',
         "use one of: arguments, attempt, because, call, command, deadline",
     ),
+    "share in 3.1.1": (
+        {"version": "3.1.1", "share": "engines"},
+        "wrong-value",
+        "connections.street.share: shared subscriptions are of MQTT 5",
+        "write version: 5",
+    ),
+    "share": (
+        {"share": "a/b"},
+        "wrong-value",
+        'connections.street.share: "a/b" has a sign that no name of a group may have',
+        "",
+    ),
+    "presence": (
+        {"presence": {"topic": "city/+"}},
+        "template",
+        'connections.street.presence.topic: "city/+" is a topic to write to: it cannot have "+" or "#"',
+        "",
+    ),
+    "available alike": (
+        {
+            "points": {
+                "kind": "lamp",
+                "read": LEVEL,
+                "available": {"topic": "a/{id}", "online": "x", "offline": "x"},
+            }
+        },
+        "wrong-value",
+        'connections.street.points.available: "online" and "offline" are both "x"',
+        "",
+    ),
+    "codec": (
+        {"points": {"kind": "lamp", "read": {**LEVEL, "codec": "msgpak"}}},
+        "codec",
+        'connections.street.points.read.codec: there is no codec "msgpak"',
+        'write "msgpack"',
+    ),
+    "property in 3.1.1": (
+        {"version": "3.1.1", "points": {"kind": "lamp", "read": {**LEVEL, "time": "@ts"}}},
+        "path",
+        'connections.street.points.read.time: "@ts" is a user property, which only MQTT 5 has',
+        "write version: 5",
+    ),
+    "discovery of nothing": (
+        {"discovery": {}},
+        "missing-key",
+        'connections.street.discovery: "bind" is missing: which components are which points of which kind',
+        "",
+    ),
+    "discovery whose": (
+        {
+            "discovery": {
+                "bind": {"component": "light", "kind": "lamp", "point": "level", "id": "x"}
+            }
+        },
+        "placeholder",
+        'connections.street.discovery.bind.id: "x" does not say which entity it is',
+        "use one of: {object_id}, {node_id}, {unique_id}, {device}",
+    ),
+    "discovery point": (
+        {"discovery": {"bind": {"component": "light", "kind": "lamp", "point": "levl"}}},
+        "unknown-point",
+        'connections.street.discovery.bind.point: a lamp has no point "levl"',
+        'write "level"',
+    ),
     "reply call": (
-        {"calls": [{"call": "f.x", "topic": "a", "payload": "x", "reply": {"topic": "b"}}]},
+        {
+            "version": "3.1.1",
+            "calls": [{"call": "f.x", "topic": "a", "payload": "x", "reply": {"topic": "b"}}],
+        },
         "missing-key",
         'connections.street.calls[0].reply: "call" is missing: the path of the id that was sent as "{command}"',
         "",

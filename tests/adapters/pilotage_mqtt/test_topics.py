@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
-from pilotage_mqtt.codec import BadTemplate
+from pilotage.adapter.payloads import BadTemplate
 from pilotage_mqtt.topics import fewest, filter_for, matches, parse
 
 

@@ -22,6 +22,9 @@ Path = Callable[[Any], Any]
 Convert = Callable[[Any], Any]
 """Turns what a device said into a value of the point, or back; raises `Garbage`."""
 
+Decode = Callable[[bytes], Any]
+"""Turns a payload into a document; raises `Garbage`."""
+
 Render = Callable[[Mapping[str, Any]], bytes]
 """Writes a payload from named values."""
 
@@ -32,6 +35,7 @@ _STEP: Final = re.compile(
     r"""\.(?P<name>[^\W\d][\w-]*)|\[(?P<index>\d{1,6})\]|\["(?P<double>[^"]+)"\]|\['(?P<single>[^']+)'\]"""
 )
 _SLOT: Final = re.compile(r"\{([^{}]*)\}")
+_SEPARATORS: Final = re.compile(r"[\s,;]+")
 _WORDS: Final = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
 _MILLISECONDS_FROM: Final = 1e11  # as seconds this is the year 5138, as milliseconds 1973
 
@@ -158,6 +162,8 @@ def decode_plain(payload: bytes, type_: ValueType) -> Any:
             if len(parts) != 2:
                 raise Garbage(f'"{text[:SHOWN]}" is no "latitude,longitude"')
             return _number(parts[0]), _number(parts[1])
+        case Base.SET:
+            return _SEPARATORS.split(text) if text else []
         case _:
             return text
 
@@ -190,7 +196,10 @@ def time_of(raw: Any) -> float:
         try:
             moment = datetime.fromisoformat(raw)
         except ValueError:
-            raise Garbage(f'"{raw[:SHOWN]}" is no time') from None
+            try:
+                return time_of(_number(raw))
+            except Garbage:
+                raise Garbage(f'"{raw[:SHOWN]}" is no time') from None
         if moment.tzinfo is None:
             raise Garbage(f'the time "{raw[:SHOWN]}" has no zone')
         return moment.timestamp()
@@ -309,16 +318,24 @@ def slots_of(template: Any) -> list[str]:
     return []
 
 
-def compile_payload(template: Any) -> Render:
-    """Return what writes a payload: a text as it is, anything else as JSON.
+def compile_payload(template: Any, encode: Callable[[Any], bytes] | None = None) -> Render:
+    """Return what writes a payload: a text as it is, anything else as JSON, or both by a codec's `encode`.
 
     A text that is one placeholder and nothing else keeps the value's type: `"{value}"` in JSON is a number.
-    In a plain payload every value becomes text.
+    In a plain payload every value becomes text. What `encode` raises becomes `Garbage`.
     """
-    if isinstance(template, str):
+    if encode is None and isinstance(template, str):
         return lambda values: _fill(template, values).encode()
-    build = _builder(template)
-    return lambda values: msgspec.json.encode(build(values))
+    build, write = _builder(template), encode or msgspec.json.encode
+
+    def render(values: Mapping[str, Any]) -> bytes:
+        document = build(values)
+        try:
+            return write(document)
+        except Exception as error:
+            raise Garbage(f"cannot be written ({type(error).__name__}: {error})") from None
+
+    return render
 
 
 def _fill(template: str, values: Mapping[str, Any]) -> str:

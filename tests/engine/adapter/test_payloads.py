@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotage.model.quality import Quality
-from pilotage.model.values import BOOLEAN, POSITION, TEXT, Position, number
-from pilotage_mqtt.codec import (
+from pilotage.adapter.payloads import (
     BadTemplate,
     Garbage,
     compile_path,
@@ -26,6 +24,8 @@ from pilotage_mqtt.codec import (
     time_of,
     translate,
 )
+from pilotage.model.quality import Quality
+from pilotage.model.values import BOOLEAN, POSITION, TEXT, Position, number
 
 DOCUMENT = {"a": {"b": [{"c d": 7}, 8]}, "x-y": 1, "list": [1, 2], "text": "abc", "none": None}
 
