@@ -38,10 +38,7 @@ from pilotage.runtime.supervisor import Supervisor
 from pilotage.runtime.workshop import CityPlan, LiveEngine, Workshop
 
 JOURNAL_FILE: Final = "journal.db"
-KEEP_INPUTS_S: Final = (
-    86_400.0  # what a replay of the last day needs; decisions are kept as the site says
-)
-RETENTION_EVERY_S: Final = 3_600.0
+RETENTION_EVERY_S: Final = 300.0  # small steps: what is forgotten at once holds the writer
 DRAIN_S: Final = 2.0
 
 log = logging.getLogger("pilotage.service")
@@ -74,6 +71,8 @@ class Service:
             settings.storage.path / JOURNAL_FILE,
             self.health,
             sync=settings.storage.journal_sync,
+            most_bytes=settings.storage.journal_most_bytes or None,
+            ballast_bytes=settings.storage.ballast_bytes,
             allow_old_sqlite=settings.storage.allow_old_sqlite,
         )
         self.history: Recorder | None = None
@@ -458,8 +457,8 @@ class Service:
         end_process(hold, self.settings.storage.path)
 
     def _forget_old(self) -> None:
-        now = self.clock.now()
-        self.journal.forget(now - KEEP_INPUTS_S, now - self.settings.storage.journal_keep_s)
+        now, storage = self.clock.now(), self.settings.storage
+        self.journal.forget(now - storage.journal_keep_inputs_s, now - storage.journal_keep_s)
         loop = asyncio.get_running_loop()
         self._timers["retention"] = loop.call_later(RETENTION_EVERY_S, self._forget_old)
 

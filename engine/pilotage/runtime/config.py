@@ -32,6 +32,7 @@ from pilotage.runtime.forms import (
     as_texts,
     check_keys,
     parse_duration,
+    parse_size,
     shape,
 )
 from pilotage.runtime.history.settings import HistorySettings, read_history
@@ -76,6 +77,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("storage.path", "path", "var", "Folder of journal, history and snapshots.", "PILOTAGE_STORAGE_PATH"),
     Setting("storage.journal.sync", "full or normal", "full", "full: what was confirmed survives a power failure; normal: the last moments may be lost."),
     Setting("storage.journal.keep", "duration", "30 d", "How long decisions are kept for explain."),
+    Setting("storage.journal.keep_inputs", "duration", "1 d", "How long the readings and orders behind the decisions are kept; what a restart needs stays in any case."),
+    Setting("storage.journal.most", "size", "4 GB", "How large the journal may grow; beyond it the oldest goes before its time. 0: as large as it gets."),
+    Setting("storage.ballast", "size", "32 MB", "Space that is held back on the disk, and given to the journal when the disk is full. 0: none."),
     Setting("storage.allow_old_sqlite", "true or false", "false", "Run on an SQLite before 3.51.3, which can corrupt a journal; only where no newer one can be had."),
     Setting("history.enabled", "true or false", "true", "Whether values are recorded; see the page on history."),
     Setting("history.keep.open", "duration", "90 d", "How long samples of open points are kept."),
@@ -157,6 +161,9 @@ class StorageSettings:
     path: Path
     journal_sync: str
     journal_keep_s: float
+    journal_keep_inputs_s: float = 86_400.0
+    journal_most_bytes: int = 0
+    ballast_bytes: int = 0
     allow_old_sqlite: bool = False
 
 
@@ -335,6 +342,9 @@ class _Reader:
                 values["storage.path"],
                 values["storage.journal.sync"],
                 values["storage.journal.keep"],
+                values["storage.journal.keep_inputs"],
+                values["storage.journal.most"],
+                values["storage.ballast"],
                 values["storage.allow_old_sqlite"],
             ),
             control=ControlSettings(values["control.socket"], values["control.mode"]),
@@ -550,6 +560,17 @@ class _Reader:
             return 0.0
         return self.duration(key, node)
 
+    def size(self, key: str, node: Node) -> int | None:
+        """Read a size, in bytes."""
+        scalar = as_scalar(node, key, "a size", self.report)
+        if scalar is None:
+            return None
+        try:
+            return parse_size(scalar.text)
+        except ValueError:
+            self.report.add(site.bad_size(scalar.at, scalar.text))
+            return None
+
     def time_zone(self, key: str, node: Node) -> str | None:
         """Read the name of a time zone that exists."""
         text = as_text(node, key, self.report)
@@ -634,6 +655,7 @@ _READERS: Final[dict[str, Callable[[_Reader, str, Node], Any]]] = {
     "true or false": _Reader.boolean,
     "duration": _Reader.duration,
     "duration, or off": _Reader.duration_or_off,
+    "size": _Reader.size,
     "time zone": _Reader.time_zone,
     "position": _Reader.position,
     "country": _Reader.country,

@@ -125,6 +125,14 @@ def bad_mode(at: Span, written: str) -> Finding:
     )  # fmt: skip
 
 
+def bad_size(at: Span, written: str) -> Finding:
+    """Return the finding for a size that is none."""
+    return _error(
+        "C112", at, f'"{_shown(written)}" is no size', "",
+        "write a number with its unit: 500 kB, 32 MB, 4 GB, 512 MiB; 0 for none where that may be",
+    )  # fmt: skip
+
+
 def bad_connection_name(at: Span, written: str) -> Finding:
     """Return the finding for a connection's name that logs and pages could not show."""
     return _error(

@@ -156,6 +156,28 @@ def parse_duration(text: str) -> float:
     return total
 
 
+_SIZES: Final = {
+    **{"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
+    **{"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40},
+}
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of `32 MB` or `512 MiB`; a bare `0` is none at all.
+
+    Raises:
+        ValueError: It is no size.
+    """
+    match = _QUANTITY.fullmatch(text)
+    if match is None or (not match[2] and float(match[1]) != 0):
+        raise ValueError(f'"{text}" is no size')
+    factor = _SIZES.get(match[2] or "B")
+    size = float(match[1].replace("−", "-")) * (factor or 0)
+    if factor is None or size < 0:
+        raise ValueError(f'"{text}" is no size')
+    return int(size)
+
+
 def split_quantity(text: str) -> tuple[float, str] | None:
     """Return the number and the unit of `30 %` or `-1 °C` (an empty unit for a bare number), None for other texts."""
     match = _QUANTITY.fullmatch(text)

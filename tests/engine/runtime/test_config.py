@@ -228,6 +228,18 @@ BAD = {
         '"30" is no duration',
         "",
     ),
+    "size": (
+        SITE + "storage: {journal: {most: 4 giga}}\n",
+        "C112",
+        '"4 giga" is no size',
+        "",
+    ),
+    "size without a unit": (
+        SITE + "storage: {ballast: 32}\n",
+        "C112",
+        '"32" is no size',
+        "",
+    ),
     "choice": (
         SITE + "log: {format: jsn}\n",
         "E124",

@@ -200,7 +200,14 @@ class TestWriter:
         assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
         tables = connection.execute("PRAGMA table_list").fetchall()
         strict = {t[1]: t[5] for t in tables if t[0] == "main" and not t[1].startswith("sqlite_")}
-        assert strict == {"partitions": 1, "decisions": 1, "inputs": 1, "switches": 1, "archive": 1}
+        assert strict == {
+            "partitions": 1,
+            "decisions": 1,
+            "inputs": 1,
+            "switches": 1,
+            "archive": 1,
+            "texts": 1,
+        }
 
 
 class TestTrouble:

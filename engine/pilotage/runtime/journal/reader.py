@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pilotage.ports import ConfigSwitch, DecisionRecord, Envelope, LogUnusableError
+from pilotage.runtime.journal import archive
 from pilotage.runtime.journal.schema import SCHEMA_VERSION, check_version, sqlite
 
 ENVELOPE_VERSION: Final = 1
@@ -98,6 +99,11 @@ class JournalReader:
             ).fetchall()
         for row in rows:
             yield ConfigSwitch(*row)
+
+    def archived(self, digest: str) -> dict[str, bytes] | None:
+        """Return the texts of the configuration that a switch names; None when they are not there (any more)."""
+        with self._connected() as connection:
+            return archive.read(connection, digest)
 
     def _of_partition(self, partition: str, column: str) -> int:
         with self._connected() as connection:

@@ -26,6 +26,7 @@ APPLICATION_ID: Final = 0x70696C6F  # "pilo": `file journal.db` names it
 SAFE_SQLITE: Final = (3, 51, 3)
 _BACKPORTS: Final[dict[tuple[int, ...], int]] = {(3, 44): 6, (3, 50): 7}
 _WITHDRAWN: Final = (3, 52, 0)
+WAL_LIMIT: Final = 64 * 1024 * 1024  # a log that grew beyond it is cut back when it is begun anew
 _INCREMENTAL: Final = 2
 _BUSY_MS: Final = 2_000
 
@@ -54,6 +55,7 @@ def open_for_writing(connection: Any, path: Path, sync: str) -> None:
     connection.execute(f"PRAGMA synchronous = {'FULL' if sync == 'full' else 'NORMAL'}")
     # What was forgotten must not be found in free pages: readings can be personal data.
     connection.execute("PRAGMA secure_delete = ON")
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found < SCHEMA_VERSION:
         if found:
@@ -220,10 +222,13 @@ def _make_archive(database: Database) -> None:
         ["partition", "position"], "inputs_by_position", unique=True
     )
     database.table("archive").create(
-        {"digest": str, "time": float, "files": bytes},
+        {"digest": str, "time": float, "files": str},
         pk="digest",
         not_null=("time", "files"),
         strict=True,
+    )
+    database.table("texts").create(
+        {"hash": str, "text": bytes}, pk="hash", not_null=("text",), strict=True
     )
 
 

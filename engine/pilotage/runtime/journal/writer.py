@@ -1,19 +1,13 @@
-"""The one thread that writes the journal.
+"""The journal as the engine sees it: hands over what happened and what was decided; a thread writes it.
 
-It takes everything that waits in one transaction (one append in flight, what arrives meanwhile goes into the next) with
-`synchronous=FULL`, so that an answered append survives a power loss. While the disk refuses, nothing is answered and so
-nothing is sent; the thread tries again until it succeeds, and the trouble is told.
+Everything that waits goes into one transaction with `synchronous=FULL`, so that an answered append survives a power
+loss. While the disk refuses, nothing is answered; the thread tries again until it succeeds, and the trouble is told.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,24 +15,19 @@ from pilotage.ports import (
     ConfigSwitch,
     DecisionRecord,
     Envelope,
-    Fenced,
     HealthLog,
-    LogClosedError,
     LogUnusableError,
 )
+from pilotage.runtime.ballast import Ballast
+from pilotage.runtime.journal import archive, trouble
 from pilotage.runtime.journal.reader import ENVELOPE_VERSION, JournalReader
-from pilotage.runtime.journal.schema import (
-    check_sqlite,
-    connect,
-    make_file,
-    open_for_writing,
-    sqlite,
-)
+from pilotage.runtime.journal.retention import Forgotten, Keep, forget_step
+from pilotage.runtime.journal.schema import check_sqlite, connect, make_file, sqlite
+from pilotage.runtime.journal.thread import Job, WritingThread
 
 LAZY_S: Final = 0.1
 MOST_WAITING_BYTES: Final = 32 * 1024 * 1024
-MOST_ROWS: Final = 5_000
-RETRY_S: Final = (0.2, 5.0)
+BALLAST_FILE: Final = "ballast"
 
 _INSERT_DECISION: Final = (
     "INSERT INTO decisions (partition, number, time, record) VALUES (?, ?, ?, ?)"
@@ -50,32 +39,6 @@ _INSERT_INPUT: Final = (
 _INSERT_SWITCH: Final = (
     "INSERT INTO switches (partition, time, digest, detail, position) VALUES (?, ?, ?, ?, ?)"
 )
-_EPOCHS: Final = "SELECT partition, number, epoch FROM partitions"
-# The one row that all writers share: who finds another number or epoch in it has been replaced.
-_ADVANCE: Final = (
-    "UPDATE partitions SET number = ? WHERE partition = ? AND number = ? AND epoch = ?"
-)
-
-
-@dataclass(slots=True)
-class _Job:
-    """Something that the writer has to write.
-
-    Attributes:
-        write: Does it, within a transaction; called again when the transaction failed.
-        partition: Whose; empty for what belongs to all.
-        size: About how many bytes it keeps in memory until then.
-        result: Where it is awaited, the future for `number`.
-        number: Of the decision.
-        position: Of the envelope, when it is one.
-    """
-
-    write: Callable[[Any], None]
-    partition: str = ""
-    size: int = 0
-    result: asyncio.Future[int] | None = None
-    number: int = 0
-    position: int = 0
 
 
 class SqliteJournal:
@@ -89,6 +52,8 @@ class SqliteJournal:
         sync: str = "full",
         lazy_s: float = LAZY_S,
         most_waiting_bytes: int = MOST_WAITING_BYTES,
+        most_bytes: int | None = None,
+        ballast_bytes: int = 0,
         allow_old_sqlite: bool = False,
         connect: Callable[[str], Any] = connect,
     ) -> None:
@@ -100,28 +65,30 @@ class SqliteJournal:
             sync: `full`: an answered append survives a power loss; `normal`: the last moments may be lost then.
             lazy_s: How long inputs without a decision may wait to be written together.
             most_waiting_bytes: `is_full` above so many bytes that the disk did not take yet.
+            most_bytes: `forget` makes the file no larger than this; None for no limit.
+            ballast_bytes: Space that is held back on the disk and given to the journal when it is full.
             allow_old_sqlite: Use an SQLite that can corrupt a journal, and tell it in health, rather than refuse it.
             connect: Opens the writing connection to a file, in autocommit mode; SQLite's own by default. Through
                 another one the fault tests see every byte that is written.
         """
         self.path = path
         self._health = health
-        self._sync = sync
-        self._lazy_s = lazy_s
         self._most_waiting_bytes = most_waiting_bytes
+        self._most_bytes = most_bytes
         self._allow_old_sqlite = allow_old_sqlite
-        self._connect = connect
-        self._connection: Any = None
         self._positions: dict[str, int] = {}
-        self._epochs: dict[str, int] = {}
-        self._fenced: dict[str, Fenced] = {}
-        self._changed = threading.Condition()
-        self._lazy: deque[_Job] = deque()
-        self._urgent = False
-        self._waiting_bytes = 0
-        self._oldest_at = 0.0
-        self._closing = False
-        self._thread: threading.Thread | None = None
+        self._needed_after: dict[str, int] = {}
+        self._is_forgetting = False
+        self._ballast = Ballast(path.with_name(BALLAST_FILE), ballast_bytes)
+        self._thread = WritingThread(
+            path,
+            health,
+            self._ballast,
+            connect,
+            sync=sync,
+            lazy_s=lazy_s,
+            most_waiting_bytes=most_waiting_bytes,
+        )
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────
 
@@ -135,35 +102,44 @@ class SqliteJournal:
         check_sqlite(self._health, allow_old=self._allow_old_sqlite)
         try:
             make_file(self.path)
-            self._connection = self._connect(str(self.path))
-            open_for_writing(self._connection, self.path, self._sync)
-            for partition in partitions:
-                self._own(partition)
+            self._positions = self._open(partitions)
         except (sqlite.Error, OSError) as error:
             raise LogUnusableError(
                 f"{self.path}: the journal cannot be opened: {error}\n"
                 "   mend: give the engine's user the right to write there, and see that the disk has room"
             ) from error
-        self._thread = threading.Thread(target=self._run, name="pilotage-journal", daemon=True)
         self._thread.start()
+
+    def _open(self, partitions: tuple[str, ...]) -> dict[str, int]:
+        """Open the file; on a full disk, on what was held back for it."""
+        try:
+            return self._thread.open(partitions)
+        except sqlite.Error:
+            if not self._ballast.is_tight() or not self._ballast.spend():
+                raise
+            return self._thread.open(partitions)
 
     def close(self) -> None:
         """Write what waits, if the disk takes it, and close the file; blocks for some milliseconds."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._thread.close()
 
     @property
     def is_full(self) -> bool:
         """True when so much waits for the disk that the engine should not decide more."""
-        return self._waiting_bytes > self._most_waiting_bytes
+        return self._thread.waiting_bytes > self._most_waiting_bytes
+
+    @property
+    def refusing_since(self) -> float | None:
+        """Since when the disk refuses (of `time.monotonic`), None while it takes everything."""
+        return self._thread.refusing_since
+
+    @property
+    def _connection(self) -> Any:
+        return self._thread.connection
 
     def epoch(self, partition: str) -> int:
         """Return the epoch of this process's ownership: higher than all before it."""
-        return self._epochs[partition]
+        return self._thread.epochs[partition]
 
     # ── writing, from the event loop ─────────────────────────────────────────────────────────
 
@@ -172,8 +148,8 @@ class SqliteJournal:
         position = self._positions[partition] = self._positions[partition] + 1
         data, now, after = envelope.inputs, envelope.now, envelope.after
         row = (partition, position, now, after, ENVELOPE_VERSION, data)
-        self._hand_over(
-            _Job(
+        self._thread.hand_over(
+            Job(
                 lambda cursor: cursor.execute(_INSERT_INPUT, row),
                 partition,
                 100 + len(data),
@@ -189,215 +165,88 @@ class SqliteJournal:
     def switch(self, partition: str, switch: ConfigSwitch) -> None:
         """Keep that the rules were exchanged after the envelope that was put last."""
         row = (partition, switch.now, switch.digest, switch.detail, self._positions[partition])
-        self._hand_over(_Job(lambda cursor: cursor.execute(_INSERT_SWITCH, row), partition, 100))
+        self._thread.hand_over(
+            Job(lambda cursor: cursor.execute(_INSERT_SWITCH, row), partition, 100)
+        )
 
     def append(self, partition: str, expect: int, record: DecisionRecord) -> asyncio.Future[int]:
         """Append a decision; the result comes when it is on disk."""
         result: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def write(cursor: Any) -> None:
-            self._advance(cursor, partition, expect, record.number)
+            self._thread.advance(cursor, partition, expect, record.number)
             row = (partition, record.number, record.now, record.record)
             cursor.execute(_INSERT_DECISION, row)
 
         size = 100 + len(record.record)
-        self._hand_over(_Job(write, partition, size, result, record.number))
+        self._thread.hand_over(Job(write, partition, size, result, record.number))
         return result
 
     def flushed(self, partition: str) -> asyncio.Future[int]:
         """Have everything that was put so far written; the result is the last position, once it is on disk."""
         result: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._hand_over(
-            _Job(lambda _: None, partition, 0, result, number=self._positions[partition])
-        )
+        number = self._positions[partition]
+        self._thread.hand_over(Job(lambda _: None, partition, 0, result, number))
         return result
 
+    # ── what may be called from any thread ───────────────────────────────────────────────────
+
+    def archive(self, digest: str, files: Mapping[str, bytes], now: float) -> None:
+        """Keep the texts of rules and inventory under the digest by which a switch names them.
+
+        Compresses first, some 30 ms for a megabyte: call it from a thread where that would hold the event loop. Texts
+        that are there already are not written again.
+
+        Args:
+            digest: As in `ConfigSwitch.digest`.
+            files: The texts by their names.
+            now: Seconds since 1970.
+        """
+        packed = archive.pack(digest, files, now)
+        self._thread.hand_over(Job(lambda cursor: archive.write(cursor, packed), size=packed.size))
+
+    def needed_after(self, partition: str, position: int) -> None:
+        """Never forget an envelope after this position: the oldest snapshot that is kept needs them."""
+        self._needed_after[partition] = position
+
     def forget(self, inputs_before: float, decisions_before: float) -> None:
-        """Delete what is older than these times, some thousand rows at a time."""
+        """Delete what is older than these times, and the oldest when the file is too large, a little at a time."""
+        if (
+            self._is_forgetting
+        ):  # the sweep before goes on; what is due now is due at the next one too
+            return
+        self._is_forgetting = True
+        needed = dict(self._needed_after)
+        self._forget_on(Keep(inputs_before, decisions_before, self._most_bytes, needed), False)
+
+    def _forget_on(self, keep: Keep, pressed: bool) -> None:
+        """Do a step, and after it the next; `pressed` when the size made one of them necessary."""
+        done: list[Forgotten] = []
 
         def write(cursor: Any) -> None:
-            left = False
-            for table, key, before in (
-                ("inputs", "id", inputs_before),
-                ("decisions", "rowid", decisions_before),
-                ("switches", "id", decisions_before),
-            ):
-                cursor.execute(
-                    f"DELETE FROM {table} WHERE {key} IN"
-                    f" (SELECT {key} FROM {table} WHERE time < ? ORDER BY time LIMIT {MOST_ROWS})",
-                    (before,),
-                )
-                left = left or cursor.rowcount == MOST_ROWS
-            if left:
-                self.forget(inputs_before, decisions_before)
+            done.append(forget_step(cursor, keep))
 
-        self._hand_over(_Job(write))
+        def then() -> None:
+            step = done[-1]
+            if step.for_size:
+                trouble.size_reached(self._health, self.path, keep.most_bytes or 0, step.oldest)
+            elif not step.left and not pressed:
+                self._health.cleared("journal.size")
+            self._is_forgetting = step.left
+            if step.left:
+                self._forget_on(keep, pressed or step.for_size)
 
-    def _hand_over(self, job: _Job) -> None:
-        with self._changed:
-            if self._closing:
-                if job.result is not None:
-                    job.result.set_exception(LogClosedError(f"{self.path} is closed"))
-                return
-            if not self._lazy:
-                self._oldest_at = time.monotonic()
-            self._lazy.append(job)
-            self._waiting_bytes += job.size
-            if job.result is not None and not self._urgent:
-                self._urgent = True
-                self._changed.notify()
-            elif len(self._lazy) == 1:
-                self._changed.notify()
-
-    # ── the writing thread ───────────────────────────────────────────────────────────────────
-
-    def _run(self) -> None:
-        try:
-            while (jobs := self._next_batch()) is not None:
-                self._write_until_done(jobs)
-        finally:
-            with contextlib.suppress(sqlite.Error):
-                self._connection.close()
-
-    def _next_batch(self) -> list[_Job] | None:
-        """Wait for work; None when the journal is closed and nothing is left."""
-        with self._changed:
-            while not self._lazy and not self._closing:
-                self._changed.wait()
-            while not self._urgent and not self._closing:
-                wait = self._oldest_at + self._lazy_s - time.monotonic()
-                if wait <= 0 or not self._lazy:
-                    break
-                self._changed.wait(wait)
-            jobs = list(self._lazy)
-            self._lazy.clear()
-            self._urgent = False
-            return jobs or (None if self._closing else [])
-
-    def _write_until_done(self, jobs: list[_Job]) -> None:
-        """Write a batch; while the disk refuses, wait and try the same batch again."""
-        pause, longest = RETRY_S
-        while True:
-            try:
-                outcomes = self._write(jobs)
-            except sqlite.Error as error:
-                self._trouble(error)
-                if self._wait_or_closing(pause):
-                    self._settle(
-                        jobs,
-                        [LogClosedError(f"{self.path}: closed unwritten: {error}")] * len(jobs),
-                    )
-                    return
-                pause = min(pause * 2, longest)
-                continue
-            self._health.cleared("journal.disk")
-            self._settle(jobs, outcomes)
-            return
-
-    def _write(self, jobs: list[_Job]) -> list[Exception | None]:
-        """Write a batch in one transaction; returns for each job None or why it was fenced."""
-        cursor = self._connection.cursor()
-        outcomes: list[Exception | None] = []
-        fenced = dict(self._fenced)
-        try:
-            cursor.execute("BEGIN IMMEDIATE")
-            self._look_who_writes(cursor)
-            for job in jobs:
-                try:
-                    if job.partition in self._fenced:
-                        raise self._fenced[job.partition]
-                    job.write(cursor)
-                    outcomes.append(None)
-                except Fenced as error:
-                    outcomes.append(error)
-            self._advance_positions(cursor, jobs)
-            cursor.execute("COMMIT")
-        except sqlite.Error:
-            self._fenced = fenced
-            with contextlib.suppress(sqlite.Error):
-                if self._connection.in_transaction:
-                    cursor.execute("ROLLBACK")
-            raise
-        return outcomes
-
-    def _look_who_writes(self, cursor: Any) -> None:
-        """Fence the partitions that another writer has taken over."""
-        for partition, number, epoch in cursor.execute(_EPOCHS).fetchall():
-            ours = self._epochs.get(partition, epoch)
-            if epoch != ours and partition not in self._fenced:
-                self._fenced[partition] = Fenced(
-                    f"{self.path}: this engine writes in epoch {ours}, but the journal stands at decision"
-                    f" {number} in epoch {epoch}"
-                )
-
-    def _advance(self, cursor: Any, partition: str, expect: int, number: int) -> None:
-        epoch = self._epochs[partition]
-        cursor.execute(_ADVANCE, (number, partition, expect, epoch))
-        if not cursor.execute("SELECT changes()").fetchone()[0]:
-            cursor.execute("SELECT number FROM partitions WHERE partition = ?", (partition,))
-            self._fenced[partition] = Fenced(
-                f"{self.path}: decision {number} was to follow {expect} in epoch {epoch},"
-                f" but the journal stands at {cursor.fetchone()[0]}"
-            )
-            raise self._fenced[partition]
-
-    def _advance_positions(self, cursor: Any, jobs: list[_Job]) -> None:
-        """Write where the inputs of each partition stand now: it must be known when they are forgotten too."""
-        reached = {
-            job.partition: job.position
-            for job in jobs
-            if job.position and job.partition not in self._fenced
-        }
-        for partition, position in reached.items():
-            cursor.execute(
-                "UPDATE partitions SET position = ? WHERE partition = ?", (position, partition)
-            )
-
-    def _settle(self, jobs: list[_Job], outcomes: list[Exception | None]) -> None:
-        """Give the results to the loops that wait for them, in order, with one wake-up."""
-        with self._changed:
-            self._waiting_bytes -= sum(job.size for job in jobs)
-        done = [
-            (job.result, job.number, error)
-            for job, error in zip(jobs, outcomes, strict=True)
-            if job.result is not None
-        ]
-        if done:
-            loop = done[0][0].get_loop()
-            with contextlib.suppress(RuntimeError):  # the loop was closed; nobody waits any more
-                loop.call_soon_threadsafe(_resolve, done)
-
-    def _trouble(self, error: Exception) -> None:
-        self._health.count("journal.refused")
-        self._health.raised(
-            "journal.disk",
-            f"{self.path} cannot be written: {error}; commands and orders are held back",
-            "free space on the disk, or give the file back its rights; the engine goes on by itself",
-        )
-
-    def _wait_or_closing(self, seconds: float) -> bool:
-        with self._changed:
-            if not self._closing:
-                self._changed.wait_for(lambda: self._closing, seconds)
-            return self._closing
-
-    def _own(self, partition: str) -> None:
-        """Take the next epoch of a partition."""
-        cursor = self._connection.cursor()
-        cursor.execute("BEGIN IMMEDIATE")
-        cursor.execute(
-            "INSERT INTO partitions (partition, number, epoch, position) VALUES (?, 0, 1, 0)"
-            " ON CONFLICT (partition) DO UPDATE SET epoch = epoch + 1 RETURNING epoch, position",
-            (partition,),
-        )
-        self._epochs[partition], self._positions[partition] = cursor.fetchone()
-        cursor.execute("COMMIT")
+        self._thread.hand_over(Job(write, then=then))
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
 
     def last_number(self, partition: str) -> int:
         """Return the number of the last decision on disk."""
         return JournalReader(self.path).last_number(partition)
+
+    def last_position(self, partition: str) -> int:
+        """Return the position of the last envelope on disk."""
+        return JournalReader(self.path).last_position(partition)
 
     def decisions(
         self,
@@ -412,13 +261,3 @@ class SqliteJournal:
     def inputs(self, partition: str, after_position: int = 0) -> Iterator[Envelope]:
         """Return the envelopes after a position, oldest first, through a connection of their own."""
         return JournalReader(self.path).inputs(partition, after_position)
-
-
-def _resolve(done: list[tuple[asyncio.Future[int], int, Exception | None]]) -> None:
-    for result, number, error in done:
-        if result.done():
-            continue
-        if error is None:
-            result.set_result(number)
-        else:
-            result.set_exception(error)

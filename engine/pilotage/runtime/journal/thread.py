@@ -1,0 +1,401 @@
+"""The one thread that writes: takes everything that waits in one transaction, and tries again until the disk takes it.
+
+When the disk is full, the ballast is given up; when it goes on refusing, what waits stays in memory, and the thread looks
+again every few seconds. Nothing is answered before it is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pilotage.ports import Fenced, HealthLog, LogClosedError
+from pilotage.runtime.ballast import Ballast
+from pilotage.runtime.journal import trouble
+from pilotage.runtime.journal.schema import WAL_LIMIT, open_for_writing, sqlite
+
+RETRY_S: Final = (0.2, 5.0)
+LOOK_S: Final = 5.0
+
+_EPOCHS: Final = "SELECT partition, number, epoch FROM partitions"
+# The one row that all writers share: who finds another number or epoch in it has been replaced.
+_ADVANCE: Final = (
+    "UPDATE partitions SET number = ? WHERE partition = ? AND number = ? AND epoch = ?"
+)
+
+
+@dataclass(slots=True)
+class Job:
+    """Something that the writer has to write.
+
+    Attributes:
+        write: Does it, within a transaction; called again when the transaction failed.
+        partition: Whose; empty for what belongs to all.
+        size: About how many bytes it keeps in memory until then.
+        result: Where it is awaited, the future for `number`.
+        number: Of the decision.
+        position: Of the envelope, when it is one.
+        then: Called in the writing thread when it is on disk.
+    """
+
+    write: Callable[[Any], None]
+    partition: str = ""
+    size: int = 0
+    result: asyncio.Future[int] | None = None
+    number: int = 0
+    position: int = 0
+    then: Callable[[], None] | None = None
+
+
+class WritingThread:
+    """Writes jobs in the order in which they are handed over.
+
+    Attributes:
+        refusing_since: Since when the disk refuses (of `time.monotonic`), None while it takes everything.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        health: HealthLog,
+        ballast: Ballast,
+        connect: Callable[[str], Any],
+        *,
+        sync: str,
+        lazy_s: float,
+        most_waiting_bytes: int,
+    ) -> None:
+        """Prepare the thread; `open` begins. The arguments are those of `SqliteJournal`."""
+        self.connection: Any = None
+        self.refusing_since: float | None = None
+        self.waiting_bytes = 0
+        self.epochs: dict[str, int] = {}
+        self._path = path
+        self._health = health
+        self._ballast = ballast
+        self._connect = connect
+        self._sync = sync
+        self._lazy_s = lazy_s
+        self._most_waiting_bytes = most_waiting_bytes
+        self._fenced: dict[str, Fenced] = {}
+        self._changed = threading.Condition()
+        self._waiting: deque[Job] = deque()
+        self._urgent = False
+        self._oldest_at = 0.0
+        self._closing = False
+        self._looked_at = 0.0
+        self._file: tuple[int, int] | None = None
+        self._thread: threading.Thread | None = None
+
+    # ── life ─────────────────────────────────────────────────────────────────────────────────
+
+    def open(self, partitions: Iterable[str]) -> dict[str, int]:
+        """Open the file and take the next epoch of each partition; returns where their inputs stand."""
+        self.connection = self._connect(str(self._path))
+        try:
+            open_for_writing(self.connection, self._path, self._sync)
+        except BaseException:
+            self.connection.close()
+            raise
+        self._file = self._identity()
+        return {partition: self._own(partition) for partition in partitions}
+
+    def start(self) -> None:
+        """Begin to write."""
+        if not self._ballast.make() and self._ballast.size:
+            self._no_ballast()
+        self._thread = threading.Thread(target=self._run, name="pilotage-journal", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what waits, if the disk takes it, and close the file; blocks for some milliseconds."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def hand_over(self, job: Job) -> None:
+        """Take a job; one with a result is written at once, others within `lazy_s`."""
+        with self._changed:
+            if self._closing:
+                if job.result is not None:
+                    job.result.set_exception(LogClosedError(f"{self._path} is closed"))
+                return
+            if self._leaves_out(job):
+                self._health.count("journal.inputs_left_out")
+                return
+            if not self._waiting:
+                self._oldest_at = time.monotonic()
+            self._waiting.append(job)
+            self.waiting_bytes += job.size
+            if job.result is not None and not self._urgent:
+                self._urgent = True
+                self._changed.notify()
+            elif len(self._waiting) == 1:
+                self._changed.notify()
+
+    def _leaves_out(self, job: Job) -> bool:
+        """Return whether a job is an envelope that has no room any more: while the disk refuses, decisions go first."""
+        return (
+            job.position > 0
+            and self.refusing_since is not None
+            and self.waiting_bytes > self._most_waiting_bytes / 2
+        )
+
+    # ── batches ──────────────────────────────────────────────────────────────────────────────
+
+    def _run(self) -> None:
+        try:
+            while (jobs := self._next_batch()) is not None:
+                if jobs:
+                    self._write_until_done(jobs)
+                self._look()
+        finally:
+            with contextlib.suppress(sqlite.Error):
+                self.connection.close()
+
+    def _next_batch(self) -> list[Job] | None:
+        """Wait for work, a few seconds at most; None when the journal is closed and nothing is left."""
+        with self._changed:
+            if not self._waiting and not self._closing:
+                self._changed.wait(LOOK_S)
+            while self._waiting and not self._urgent and not self._closing:
+                wait = self._oldest_at + self._lazy_s - time.monotonic()
+                if wait <= 0:
+                    break
+                self._changed.wait(wait)
+            jobs = list(self._waiting)
+            self._waiting.clear()
+            self._urgent = False
+            return jobs or (None if self._closing else [])
+
+    def _write_until_done(self, jobs: list[Job]) -> None:
+        """Write a batch; while the disk refuses, wait and try the same batch again."""
+        pause, longest = RETRY_S
+        while True:
+            try:
+                outcomes = self._write(jobs)
+            except Exception as error:  # whatever it is, nothing may end this thread in silence
+                if self._take_ballast(error):
+                    continue
+                self._trouble(error)
+                if self._wait_or_closing(pause):
+                    self._give_up(jobs, error)
+                    return
+                pause = min(pause * 2, longest)
+                self._reconnect(error)
+                continue
+            self.refusing_since = None
+            self._health.cleared("journal.disk")
+            self._settle(jobs, outcomes)
+            return
+
+    def _write(self, jobs: list[Job]) -> list[Exception | None]:
+        """Write a batch in one transaction; returns for each job None or why it was fenced."""
+        cursor = self.connection.cursor()
+        outcomes: list[Exception | None] = []
+        fenced = dict(self._fenced)
+        try:
+            cursor.execute("BEGIN IMMEDIATE")
+            self._look_who_writes(cursor)
+            for job in jobs:
+                try:
+                    if job.partition in self._fenced:
+                        raise self._fenced[job.partition]
+                    job.write(cursor)
+                    outcomes.append(None)
+                except Fenced as error:
+                    outcomes.append(error)
+            self._advance_positions(cursor, jobs)
+            cursor.execute("COMMIT")
+        except Exception:
+            self._fenced = fenced
+            with contextlib.suppress(sqlite.Error):
+                if self.connection.in_transaction:
+                    cursor.execute("ROLLBACK")
+            raise
+        return outcomes
+
+    def _settle(self, jobs: list[Job], outcomes: list[Exception | None]) -> None:
+        """Give the results to the loops that wait for them, in order, with one wake-up."""
+        with self._changed:
+            self.waiting_bytes -= sum(job.size for job in jobs)
+        done = [
+            (job.result, job.number, error)
+            for job, error in zip(jobs, outcomes, strict=True)
+            if job.result is not None
+        ]
+        if done:
+            loop = done[0][0].get_loop()
+            with contextlib.suppress(RuntimeError):  # the loop was closed; nobody waits any more
+                loop.call_soon_threadsafe(_resolve, done)
+        for job, error in zip(jobs, outcomes, strict=True):
+            if job.then is not None and error is None:
+                job.then()
+
+    def _give_up(self, jobs: list[Job], error: Exception) -> None:
+        closed = LogClosedError(f"{self._path}: closed unwritten: {error}")
+        self._settle(jobs, [closed] * len(jobs))
+
+    # ── who writes ───────────────────────────────────────────────────────────────────────────
+
+    def _own(self, partition: str) -> int:
+        """Take the next epoch of a partition; returns where its inputs stand."""
+        cursor = self.connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        cursor.execute(
+            "INSERT INTO partitions (partition, number, epoch, position) VALUES (?, 0, 1, 0)"
+            " ON CONFLICT (partition) DO UPDATE SET epoch = epoch + 1 RETURNING epoch, position",
+            (partition,),
+        )
+        self.epochs[partition], position = cursor.fetchone()
+        cursor.execute("COMMIT")
+        return int(position)
+
+    def _look_who_writes(self, cursor: Any) -> None:
+        """Fence the partitions that another writer has taken over."""
+        for partition, number, epoch in cursor.execute(_EPOCHS).fetchall():
+            ours = self.epochs.get(partition, epoch)
+            if epoch != ours and partition not in self._fenced:
+                self._fenced[partition] = Fenced(
+                    f"{self._path}: this engine writes in epoch {ours}, but the journal stands at decision"
+                    f" {number} in epoch {epoch}"
+                )
+
+    def advance(self, cursor: Any, partition: str, expect: int, number: int) -> None:
+        """Move the number of a partition's last decision on, within a job.
+
+        Raises:
+            Fenced: It is not the one that was expected.
+        """
+        epoch = self.epochs[partition]
+        cursor.execute(_ADVANCE, (number, partition, expect, epoch))
+        if not cursor.execute("SELECT changes()").fetchone()[0]:
+            cursor.execute("SELECT number FROM partitions WHERE partition = ?", (partition,))
+            self._fenced[partition] = Fenced(
+                f"{self._path}: decision {number} was to follow {expect} in epoch {epoch},"
+                f" but the journal stands at {cursor.fetchone()}"
+            )
+            raise self._fenced[partition]
+
+    def _advance_positions(self, cursor: Any, jobs: list[Job]) -> None:
+        """Write where the inputs of each partition stand now: it must be known when they are forgotten too."""
+        reached = {
+            job.partition: job.position
+            for job in jobs
+            if job.position and job.partition not in self._fenced
+        }
+        for partition, position in reached.items():
+            cursor.execute(
+                "UPDATE partitions SET position = ? WHERE partition = ?", (position, partition)
+            )
+
+    # ── trouble ──────────────────────────────────────────────────────────────────────────────
+
+    def _trouble(self, error: Exception) -> None:
+        if self.refusing_since is None:
+            self.refusing_since = time.monotonic()
+        self._health.count("journal.refused")
+        trouble.cannot_be_written(self._health, self._path, error)
+
+    def _wait_or_closing(self, seconds: float) -> bool:
+        with self._changed:
+            if not self._closing:
+                self._changed.wait_for(lambda: self._closing, seconds)
+            return self._closing
+
+    def _reconnect(self, error: Exception) -> None:
+        """Open the file anew: after some errors of a disk the old handle is of no use any more."""
+        if _is_busy(error) or "full" in str(error):
+            return
+        with contextlib.suppress(sqlite.Error, OSError):
+            if self._identity() != self._file:  # never begin another journal in its place
+                return
+            connection = self._connect(str(self._path))
+            try:
+                open_for_writing(connection, self._path, self._sync)
+            except BaseException:
+                connection.close()
+                raise
+            old, self.connection = self.connection, connection
+            old.close()
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    # ── the ballast, and a look around ───────────────────────────────────────────────────────
+
+    def _take_ballast(self, error: Exception) -> bool:
+        """Give up the ballast when the disk is full; returns whether there was any."""
+        is_full = "full" in str(error) or self._ballast.is_tight()
+        if not is_full or not self._ballast.spend():
+            return False
+        self._health.count("journal.ballast_spent")
+        self._no_ballast()
+        return True
+
+    def _no_ballast(self) -> None:
+        try:
+            free: int | None = self._ballast.free()
+        except OSError:
+            free = None
+        trouble.no_ballast(self._health, self._path, self._ballast.size, free)
+
+    def _look(self) -> None:
+        """Every few seconds: hold space back again, and see that nobody keeps the log from being emptied."""
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_S:
+            return
+        self._looked_at = now
+        if self._ballast.size:
+            if self._ballast.is_there or self._ballast.make():
+                self._health.cleared("journal.ballast")
+            else:
+                self._no_ballast()
+        self._look_at_log()
+        self._look_at_file()
+
+    def _look_at_log(self) -> None:
+        try:
+            size = self._path.with_name(f"{self._path.name}-wal").stat().st_size
+        except OSError:
+            return
+        if size <= WAL_LIMIT:
+            self._health.cleared("journal.wal")
+            return
+        with contextlib.suppress(sqlite.Error):
+            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        trouble.log_too_large(self._health, self._path, size)
+
+    def _look_at_file(self) -> None:
+        if self._identity() == self._file:
+            self._health.cleared("journal.gone")
+            return
+        trouble.file_is_gone(self._health, self._path)
+
+
+def _is_busy(error: Exception) -> bool:
+    return "locked" in str(error) or "busy" in str(error)
+
+
+def _resolve(done: list[tuple[asyncio.Future[int], int, Exception | None]]) -> None:
+    for result, number, error in done:
+        if result.done():
+            continue
+        if error is None:
+            result.set_result(number)
+        else:
+            result.set_exception(error)
