@@ -313,6 +313,37 @@ class Reloaded(msgspec.Struct, frozen=True):
     took_s: float = 0.0
 
 
+class Recorded(msgspec.Struct, frozen=True):
+    """The audit has it, on disk, in a row of this number."""
+
+    row: int
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """So many rows of the audit named the person, and do so no more."""
+
+    rows: int
+
+
+class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Who had what done, when and why; `people` is what is told of people, `erased` what was."""
+
+    partition: str
+    number: int
+    time: float
+    kind: str
+    action: str
+    subject: str = ""
+    rule: str = ""
+    identity: str = ""
+    decision: int = 0
+    origin: str = ""
+    value: Any = None
+    detail: dict[str, Any] = {}
+    people: dict[str, str] = {}
+    erased: list[str] = []
+
+
 class Done(msgspec.Struct, frozen=True):
     """The engine does it."""
 
@@ -329,8 +360,14 @@ class Question(
     frozen=True,
     kw_only=True,
     forbid_unknown_fields=True,
+    omit_defaults=True,
 ):
-    """Something to ask of the engine; the parameter is the type of its answer."""
+    """Something to ask of the engine; the parameter is the type of its answer.
+
+    `via` says by which way a person asks, for the audit: `cli`, or `web ADDRESS`.
+    """
+
+    via: str = ""
 
 
 class GetStatus(Question[EngineStatus], tag="status", frozen=True):
@@ -496,6 +533,40 @@ class ActOnIncident(Question[Receipt], tag="incident", frozen=True, kw_only=True
     text: str = ""
 
 
+class ListAudit(Question[list[AuditRow]], tag="audit", frozen=True, kw_only=True):
+    """The newest rows of the audit that fit, oldest first; `entity` takes its points in, times are seconds since 1970."""
+
+    person: str = ""
+    entity: str = ""
+    rule: str = ""
+    kind: str = ""
+    since: float | None = None
+    until: float | None = None
+    last: int = 100
+
+
+class RecordAudit(Question[Recorded], tag="record_audit", frozen=True, kw_only=True):
+    """Somebody came in, went, or was let in: a row of the audit, answered once it is on disk.
+
+    Only the engine's own user may. `action` is one of `pilotage.runtime.audit.desk.ACCESS`; `about` is another person, and
+    `detail` names nobody.
+    """
+
+    action: str
+    person: str
+    about: str = ""
+    reason: str = ""
+    detail: dict[str, str | int | float | bool] = {}
+
+
+class EraseFromAudit(Question[Erased], tag="erase_from_audit", frozen=True, kw_only=True):
+    """Erase what the audit tells of a person; the chain of rows stays whole. Only the engine's own user may."""
+
+    erase: str
+    person: str
+    reason: str
+
+
 class Reload(Question[Reloaded], tag="reload", frozen=True):
     """Read configuration and rules anew; all of them, or the old ones go on."""
 
@@ -531,6 +602,9 @@ AnyQuestion = (
     | ActOnAlarm
     | AcknowledgeNotice
     | ActOnIncident
+    | ListAudit
+    | RecordAudit
+    | EraseFromAudit
     | Reload
     | Stop
     | Subscribe
@@ -624,9 +698,11 @@ def _decoded(line: bytes, type_: Any) -> Any:
 class Client:
     """Asks a running engine, one question after the other; a context manager, and it connects by itself."""
 
-    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S, via: str = "") -> None:
+        """Name the socket; `via` is told with each question that does not say its own."""
         self._path = path
         self._timeout_s = timeout_s
+        self._via = via
         self._socket: socket.socket | None = None
         self._buffer = bytearray()
 
@@ -645,7 +721,7 @@ class Client:
             NoEngineError: No engine answers at the socket.
             ApiError: The engine refused the question.
         """
-        self._send(question)
+        self._send(_told(question, self._via))
         return decode_answer(question, self._line())
 
     def decisions(self) -> Iterator[dict[str, Any]]:
@@ -698,9 +774,11 @@ class Client:
 class AsyncClient:
     """The same for programs on asyncio; questions of several tasks wait for each other."""
 
-    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S, via: str = "") -> None:
+        """Name the socket; `via` is told with each question that does not say its own."""
         self._path = path
         self._timeout_s = timeout_s
+        self._via = via
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._turn = asyncio.Lock()
@@ -753,8 +831,13 @@ class AsyncClient:
             self._reader, self._writer = await asyncio.open_unix_connection(
                 self._path, limit=1 << 30
             )
-        self._writer.write(encode_question(question))
+        self._writer.write(encode_question(_told(question, self._via)))
         return await self._reader.readuntil(b"\n")
+
+
+def _told(question: Question[Any], via: str) -> Question[Any]:
+    """Return a question that says by which way it comes."""
+    return question if question.via or not via else msgspec.structs.replace(question, via=via)
 
 
 def _reason(error: BaseException) -> str:

@@ -20,6 +20,10 @@ from pilotage.model.diagnostics import RuleError, Severity
 from pilotage.model.entities import EntitySpec, Kind
 from pilotage.model.messages import Decision, PointHandle, Reconnected
 from pilotage.ports import Clock, ConfigSwitch, DecisionRecord, LogUnusableError
+from pilotage.runtime.audit.desk import AuditDesk, RuleSet, file_digest
+from pilotage.runtime.audit.log import AuditLog
+from pilotage.runtime.audit.reader import AuditReader, Wanted
+from pilotage.runtime.audit.store import AUDIT_FILE
 from pilotage.runtime.clock import ScaledClock, SystemClock
 from pilotage.runtime.config import Settings, load_settings
 from pilotage.runtime.control import ControlSocket
@@ -76,6 +80,16 @@ class Service:
             allow_old_sqlite=settings.storage.allow_old_sqlite,
         )
         self.history: Recorder | None = None
+        audit = AuditLog(
+            settings.storage.path / AUDIT_FILE,
+            self.journal.path,
+            self.clock,
+            self.health,
+            anchor_folder=settings.audit.anchor_folder,
+        )
+        self.audit = AuditDesk(audit, self.clock)
+        self._audit_log = audit
+        self._stopped_by = ""
         self._promises = Promises(self.health)
         self._workshop = workshop
         self._reread = reread or (lambda: load_settings(settings.file))
@@ -135,8 +149,9 @@ class Service:
         self._timers.clear()
         await self._stack.aclose()
 
-    def stop_soon(self) -> None:
-        """End `run`."""
+    def stop_soon(self, by: str = "") -> None:
+        """End `run`; `by` says who asks."""
+        self._stopped_by = self._stopped_by or by
         self._stop_asked.set()
 
     async def _start(self) -> None:
@@ -150,10 +165,14 @@ class Service:
         self._tell_of_plugins(self._plan.catalogue)
         self.journal.open(THE_CITY)
         stack.callback(self.journal.close)
+        self._audit_log.open(THE_CITY)
+        stack.push_async_callback(self._stop_audit)
+        await self.audit.started(self._rule_set(self._plan), _version())
         self._make_engine(self._plan)
         stack.push_async_callback(self.supervisor.stop_all)
         stack.push_async_callback(self._stop_sending)
         self._record_history()
+        self.pump.subscribe(self._audit_log.committed)
         self.pump.start()
         stack.push_async_callback(self._stop_ticking)
         start = ConfigSwitch(
@@ -232,6 +251,14 @@ class Service:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 await self.pump.drained()
+
+    async def _stop_audit(self) -> None:
+        await self.audit.stopped(self._stopped_by)
+
+    def _rule_set(self, plan: CityPlan) -> RuleSet:
+        """Return what the audit keeps of a plan."""
+        config = file_digest(plan.settings.file)
+        return RuleSet(plan.digest, config, plan.inventory, plan.rules, plan.identities)
 
     async def _stop_sending(self) -> None:
         if self._dispatcher is not None:
@@ -337,12 +364,13 @@ class Service:
 
     # ── reload ───────────────────────────────────────────────────────────────────────────────
 
-    async def reload(self) -> api.Reloaded:
+    async def reload(self, by: str = "engine") -> api.Reloaded:
         """Read everything anew; the rules are exchanged between two ticks, or, on any error, not at all."""
         async with self._reloading:
             began = time.monotonic()
             try:
                 settings, plan = await asyncio.to_thread(self._read_anew)
+                await self.audit.reloads(self._rule_set(plan), self.plan.digest, by)
                 old, self._plan = self.plan, plan
                 try:
                     with self._watch.patient():
@@ -351,7 +379,7 @@ class Service:
                     self._plan = old
                     raise
             except Exception as error:
-                return self._reload_refused(error)
+                return self._reload_refused(error, by)
             self.health.cleared("reload.refused")
             if plan.entities != old.entities:
                 self.health.raised(
@@ -376,7 +404,7 @@ class Service:
         settings = self._reread()
         return settings, self._workshop.read(settings, self.plan.catalogue)
 
-    def _reload_refused(self, error: Exception) -> api.Reloaded:
+    def _reload_refused(self, error: Exception, by: str) -> api.Reloaded:
         if isinstance(error, RuleError):
             findings = [finding.render(error.sources) for finding in error.findings]
         else:
@@ -389,6 +417,7 @@ class Service:
             "run `pilotage check`, mend what it shows, and `pilotage reload`",
             Severity.WARNING,
         )
+        self.audit.reload_refused(findings, by)
         return api.Reloaded(False, findings, self.plan.rules)
 
     def _switched(self, plan: CityPlan) -> None:
@@ -401,10 +430,10 @@ class Service:
         log.info("%s: stopping", signal.Signals(number).name)
         # A second one ends the process at once, for whoever cannot wait.
         asyncio.get_running_loop().remove_signal_handler(number)
-        self.stop_soon()
+        self.stop_soon("signal")
 
     def _reload_by_signal(self) -> None:
-        task = asyncio.get_running_loop().create_task(self.reload(), name="reload")
+        task = asyncio.get_running_loop().create_task(self.reload("signal"), name="reload")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -460,6 +489,11 @@ class Service:
         now, storage = self.clock.now(), self.settings.storage
         self.journal.forget(now - storage.journal_keep_inputs_s, now - storage.journal_keep_s)
         loop = asyncio.get_running_loop()
+        task = loop.create_task(
+            self.audit.forget(self.settings.audit.keep_s), name="audit-retention"
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         self._timers["retention"] = loop.call_later(RETENTION_EVERY_S, self._forget_old)
 
     # ── what the control socket asks ─────────────────────────────────────────────────────────
@@ -518,6 +552,10 @@ class Service:
     ) -> Iterable[DecisionRecord]:
         """Return decisions of the journal."""
         return self.journal.decisions(THE_CITY, since, until, after)
+
+    def audited(self, wanted: Wanted) -> list[dict[str, Any]]:
+        """Return rows of the audit; called in another thread."""
+        return [row.as_record() for row in AuditReader(self._audit_log.path).rows(wanted)]
 
     def subscribe(self, listener: Callable[[Decision], None]) -> Callable[[], None]:
         """Have every committed decision given to a listener."""

@@ -74,7 +74,7 @@ def ask_engine(arguments: argparse.Namespace, talk: Callable[[Client], int]) -> 
     from pilotage.api import ApiError, Client
 
     try:
-        with Client(_socket(arguments)) as client:
+        with Client(_socket(arguments), via="cli") as client:
             return talk(client)
     except ApiError as error:
         print_error(error.text, error.mend)

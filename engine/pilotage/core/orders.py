@@ -75,21 +75,33 @@ class Orders:
 
     def _plan(self, order: PlanOrder) -> None:
         why_not = self._engine.plans.order(order)
-        self._receipt("plan", order.person, order.plan, why_not)
+        self._receipt("plan", order, f"plan {order.plan}", _level_text(order), why_not)
 
     def _answer(self, order: PlanAnswer) -> None:
         why_not = self._engine.plans.answer(order)
-        self._receipt(order.question, order.person, order.plan, why_not)
+        answer = f"{order.plan}: {'yes' if order.yes else 'no'}"
+        self._receipt(order.question, order, f"plan {order.plan}", answer, why_not)
 
     def _alarm(self, order: AlarmOrder) -> None:
         why_not = self._engine.alarms.order(order)
-        self._receipt(order.action, order.person, order.alarm, why_not)
+        self._receipt(order.action, order, f"alarm {order.alarm}", order.alarm, why_not)
 
-    def _receipt(self, order: str, person: str, detail: str, why_not: str) -> None:
+    def _receipt(self, name: str, order: Any, about: str, detail: str, why_not: str) -> None:
+        """Say what became of an order.
+
+        Args:
+            name: What was ordered.
+            order: The order itself.
+            about: What it is about, its kind first: `plan storm`.
+            detail: What was done, when it was.
+            why_not: Why it was refused; empty when it was carried out.
+        """
+        reason = getattr(order, "reason", "") or getattr(order, "text", "")
         if why_not:
-            self._engine.emit(OrderRefused(order, person, why_not))
+            said = OrderRefused(name, order.person, why_not, about, reason, order.origin)
+            self._engine.emit(said)
         else:
-            self._engine.emit(OrderTaken(order, person, detail))
+            self._engine.emit(OrderTaken(name, order.person, detail, about, reason, order.origin))
 
     def _override(self, order: Override) -> None:
         why, detail = self._override_problem(order), order.point
@@ -111,7 +123,7 @@ class Orders:
             until = self._engine.schedule.local(order.until)
             shown = format_value(as_plain(value), cell.spec.type)
             detail = f"{order.point} at {shown} until {until:%Y-%m-%d %H:%M}"
-        self._receipt("override", order.person, detail, why)
+        self._receipt("override", order, f"override {order.point}", detail, why)
 
     def _override_problem(self, order: Override) -> str:
         cell = self._engine.cells.get(order.point)
@@ -150,23 +162,26 @@ class Orders:
             else []
         )
         if cell is None or not owners:
-            self._receipt("release", order.person, order.point, f"{order.point} is not overridden")
+            why = f"{order.point} is not overridden"
+            self._receipt("release", order, f"override {order.point}", order.point, why)
             return
         for owner in owners:
             self._engine.arbiter.relinquish(cell, owner, f"released by {order.person}")
-        self._receipt("release", order.person, order.point, "")
+        self._receipt("release", order, f"override {order.point}", order.point, "")
 
     def _acknowledge(self, order: NoticeAcknowledged) -> None:
         known = self._engine.stories.acknowledge(order.notice)
         why = "" if known else f'nobody waits for "{order.notice}"'
-        self._receipt("acknowledge", order.person, order.notice, why)
+        self._receipt("acknowledge", order, f"notice {order.notice}", order.notice, why)
 
     def _incident(self, order: IncidentOrder) -> None:
+        about = f"incident {order.incident}"
         incident = self._engine.entities.get(order.incident)
         if incident is None or incident.kind != "incident":
             self._receipt(
                 order.action,
-                order.person,
+                order,
+                about,
                 order.incident,
                 f'there is no incident "{order.incident}"',
             )
@@ -176,8 +191,13 @@ class Orders:
         change = {"close": "closed", "note": "note"}.get(order.action)
         if change is None:
             self._receipt(
-                order.action, order.person, order.incident, f'there is no action "{order.action}"'
+                order.action, order, about, order.incident, f'there is no action "{order.action}"'
             )
             return
         self._engine.emit(IncidentChanged(incident.id, change, text=order.text, by=order.person))
-        self._receipt(order.action, order.person, order.incident, "")
+        self._receipt(order.action, order, about, order.incident, "")
+
+
+def _level_text(order: PlanOrder) -> str:
+    """Return what a plan is told: `storm to level 2`, `storm to its conditions`."""
+    return f"{order.plan} to {'its conditions' if order.level is None else f'level {order.level}'}"

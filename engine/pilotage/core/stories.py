@@ -9,10 +9,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 from pilotage.core.arbiter import Demand
-from pilotage.core.evaluator import Desk
+from pilotage.core.evaluator import MOST_READ, Desk
 from pilotage.core.graph import Env, Watch
 from pilotage.core.instances import Instances, label
 from pilotage.core.patterns import Listener
@@ -274,8 +275,20 @@ class Stories:
 
     def _begin_run(self, run: Run) -> None:
         self._runs.setdefault(run.by, {})[run.id] = run
-        self._desk.emit(RunChanged(run.id, run.by, run.instance, "started"))
+        read = self._values_read(run)
+        self._desk.emit(RunChanged(run.id, run.by, run.instance, "started", read=read))
         self._advance(run)
+
+    def _values_read(self, run: Run) -> tuple[tuple[str, Any], ...]:
+        """Return what the rule's event and condition read, with the values now."""
+        rule = self._rules[run.by][0] if run.by in self._rules else None
+        if rule is None or rule.when is None:
+            return ()
+        asked = [part.operand for part in walk(rule.when) if isinstance(part, typed.Event)]
+        if rule.condition is not None:
+            asked.append(rule.condition)
+        cells = {c: None for node in asked for c in self._desk.graph.sources(node, run.env)[0]}
+        return tuple((c.id, c.value) for c in islice(cells, MOST_READ))
 
     def _end(self, run: Run, state: str) -> None:
         if run.ended:

@@ -83,13 +83,17 @@ class CallResult:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A person takes a point at level 8 until a time (seconds since 1970), for a reason."""
+    """A person takes a point at level 8 until a time (seconds since 1970), for a reason.
+
+    `origin` of this and the other orders says by which way it came, and from whom: `cli alice`, `web pilotage 192.0.2.7`.
+    """
 
     point: str
     value: Value
     person: str
     reason: str
     until: float
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class ReleaseOverride:
 
     point: str
     person: str
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,7 @@ class PlanOrder:
     reason: str
     role: str = ""
     parameters: Mapping[str, Any] | None = None
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,7 @@ class PlanAnswer:
     yes: bool
     person: str
     role: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +147,7 @@ class AlarmOrder:
     until: float | None = None
     reason: str = ""
     role: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +156,7 @@ class NoticeAcknowledged:
 
     notice: str
     person: str
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +167,7 @@ class IncidentOrder:
     action: str  # "close" or "note"
     person: str
     text: str = ""
+    origin: str = ""
 
 
 Input = (
@@ -337,13 +347,14 @@ class PlanAsks:
 
 @dataclass(frozen=True, slots=True)
 class RunChanged:
-    """A story started, ended, failed, or stands at a step."""
+    """A story started, ended, failed, or stands at a step; `read` as in `RuleChanged`, of what made it start."""
 
     run: str
     rule: str
     instance: str
     state: str
     step: str = ""
+    read: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,20 +387,32 @@ class Faulted:
 
 @dataclass(frozen=True, slots=True)
 class OrderTaken:
-    """An order of a person was carried out; its place in the decision is its receipt."""
+    """An order of a person was carried out; its place in the decision is its receipt.
+
+    Attributes:
+        about: What it is about, its kind first: `override seg-1.lights.level`, `plan storm`, `alarm A[x]`, `notice 3-1`.
+        reason: In the person's words.
+        origin: By which way it came.
+    """
 
     order: str
     person: str
     detail: str
+    about: str = ""
+    reason: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderRefused:
-    """An order of a person was refused, and why."""
+    """An order of a person was refused, and why; the other fields are those of `OrderTaken`."""
 
     order: str
     person: str
     why: str
+    about: str = ""
+    reason: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("history.rollups.hours", "duration", "1100 d", "How long roll-ups of 1 h are kept."),
     Setting("history.rollups.days", "duration", "3700 d", "How long roll-ups of a day are kept."),
     Setting("history.points", "list of entries", "[]", "What is recorded otherwise than by default; the first entry that fits a point decides."),
+    Setting("audit.keep", "duration", "365 d", "How long rows of the audit are kept; an anchor seals those that go."),
+    Setting("audit.anchor_folder", "path", "", "A second folder for the anchors of the audit, on another machine if possible."),
     Setting("control.socket", "path", "var/control.sock", "The local socket of the command line.", "PILOTAGE_CONTROL_SOCKET"),
     Setting("control.mode", "file mode", "0600", "Who may use the socket: 0600 the service's user, 0660 its group too."),
     Setting("engine.uvloop", "true or false", "false", "Use uvloop in place of the standard event loop.", "PILOTAGE_ENGINE_UVLOOP"),
@@ -168,6 +170,14 @@ class StorageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """How long the audit is kept, and where its anchors go besides its own folder."""
+
+    keep_s: float
+    anchor_folder: Path | None
+
+
+@dataclass(frozen=True, slots=True)
 class ControlSettings:
     """The local socket of the command line."""
 
@@ -212,6 +222,7 @@ class Settings:
     rules: tuple[Path, ...]
     packs: Mapping[str, Span]
     storage: StorageSettings
+    audit: AuditSettings
     control: ControlSettings
     engine: EngineSettings
     log: LogSettings
@@ -347,6 +358,7 @@ class _Reader:
                 values["storage.ballast"],
                 values["storage.allow_old_sqlite"],
             ),
+            audit=AuditSettings(values["audit.keep"], values["audit.anchor_folder"]),
             control=ControlSettings(values["control.socket"], values["control.mode"]),
             engine=EngineSettings(values["engine.uvloop"], values["engine.stuck_after"] or 0.0),
             log=LogSettings(values["log.level"], values["log.format"]),

@@ -12,11 +12,13 @@ import fnmatch
 import itertools
 import logging
 import os
+import pwd
 import re
 import socket
 import stat
 import struct
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -39,6 +41,10 @@ from pilotage.model.messages import (
 )
 from pilotage.model.values import as_plain, format_value
 from pilotage.ports import Clock, DecisionRecord, LogUnusableError
+from pilotage.runtime.audit.derive import origin_text
+from pilotage.runtime.audit.desk import ACCESS, AuditDesk, NotRecordedError
+from pilotage.runtime.audit.entries import told
+from pilotage.runtime.audit.reader import Wanted
 from pilotage.runtime.history.answers import history_of, history_status, value_at
 from pilotage.runtime.history.recorder import Recorder
 from pilotage.runtime.inbox import Inbox, InboxFullError, Order
@@ -50,6 +56,9 @@ RECEIPT_S: Final = 10.0
 MOST_CONNECTIONS: Final = 64
 MOST_ROWS: Final = 10_000
 SUBSCRIBER_BACKLOG: Final = 2_000
+
+_caller: ContextVar[tuple[int, str]] = ContextVar("caller", default=(-1, ""))
+"""The user of the connection that is served: its number and its name."""
 
 log = logging.getLogger("pilotage.control")
 
@@ -102,11 +111,20 @@ class RunningService(Protocol):
         """Have every committed decision given to a listener; returns what ends it."""
         ...
 
-    async def reload(self) -> api.Reloaded:
+    async def reload(self, by: str = "") -> api.Reloaded:
         """Read configuration and rules anew."""
         ...
 
-    def stop_soon(self) -> None:
+    @property
+    def audit(self) -> AuditDesk:
+        """Where is written what people do besides orders."""
+        ...
+
+    def audited(self, wanted: Wanted) -> list[dict[str, Any]]:
+        """Return rows of the audit; called in another thread."""
+        ...
+
+    def stop_soon(self, by: str = "") -> None:
         """End the service after this answer."""
         ...
 
@@ -150,6 +168,9 @@ class ControlSocket:
             api.ActOnAlarm: self._act_on_alarm,
             api.AcknowledgeNotice: self._acknowledge_notice,
             api.ActOnIncident: self._act_on_incident,
+            api.ListAudit: self._list_audit,
+            api.RecordAudit: self._record_audit,
+            api.EraseFromAudit: self._erase_from_audit,
             api.Reload: self._reload,
             api.Stop: self._stop,
         }
@@ -196,7 +217,10 @@ class ControlSocket:
         assert task is not None
         self._callers.add(task)
         try:
-            if not self._mode & 0o060 and not _is_own_user(writer):
+            user = _user_of(writer)
+            _caller.set((user, _name_of(user)))
+            if not self._mode & 0o060 and not _is_own(user):
+                log.warning("user %d asked at the control socket and was refused", user)
                 return
             if len(self._callers) > MOST_CONNECTIONS:
                 error = ApiError("busy", f"{MOST_CONNECTIONS} callers are connected already")
@@ -225,7 +249,7 @@ class ControlSocket:
                 await self._stream(reader, writer)
                 return False
             async with asyncio.timeout(ANSWER_S):
-                answer = await self._answers[type(question)](question)
+                answer = await self._answer(question)
             data = api.encode_answer(answer)
         except ApiError as error:
             data = api.encode_error(error)
@@ -244,6 +268,23 @@ class ControlSocket:
         async with asyncio.timeout(ANSWER_S):
             await writer.drain()
         return True
+
+    async def _answer(self, question: Any) -> Any:
+        """Answer a question; an order that does not come past this door is in the audit too."""
+        try:
+            return await self._answers[type(question)](question)
+        except ApiError as error:
+            about = _ABOUT.get(type(question))
+            if about is not None:
+                kind, key = about
+                self._service.audit.order_refused(
+                    kind,
+                    f"plan:{question.plan}" if key == "plan" else getattr(question, key),
+                    {"code": error.code, "why": error.text},
+                    told({"person": question.person, "reason": getattr(question, "reason", "")}),
+                    _origin(question),
+                )
+            raise
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Send decisions until the caller goes or cannot keep up."""
@@ -391,43 +432,93 @@ class ControlSocket:
             raise ApiError("bad-order", f"an override lasts longer than nothing, not {ask.for_s} s")
         value = self._admitted(ask.point, ask.value)
         until = self._service.clock.now() + ask.for_s
-        return await self._order(Override(ask.point, value, ask.person, ask.reason, until))
+        return await self._order(
+            Override(ask.point, value, ask.person, ask.reason, until, _origin(ask))
+        )
 
     async def _release(self, ask: api.ReleaseOverride) -> api.Receipt:
         _need(person=ask.person)
         self._cell(ask.point)
-        return await self._order(ReleaseOverride(ask.point, ask.person))
+        return await self._order(ReleaseOverride(ask.point, ask.person, _origin(ask)))
 
     async def _set_plan(self, ask: api.SetPlan) -> api.Receipt:
         _need(person=ask.person, reason=ask.reason)
         return await self._order(
-            PlanOrder(ask.plan, ask.level, ask.person, ask.reason, ask.role, ask.parameters)
+            PlanOrder(
+                *(ask.plan, ask.level, ask.person, ask.reason, ask.role, ask.parameters),
+                origin=_origin(ask),
+            )
         )
 
     async def _answer_plan(self, ask: api.AnswerPlan) -> api.Receipt:
         _need(person=ask.person)
-        return await self._order(PlanAnswer(ask.plan, ask.question, ask.yes, ask.person, ask.role))
+        return await self._order(
+            PlanAnswer(ask.plan, ask.question, ask.yes, ask.person, ask.role, _origin(ask))
+        )
 
     async def _act_on_alarm(self, ask: api.ActOnAlarm) -> api.Receipt:
         _need(person=ask.person)
         until = None if ask.for_s is None else self._service.clock.now() + ask.for_s
         return await self._order(
-            AlarmOrder(ask.alarm, ask.action, ask.person, until, ask.reason, ask.role)
+            AlarmOrder(
+                *(ask.alarm, ask.action, ask.person, until, ask.reason, ask.role),
+                origin=_origin(ask),
+            )
         )
 
     async def _acknowledge_notice(self, ask: api.AcknowledgeNotice) -> api.Receipt:
         _need(person=ask.person)
-        return await self._order(NoticeAcknowledged(ask.notice, ask.person))
+        return await self._order(NoticeAcknowledged(ask.notice, ask.person, _origin(ask)))
 
     async def _act_on_incident(self, ask: api.ActOnIncident) -> api.Receipt:
         _need(person=ask.person)
-        return await self._order(IncidentOrder(ask.incident, ask.action, ask.person, ask.text))
+        return await self._order(
+            IncidentOrder(ask.incident, ask.action, ask.person, ask.text, _origin(ask))
+        )
 
-    async def _reload(self, _: api.Reload) -> api.Reloaded:
-        return await self._service.reload()
+    async def _reload(self, ask: api.Reload) -> api.Reloaded:
+        return await self._service.reload(_origin(ask))
 
-    async def _stop(self, _: api.Stop) -> api.Done:
-        asyncio.get_running_loop().call_later(0.05, self._service.stop_soon)
+    async def _list_audit(self, ask: api.ListAudit) -> list[api.AuditRow]:
+        wanted = Wanted(
+            person=ask.person,
+            entity=ask.entity,
+            rule=ask.rule,
+            kind=ask.kind,
+            since=ask.since,
+            until=ask.until,
+            last=max(1, min(ask.last, MOST_ROWS)),
+        )
+        rows = await asyncio.to_thread(self._service.audited, wanted)
+        return _converted(rows, list[api.AuditRow])
+
+    async def _record_audit(self, ask: api.RecordAudit) -> api.Recorded:
+        _need_own_user()
+        _need(person=ask.person)
+        if ask.action not in ACCESS:
+            raise ApiError("bad-order", f'"{ask.action}" is none of {", ".join(ACCESS)}')
+        people = told({"person": ask.person, "about": ask.about, "reason": ask.reason})
+        try:
+            row = await self._service.audit.access(ask.action, people, ask.detail, _origin(ask))
+        except NotRecordedError as error:
+            raise ApiError(
+                "not-recorded", str(error), "do not let it happen, and try again"
+            ) from error
+        return api.Recorded(row)
+
+    async def _erase_from_audit(self, ask: api.EraseFromAudit) -> api.Erased:
+        _need_own_user()
+        _need(person=ask.person, reason=ask.reason, erase=ask.erase)
+        people = told({"person": ask.person, "reason": ask.reason})
+        try:
+            rows = await self._service.audit.erase(ask.erase, people, _origin(ask))
+        except NotRecordedError as error:
+            raise ApiError("not-recorded", str(error), "try again later") from error
+        return api.Erased(rows)
+
+    async def _stop(self, ask: api.Stop) -> api.Done:
+        by = _origin(ask)
+        asyncio.get_running_loop().call_later(0.05, lambda: self._service.stop_soon(by))
         return api.Done("the engine stops")
 
     async def _order(self, order: Order) -> api.Receipt:
@@ -519,6 +610,18 @@ _VIEWS: Final = {
 """The view behind each question."""
 
 
+_ABOUT: Final[dict[type[Any], tuple[str, str]]] = {
+    api.SetOverride: ("override", "point"),
+    api.ReleaseOverride: ("override", "point"),
+    api.SetPlan: ("plan", "plan"),
+    api.AnswerPlan: ("plan", "plan"),
+    api.ActOnAlarm: ("alarm", "alarm"),
+    api.AcknowledgeNotice: ("notice", "notice"),
+    api.ActOnIncident: ("incident", "incident"),
+}
+"""The orders of people: what kind they are of, and which field says what they are about."""
+
+
 def _point(cell: Cell, now: float) -> api.Point:
     spec = cell.spec
     return api.Point(
@@ -605,15 +708,34 @@ async def _read_line(reader: asyncio.StreamReader) -> bytes:
         raise ApiError("too-slow", f"a question must be sent within {LINE_S:g} s") from None
 
 
-def _is_own_user(writer: asyncio.StreamWriter) -> bool:
-    """True when the caller is the engine's own user, or root."""
-    peer: Sequence[int] = struct.unpack(
-        "3i",
-        writer.get_extra_info("socket").getsockopt(
-            socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
-        ),
+def _user_of(writer: asyncio.StreamWriter) -> int:
+    """Return the number of the user at the other end, as the kernel knows it."""
+    raw = writer.get_extra_info("socket").getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
     )
-    if peer[1] in (0, os.getuid()):
-        return True
-    log.warning("user %d asked at the control socket and was refused", peer[1])
-    return False
+    return int(struct.unpack("3i", raw)[1])
+
+
+def _is_own(user: int) -> bool:
+    """True for the engine's own user, and for root."""
+    return user in (0, os.getuid())
+
+
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
+
+
+def _need_own_user() -> None:
+    user, name = _caller.get()
+    if not _is_own(user):
+        raise ApiError("not-allowed", f"{name} may not do that: only the engine's own user may")
+
+
+def _origin(ask: api.Question[Any]) -> str:
+    """Return by which way a question came and from whom: what the caller says, and what the kernel knows."""
+    way, _, address = ask.via.partition(" ")
+    known = way if re.fullmatch("[a-z][a-z0-9-]{0,19}", way) else "socket"
+    return origin_text(known, _caller.get()[1], address.replace(" ", "_")[:100])

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from pilotage.core.engine import Engine
 from pilotage.core.schedule import SiteTime
+from pilotage.language.meaning import meaning
 from pilotage.language.program import Program
 from pilotage.language.rules import load_rules, readable
 from pilotage.model.diagnostics import Finding, RuleError
@@ -51,6 +52,8 @@ class CityPlan:
         rules: How many rules, plans, alarms and invariants there are.
         warnings: What was found and did not keep anything out, as people read it.
         promises: `respond_within` by rule, in seconds.
+        inventory: Names what the inventory files hold.
+        identities: What each rule, `plan:NAME`, alarm and invariant means, as a hash by name.
     """
 
     settings: Settings
@@ -61,6 +64,8 @@ class CityPlan:
     rules: int
     warnings: tuple[str, ...] = ()
     promises: Mapping[str, float] = field(default_factory=dict)
+    identities: Mapping[str, str] = field(default_factory=dict)
+    inventory: str = ""
 
 
 class Workshop(Protocol):
@@ -130,6 +135,8 @@ class CityWorkshop:
             )
             + catalogue.warnings,
             _promises(program),
+            _identities(program),
+            _digest(inventory.sources),
         )
 
     def make(self, plan: CityPlan, number: int, now: float) -> LiveEngine:
@@ -244,6 +251,16 @@ def _promises(program: Program) -> dict[str, float]:
     """Return which rules promise to respond within how many seconds."""
     promised = ((rule.name, rule.decl.respond_within) for rule in program.rules)
     return {name: within.seconds for name, within in promised if within is not None}
+
+
+def _identities(program: Program) -> dict[str, str]:
+    """Return a hash of what each declaration means, by the name under which it demands something."""
+    return {
+        **{i.name: meaning(i.decl) for i in program.invariants},
+        **{f"alarm:{alarm.name}": alarm.identity for alarm in program.alarms},
+        **{plan.entity: plan.identity for plan in program.plans},
+        **{rule.name: rule.identity for rule in program.rules},
+    }
 
 
 def _digest(texts: Mapping[str, str]) -> str:
