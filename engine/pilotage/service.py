@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
@@ -32,6 +32,7 @@ from pilotage.runtime.health import Health
 from pilotage.runtime.history.file import HISTORY_FILE
 from pilotage.runtime.history.recorder import Recorder
 from pilotage.runtime.inbox import LIMIT, ConnectionDoor, Inbox
+from pilotage.runtime.isolation.host import IsolatedAdapter
 from pilotage.runtime.journal import SqliteJournal
 from pilotage.runtime.loop import Pump
 from pilotage.runtime.loop_watch import Hold, LoopWatch, end_process, last_stuck
@@ -322,7 +323,7 @@ class Service:
             self.engine.entities,
         )
         try:
-            factory = self.plan.catalogue.adapters[connection.adapter]
+            factory = self.plan.catalogue.adapters[connection.factory]
             adapter = factory.open(connection, LiveSite(self.plan, self.engine, self.clock), door)
             self.dispatcher.connect(name, adapter)
         except Exception as error:
@@ -335,6 +336,8 @@ class Service:
                 f"see {connection.place or 'config.yaml'}, then `pilotage reload`",
             )
             return
+        if isinstance(adapter, IsolatedAdapter):  # it knows its targets when its process has them
+            adapter.on_targets = lambda: self.dispatcher.connect(name, adapter)
         self._open[name] = _OpenConnection(connection, adapter, door)
         self.supervisor.start(
             name, connection.adapter, adapter, door, lambda: self._tell_again(name)
@@ -353,7 +356,7 @@ class Service:
         """Stop what is gone or changed, and open what is new or changed."""
         wanted = {connection.name: connection for connection in settings.connections}
         for name, opened in list(self._open.items()):
-            if wanted.get(name) != opened.settings:
+            if wanted.get(name) != opened.settings or self.supervisor.is_disabled(name):
                 await self._disconnect(name)
         for name in [f.code.partition(".")[2] for f in self.health.findings]:
             if name not in wanted:
@@ -594,6 +597,11 @@ class LiveSite:
     def kind(self, name: str) -> Kind | None:
         """Return a kind by name, or None."""
         return self.plan.catalogue.kinds.get(name)
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """All kinds by name."""
+        return self.plan.catalogue.kinds
 
     def point(self, id: str) -> PointHandle | None:  # noqa: A002
         """Return the live point, or None when there is none."""

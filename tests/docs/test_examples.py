@@ -18,6 +18,7 @@ from pilotage.cli import main
 from pilotage.language.rules import load_rules
 from pilotage.runtime.config import check_connections, check_names, read_settings
 from pilotage.runtime.inventory import read_inventory
+from pilotage.runtime.isolation.factory import with_isolated
 from pilotage.runtime.plugins import Catalogue, load_plugins
 from pilotage.testing.adapters import FixedSite
 from pilotage.testing.rules import run_tests
@@ -98,7 +99,7 @@ def plugins_of(page: Path) -> list[types.ModuleType]:
 @pytest.fixture(scope="session")
 def catalogues() -> Mapping[Path, Catalogue]:
     """What is installed, with the example plugins of each page beside it."""
-    return {page: load_plugins(plugins_of(page)) for page in PAGES}
+    return {page: with_isolated(load_plugins(plugins_of(page))) for page in PAGES}
 
 
 def write_files(page: Path, folder: Path) -> None:

@@ -15,6 +15,12 @@ from pilotage.model.entities import EntitySpec, Kind
 from pilotage.model.messages import CallOut, Command, Outcome, PointHandle, Request
 from pilotage.model.quality import Quality
 
+ISOLATED = " (isolated)"
+"""What follows the name of an adapter in the catalogue when it runs in a process of its own."""
+
+ISOLATED_MEMORY = 300_000_000
+"""Bytes that such a process may have, unless the site says otherwise."""
+
 
 class Door(Protocol):
     """Where an adapter hands in what it hears; safe to call from the event loop only."""
@@ -93,12 +99,21 @@ class ConnectionSettings:
         adapter: The adapter's name.
         options: Everything else, as plain YAML types.
         place: `file:line:column` of the entry, for errors.
+        isolate: Whether the adapter runs in a process of its own.
+        memory: Bytes that this process may have.
     """
 
     name: str
     adapter: str
     options: Mapping[str, Any]
     place: str = ""
+    isolate: bool = False
+    memory: int = ISOLATED_MEMORY
+
+    @property
+    def factory(self) -> str:
+        """The name under which the catalogue of plugins has what opens this connection."""
+        return f"{self.adapter}{ISOLATED}" if self.isolate else self.adapter
 
 
 class Adapter(Protocol):

@@ -390,9 +390,9 @@ def _name_of(owner: str) -> str:
 def _spec_of(point: str, settings: Settings) -> PointSpec | None:
     """Return what the kind says of a point; None when the inventory does not have it any more."""
     from pilotage.runtime.inventory import read_inventory
-    from pilotage.runtime.plugins import load_plugins
+    from pilotage.runtime.isolation.factory import load_catalogue
 
-    kinds = load_plugins(disable=settings.disabled, lock=settings.lock).kinds
+    kinds = load_catalogue(settings).kinds
     entity, _, name = point.partition(".")
     inventory = read_inventory(settings.inventory, settings.folder, kinds)
     spec = next((spec for spec in inventory.entities if spec.id == entity), None)

@@ -52,14 +52,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Read settings and inventory, show the counts and every finding."""
     from pilotage.runtime.config import check_names, read_settings
     from pilotage.runtime.inventory import read_inventory
-    from pilotage.runtime.plugins import load_plugins
+    from pilotage.runtime.isolation.factory import load_catalogue
 
     read = read_settings(arguments.config, secrets=False)
     if read.settings is None:
         print_findings(read.findings, read.sources)
         return FAILED
     settings = read.settings
-    catalogue = load_plugins(disable=settings.disabled, lock=settings.lock)
+    catalogue = load_catalogue(settings)
     inventory = read_inventory(settings.inventory, settings.folder, catalogue.kinds)
     names = check_names(settings, (report.name for report in catalogue.plugins), catalogue.packs)
     findings = sorted([*read.findings, *names, *inventory.findings], key=lambda f: f.at)

@@ -131,14 +131,11 @@ def read_rule_set(selection: Selection) -> RuleSet:
     """
     from pilotage.core.schedule import SiteTime
     from pilotage.language.rules import load_rules, readable
+    from pilotage.runtime.isolation.factory import load_catalogue
     from pilotage.runtime.plugins import load_plugins
 
     settings, findings, sources = _settings(selection.config)
-    catalogue = (
-        load_plugins()
-        if settings is None
-        else load_plugins(disable=settings.disabled, lock=settings.lock)
-    )
+    catalogue = load_plugins() if settings is None else load_catalogue(settings)
     files = _all_files(selection, settings, catalogue)
     contents = {name: path.read_bytes() for name, path in files.items()}
     program, found = load_rules(contents, catalogue.kinds, catalogue.functions, catalogue.calls)

@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pilotage.language.json_schema import rule_file_schema
     from pilotage.runtime.config import read_settings
     from pilotage.runtime.inventory import read_inventory
+    from pilotage.runtime.isolation.factory import load_catalogue
     from pilotage.runtime.plugins import load_plugins
 
     config = arguments.config or Path(CONFIG_NAME)
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_findings(read.findings, read.sources, sys.stderr)
         return FAILED
     settings = read.settings
-    catalogue = load_plugins(disable=settings.disabled, lock=settings.lock)
+    catalogue = load_catalogue(settings)
     inventory = read_inventory(settings.inventory, settings.folder, catalogue.kinds)
     entities = None if inventory.has_errors else inventory.entities
     print_json(rule_file_schema(catalogue.kinds, catalogue.functions, catalogue.calls, entities))

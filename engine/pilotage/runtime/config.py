@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pilotage.adapter import AdapterFactory, ConnectionSettings
+from pilotage.adapter import ISOLATED, ISOLATED_MEMORY, AdapterFactory, ConnectionSettings
 from pilotage.adapter import Site as SiteView
+from pilotage.adapter.secret import Secret
 from pilotage.language import findings as say
 from pilotage.language.loader import ListNode, MapNode, Node, ScalarNode, Source, load
 from pilotage.model.diagnostics import Finding, RuleError, Span
@@ -71,6 +72,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("plugins.lock", "path", "", "The file with the plugins that may be loaded and their hashes; without it all may that are installed."),
     Setting("connections.NAME.adapter", "name", "", "The adapter that speaks to these devices: mqtt, …"),
     Setting("connections.NAME.*", "as the adapter says", "", "Everything else; a secret is written {secret: NAME}."),
+    Setting("connections.NAME.isolate", "true or false", "false", "Run the adapter in a process of its own, so that its mistakes stay there."),
+    Setting("connections.NAME.memory", "size", "300 MB", "What an isolated process may use; with more it is ended and started again."),
     Setting("inventory", "list of entries", "[]", "Where the entities are: files, folders, mapped files, or entities themselves."),
     Setting("rules", "list of paths", "[rules]", "Rule files and folders, relative to this file; folders with all below them."),
     Setting("packs", "list of names, or all", "[]", "Rule packs of the domain plugins to load beside the site's own rules."),
@@ -111,32 +114,15 @@ ALL_PACKS: Final = "all"
 _SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _CONNECTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _SECRET_KEYS: Final = frozenset({"password", "passphrase", "token", "api_key", "secret_key"})
+_OWN_KEYS: Final = frozenset(
+    {"adapter", "isolate", "memory"}
+)  # of a connection; the others are its adapter's
+LEAST_MEMORY: Final = 64 * 10**6
+MOST_MEMORY: Final = 64 * 10**9
 _SECRET_EXAMPLE: Final = "{secret: NAME}"
 
 
 # ── what comes out ───────────────────────────────────────────────────────────────────────────
-
-
-class Secret(str):
-    """A text that shows itself as `***` wherever it is printed, logged or put into another text.
-
-    It is a `str`, so that libraries take it as it is; `reveal` returns an ordinary one.
-    """
-
-    __slots__ = ()
-
-    def reveal(self) -> str:
-        """Return the secret itself."""
-        return str.__str__(self)
-
-    def __repr__(self) -> str:
-        return "***"
-
-    def __str__(self) -> str:
-        return "***"
-
-    def __format__(self, _format: str) -> str:
-        return "***"
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,9 +272,9 @@ def check_connections(
     found: list[Finding] = []
     for connection in settings.connections:
         at = settings.places[connection.name]
-        factory = adapters.get(connection.adapter)
+        factory = adapters.get(connection.factory)
         if factory is None:
-            found.append(site.unknown_adapter(at, connection.adapter, adapters))
+            found.append(_no_factory(at, connection, adapters))
             continue
         try:
             found.extend(factory.check(connection, view))
@@ -296,6 +282,17 @@ def check_connections(
             why = f"{type(error).__name__}: {error}"
             found.append(site.adapter_failed(at, connection.adapter, why))
     return found
+
+
+def _no_factory(at: Span, connection: ConnectionSettings, adapters: Iterable[str]) -> Finding:
+    """Return why a connection cannot be opened: no plugin brings its adapter, or the engine has it in its other form only."""
+    known = set(adapters)
+    if connection.isolate and connection.adapter in known:
+        return site.not_isolated(at, connection.adapter)
+    if not connection.isolate and connection.adapter + ISOLATED in known:
+        return site.only_isolated(at, connection.adapter)
+    names = {name.removesuffix(ISOLATED) for name in known}
+    return site.unknown_adapter(at, connection.adapter, names)
 
 
 def check_names(settings: Settings, plugins: Iterable[str], packs: Iterable[str]) -> list[Finding]:
@@ -455,12 +452,24 @@ class _Reader:
             options = {
                 name.text: self._option(name.text, option)
                 for name, option in entry.entries
-                if name.text != "adapter"
+                if name.text not in _OWN_KEYS
             }
             word = as_text(adapter, "adapter", self.report) or ""
-            found.append(ConnectionSettings(key.text, word, options, str(key.at)))
+            isolate, memory = self._isolation(entry)
+            found.append(ConnectionSettings(key.text, word, options, str(key.at), isolate, memory))
             places[key.text] = adapter.at
         return tuple(found), places
+
+    def _isolation(self, entry: MapNode) -> tuple[bool, int]:
+        """Return whether a connection is isolated, and how many bytes it may have then."""
+        isolate, memory = entry.get("isolate"), entry.get("memory")
+        is_isolated = isolate is not None and self.boolean("isolate", isolate) is True
+        if memory is not None and not is_isolated:
+            self.report.add(site.memory_without_isolation(memory.at))
+        size = None if memory is None else self.size("memory", memory)
+        if memory is not None and size is not None and not LEAST_MEMORY <= size <= MOST_MEMORY:
+            self.report.add(site.memory_out_of_range(memory.at))
+        return is_isolated, ISOLATED_MEMORY if size is None else size
 
     def _option(self, key: str, node: Node) -> Any:
         """Return an option as plain YAML types, with its secrets resolved."""

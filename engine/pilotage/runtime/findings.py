@@ -237,6 +237,61 @@ def adapter_failed(at: Span, adapter: str, why: str) -> Finding:
     )  # fmt: skip
 
 
+def memory_out_of_range(at: Span) -> Finding:
+    """Return the finding for a process that could not start, or would not be bounded."""
+    return _error(
+        "C144", at, "an isolated process has between 64 MB and 64 GB", "", "write 300 MB, or what it needs",
+    )  # fmt: skip
+
+
+def memory_without_isolation(at: Span) -> Finding:
+    """Return the finding for a bound on the memory of a connection that has no process of its own."""
+    return _error(
+        "C145", at, '"memory" bounds the process of an isolated connection, and this one has none', "",
+        "add isolate: true, or remove memory",
+    )  # fmt: skip
+
+
+def not_isolated(at: Span, adapter: str) -> Finding:
+    """Return the finding for an adapter that was given to the engine as an object and no installed plugin brings."""
+    return _error(
+        "C146", at, f'the adapter "{adapter}" cannot be isolated: no installed plugin brings it', "",
+        "install its plugin with an entry point, or remove isolate: true",
+    )  # fmt: skip
+
+
+def only_isolated(at: Span, adapter: str) -> Finding:
+    """Return the finding for a connection that is to run in an engine which has left the plugin outside."""
+    return _error(
+        "C146", at, f'the running engine has not imported the plugin of "{adapter}", since it was isolated', "",
+        "restart the engine, or keep isolate: true",
+    )  # fmt: skip
+
+
+def domain_isolated(at: Span, plugin: str, brings: str) -> Finding:
+    """Return the finding for a plugin without an adapter that is to be isolated."""
+    return _error(
+        "C147", at, f'the plugin "{plugin}" cannot be isolated: it brings {brings}, which rules use inside the engine', "",
+        "name an adapter; only connections are isolated",
+    )  # fmt: skip
+
+
+def partly_isolated(at: Span, plugin: str, brings: str) -> Finding:
+    """Return the finding for a plugin that brings more than the adapter that is isolated."""
+    return _warning(
+        "C148", at, f'only the connection is isolated: the plugin "{plugin}" also brings {brings}, which the engine imports', "",
+        "ask its maker for an adapter in a plugin of its own, or accept it",
+    )  # fmt: skip
+
+
+def isolated_failed(at: Span, adapter: str, why: str) -> Finding:
+    """Return the finding for an isolated adapter whose process failed while it checked its settings."""
+    return _warning(
+        "C149", at, f'this connection could not be checked: the process of its plugin "{adapter}" {why}', "",
+        "the engine starts without it and tries it again; tell its vendor, or remove the connection",
+    )  # fmt: skip
+
+
 # ── inventory: entries and files ─────────────────────────────────────────────────────────────
 
 

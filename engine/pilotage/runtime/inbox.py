@@ -224,6 +224,11 @@ class ConnectionDoor:
         """The points that this connection has reported since it was opened."""
         return [reading.point for reading in self._heard.values()]
 
+    @property
+    def heard_points(self) -> int:
+        """How many points this connection has reported since it was opened."""
+        return len(self._heard)
+
     def report(
         self,
         point: PointHandle,
@@ -270,9 +275,18 @@ class ConnectionDoor:
         """Make every point unknown that this connection has reported."""
         self.lost(self.heard, detail)
 
-    def refused(self, source: str, why: str) -> None:
-        """Count a message that no binding understands."""
-        self._refuse(source, why)
+    def refused(self, source: str, why: str, times: int = 1) -> None:
+        """Count a message that no binding understands, so many times."""
+        self._refuse(source, why, times)
+
+    def dropped(self, times: int) -> None:
+        """Count readings that a plugin told faster than its connection may speak."""
+        self._health.count(f"dropped.{self.name}", times)
+        self._health.remark(
+            f"dropped.{self.name}",
+            f"connection {self.name}: its plugin tells more than is taken: {times} older readings were"
+            " dropped, the newest of each point is kept",
+        )
 
     def _spoiled(self, point: PointHandle, raw: Any) -> None:
         """Count a value that the point cannot have; the point is unknown until a better one comes."""
@@ -286,8 +300,8 @@ class ConnectionDoor:
             f" {' '.join([str(spec.type), *limits])}; its value is unknown until the next reading",
         )
 
-    def _refuse(self, source: str, why: str) -> None:
-        self._health.count(f"refused.{self.name}")
+    def _refuse(self, source: str, why: str, times: int = 1) -> None:
+        self._health.count(f"refused.{self.name}", times)
         self._health.remark(
             f"refused.{self.name}.{source}",
             f"connection {self.name}: a message for {source} was refused: {why}",

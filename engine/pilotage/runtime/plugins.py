@@ -37,6 +37,7 @@ class PluginState(Enum):
     DISABLED = "disabled"
     BROKEN = "broken"
     REFUSED = "refused"  # not approved, or built for another interface; it was not even imported
+    ISOLATED = "isolated"  # not imported here: it runs in processes of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,17 @@ class Catalogue:
         return tuple(path for name in packs for path in self.packs.get(name, ()))
 
 
+Outside = Mapping[str, tuple[PluginReport, Sequence[tuple[str, AdapterFactory]]]]
+"""Plugins that are not imported here: what is said of each, and what opens its adapters elsewhere, by their names."""
+
+
 def load_plugins(
     extra: Sequence[object] = (),
     *,
     entry_points: bool = True,
     disable: Iterable[str] = (),
     lock: Path | None = None,
+    outside: Outside = MappingProxyType({}),
 ) -> Catalogue:
     """Return what the installed plugins bring, and those given directly; never raises for a plugin's mistake.
 
@@ -103,15 +109,20 @@ def load_plugins(
         disable: Names of installed plugins that are not even imported.
         lock: File with the installed plugins that may be loaded (`plugins.lock`); without it all may. When it cannot
             be read, none may.
+        outside: Installed plugins that are imported in processes of their own.
     """
     loader = _Loader()
     off = frozenset(disable)
     if entry_points:
         installed = installed_plugins()
-        approval = _Approval(lock, installed)
+        approval = Approval(lock, installed)
         loader.warnings.extend(approval.drift)
         for entry in installed:
-            loader.load_entry(entry, disabled=entry.name in off, refusal=approval.refusal(entry))
+            if entry.name in outside:
+                loader.leave_outside(*outside[entry.name])
+            else:
+                off_here = entry.name in off
+                loader.load_entry(entry, disabled=off_here, refusal=approval.refusal(entry))
     for plugin in extra:
         loader.load(_name_of(plugin), "", lambda plugin=plugin: plugin)  # type: ignore[misc]
     return loader.catalogue()
@@ -122,7 +133,7 @@ def installed_plugins() -> list[EntryPoint]:
     return sorted(installed_entry_points(group=GROUP), key=lambda entry: entry.name)
 
 
-class _Approval:
+class Approval:
     """What a lock says of the installed plugins; without a lock nothing."""
 
     def __init__(self, file: Path | None, installed: Sequence[EntryPoint]) -> None:
@@ -152,6 +163,18 @@ class _Approval:
         if name not in self._known:
             self._known[name] = self._lock.refusal(entry, self._installed)
         return self._known[name]
+
+
+def load_one(name: str, lock: Path | None = None) -> Catalogue:
+    """Return what one installed plugin brings, and import no other; never raises for its mistake."""
+    loader, installed = _Loader(), installed_plugins()
+    approval = Approval(lock, installed)
+    found = [entry for entry in installed if entry.name == name]
+    if found:
+        loader.load_entry(found[0], disabled=False, refusal=approval.refusal(found[0]))
+    else:
+        loader.refuse(name, "", "no plugin of that name is installed")
+    return loader.catalogue()
 
 
 class _PluginError(Exception):
@@ -219,6 +242,21 @@ class _Loader:
         else:
             self.load(entry.name, version, entry.load)
 
+    def leave_outside(
+        self, report: PluginReport, adapters: Iterable[tuple[str, AdapterFactory]]
+    ) -> None:
+        """Keep what opens the adapters of a plugin that is not imported here."""
+        self._reports.append(report)
+        for name, factory in adapters:
+            self._things["adapter"][name] = factory
+            self._origins[f"adapter {name}"] = report.name
+
+    def refuse(
+        self, name: str, version: str, why: str, state: PluginState = PluginState.BROKEN
+    ) -> None:
+        """Report that a plugin cannot be used."""
+        self._reports.append(PluginReport(name, version, state, why))
+
     def load(self, name: str, version: str, import_it: Callable[[], object]) -> None:
         """Load one plugin and report what became of it."""
         try:
@@ -231,7 +269,7 @@ class _Loader:
         except _PluginError as error:
             refused = isinstance(error, _RefusedError)
             state = PluginState.REFUSED if refused else PluginState.BROKEN
-            self._reports.append(PluginReport(name, version, state, str(error)))
+            self.refuse(name, version, str(error), state)
         else:
             brings = found.brings()
             report = PluginReport(name, version, PluginState.LOADED, "", brings, interface)

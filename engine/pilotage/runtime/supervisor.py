@@ -78,6 +78,10 @@ class HasProcess(Protocol):
         """The process, as it is now."""
         ...
 
+    async def close(self) -> None:
+        """End the process."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionStatus:
@@ -179,7 +183,7 @@ class Supervisor:
             protocol: The adapter's name.
             adapter: What is run.
             door: The door that the adapter was opened with.
-            on_up: Called each time that the connection comes up; a moment later when it was lost before, so that
+            on_up: Called when the connection comes up; a moment later when that is not the first time, so that
                 connections which come back together do not all tell their devices at once.
         """
         if name in self._runs:
@@ -187,6 +191,11 @@ class Supervisor:
         run = _Run(name, protocol, adapter, door, self._clock, self._health, self._pauses, on_up)
         self._runs[name] = run
         run.task = asyncio.get_running_loop().create_task(run.keep(), name=TASK_PREFIX + name)
+
+    def is_disabled(self, name: str) -> bool:
+        """Whether a connection was given up."""
+        run = self._runs.get(name)
+        return run is not None and run.status.state is State.DISABLED
 
     async def stop(self, name: str) -> None:
         """Stop a connection and wait for its end, not for ever."""
@@ -201,6 +210,7 @@ class Supervisor:
                 name,
                 run.protocol,
             )
+        await run.close()
         run.end()
 
     async def stop_all(self) -> None:
@@ -241,6 +251,7 @@ class _Run:
         self._up_at: float | None = None
         self._ending = False
         self._telling: asyncio.TimerHandle | None = None
+        self._was_told = False
         door.call_on_change(self._connected, self._lost)
 
     @property
@@ -273,6 +284,11 @@ class _Run:
             self._down(_words(ended), wait)
             await asyncio.sleep(wait)
             self._next_try = None
+
+    async def close(self) -> None:
+        """End its process, when it has one."""
+        if isinstance(self._adapter, HasProcess):
+            await self._adapter.close()
 
     def end(self) -> None:
         """Make its points unknown: nobody hears them any more, and that is no trouble."""
@@ -314,15 +330,14 @@ class _Run:
         self._up_at = self._clock.monotonic()
         self._enter(State.UP, detail)
         self._health.cleared(self.code)
-        self._stop_telling()
-        if not self._failures:
+        if not self._was_told:
             self._tell()
-            return
-        wait = self._pauses.spread() * TELL_WITHIN_S
-        self._telling = asyncio.get_running_loop().call_later(wait, self._tell)
+        elif self._telling is None:
+            wait = self._pauses.spread() * TELL_WITHIN_S
+            self._telling = asyncio.get_running_loop().call_later(wait, self._tell)
 
     def _tell(self) -> None:
-        self._telling = None
+        self._telling, self._was_told = None, True
         if self._on_up is not None and self._state in (State.UP, State.DEGRADED):
             self._on_up()
 

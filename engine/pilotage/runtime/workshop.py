@@ -23,8 +23,9 @@ from pilotage.model.values import set_of
 from pilotage.runtime.config import Settings, check_connections, check_names
 from pilotage.runtime.history.settings import check_history
 from pilotage.runtime.inventory import read_inventory
+from pilotage.runtime.isolation.factory import load_catalogue
 from pilotage.runtime.loop import TickEngine
-from pilotage.runtime.plugins import Catalogue, load_plugins
+from pilotage.runtime.plugins import Catalogue
 from pilotage.runtime.views import CityViews
 
 
@@ -105,7 +106,7 @@ class CityWorkshop:
 
     def read(self, settings: Settings, catalogue: Catalogue | None) -> CityPlan:
         """Read and compile everything, and refuse all of it when one part is wrong."""
-        catalogue = catalogue or load_plugins(disable=settings.disabled, lock=settings.lock)
+        catalogue = catalogue or load_catalogue(settings)
         inventory = read_inventory(settings.inventory, settings.folder, catalogue.kinds)
         findings = check_names(
             settings, (report.name for report in catalogue.plugins), catalogue.packs
@@ -179,6 +180,11 @@ class PlannedSite:
     def kind(self, name: str) -> Kind | None:
         """Return a kind by name, or None."""
         return self.catalogue.kinds.get(name)
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """All kinds by name."""
+        return self.catalogue.kinds
 
     def point(self, id: str) -> PointHandle | None:  # noqa: A002
         """Return a handle that only names the point, or None when there is none."""

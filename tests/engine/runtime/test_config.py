@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from pilotage.adapter import Adapter, AdapterFactory, ConnectionSettings, Door, Site
+from pilotage.adapter.secret import Secret
 from pilotage.model.diagnostics import Finding, RuleError
 from pilotage.model.values import Position
 from pilotage.runtime.config import (
     SETTINGS,
-    Secret,
     Settings,
     check_connections,
     check_names,
