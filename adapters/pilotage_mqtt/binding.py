@@ -456,7 +456,7 @@ class _Binder(PayloadBinder):
         entity = members[0] if members else None
         for name in properties.raw:
             text = properties.text(name)
-            if self._check_slots(properties, name, text, slots, entity):
+            if self.check_slots(properties, name, text, slots, entity):
                 made.append((name, compile_payload(text)))
         return content_type, tuple(made)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from pilotage.adapter import ConnectionSettings, Door, Site
+from pilotage.adapter.payload_binding import payload_of, values_of
 from pilotage.adapter.payloads import Garbage
 from pilotage.model.diagnostics import RuleError
 from pilotage.model.messages import CallOut, Command, Outcome, Request
@@ -163,49 +163,10 @@ class MqttConnection:
                 return self._plan.calls.get(order.name)
 
     def _payload(self, order: Command | Request | CallOut, target: Target) -> tuple[bytes, Beside]:
-        outlet = target.outlet
-        values: dict[str, Any] = {
-            "command": order.id,
-            "deadline": round(order.deadline, 3),
-            "because": order.because,
-            "attempt": order.attempt,
-        }
-        render = outlet.render
-        match order:
-            case Command():
-                value = order.value
-                if value is None:
-                    render = outlet.release or render
-                elif outlet.convert is not None:
-                    value = outlet.convert(value)
-                values |= {"point": order.point, "value": value, "ramp_s": order.ramp_s}
-            case Request():
-                values |= {"point": order.point, "action": order.action, "entity": order.entity}
-                values |= _under("with", order.data)
-            case _:
-                values |= {"call": order.name} | _under("arguments", order.arguments)
-        named = _Values(values, target.attributes)
+        named = values_of(order, target.outlet, target.attributes)
+        payload = payload_of(order, target.outlet, named)
         if self._plan.broker.version != "5":
-            return render(named), NOTHING
+            return payload, NOTHING
         properties = tuple((name, text(named).decode()) for name, text in target.properties)
         correlation = order.id if target.reply_to else ""
-        beside = Beside(target.content_type, properties, target.reply_to, correlation)
-        return render(named), beside
-
-
-class _Values(dict[str, Any]):
-    """The placeholders of one order: its own values first, then the attributes of the entity."""
-
-    def __init__(self, values: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
-        super().__init__(values)
-        self._attributes = attributes
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return what a placeholder stands for, or None."""
-        value = super().get(name)
-        return self._attributes.get(name, default) if value is None else value
-
-
-def _under(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values under their full placeholder names, `with.eta`, and all together, `with`."""
-    return {f"{name}.{key}": value for key, value in values.items()} | {name: dict(values)}
+        return payload, Beside(target.content_type, properties, target.reply_to, correlation)

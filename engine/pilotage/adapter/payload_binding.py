@@ -36,7 +36,7 @@ from pilotage.adapter.payloads import (
     translate,
 )
 from pilotage.model.entities import EntitySpec, Kind, PointSpec
-from pilotage.model.messages import PointHandle
+from pilotage.model.messages import CallOut, Command, PointHandle, Request
 from pilotage.model.quality import Quality
 from pilotage.model.units import UnknownUnitError, conversion, parse_unit
 from pilotage.model.values import Base, ValueType, set_of
@@ -134,7 +134,15 @@ class Outlet:
 
 
 class PayloadBinder:
-    """Reads bindings of payloads; an adapter derives its own from it, which adds where the payloads are found."""
+    """Reads bindings of payloads; an adapter derives its own from it, which adds where the payloads are found.
+
+    Attributes:
+        has_qos: Orders may have a `qos`.
+        needs_payload: A held request or a call without a payload is a mistake.
+    """
+
+    has_qos = True
+    needs_payload = True
 
     def __init__(self, site: Site, problems: Problems) -> None:
         self.site = site
@@ -369,8 +377,9 @@ class PayloadBinder:
     ) -> Outlet | None:
         """Return how orders are written, or None after a finding."""
         codec = self.codec_of(section)
-        qos = section.whole("qos", 1, 0, 2)
-        payload = section.any("payload", None if held else "{value}")
+        qos = section.whole("qos", 1, 0, 2) if self.has_qos else 0
+        usual = "" if not self.needs_payload else None
+        payload = section.any("payload", usual if held else "{value}")
         convert = None if held else self._outgoing(section, type_)
         release = section.any("release")
         if payload is None:
@@ -378,7 +387,7 @@ class PayloadBinder:
             return None
         entity = members[0] if members else None
         fine = [
-            self._check_slots(section, key, item, slots, entity)
+            self.check_slots(section, key, item, slots, entity)
             for key, item in (("payload", payload), ("release", release))
         ]
         if not all(fine):
@@ -397,7 +406,7 @@ class PayloadBinder:
             return None
         return scale_out(factor, addend, digits)
 
-    def _check_slots(
+    def check_slots(
         self,
         section: Section,
         key: str,
@@ -405,6 +414,7 @@ class PayloadBinder:
         slots: Sequence[str],
         entity: EntitySpec | None,
     ) -> bool:
+        """Return whether each placeholder of a template stands for something; if not, after a finding."""
         try:
             names = slots_of(template)
         except BadTemplate as error:
@@ -494,3 +504,62 @@ def _present(
     makers: list[Callable[[EntitySpec], Part | None] | None],
 ) -> list[Callable[[EntitySpec], Part | None]]:
     return [make for make in makers if make is not None]
+
+
+# ── orders ───────────────────────────────────────────────────────────────────────────────────
+
+
+class Values(dict[str, Any]):
+    """The placeholders of one order: its own values first, then the attributes of the entity."""
+
+    def __init__(self, values: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self._attributes = attributes
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return what a placeholder stands for, or None."""
+        value = super().get(name)
+        return self._attributes.get(name, default) if value is None else value
+
+
+def values_of(
+    order: Command | Request | CallOut, outlet: Outlet, attributes: Mapping[str, Any]
+) -> Values:
+    """Return what the placeholders of an order stand for.
+
+    Raises:
+        Garbage: The device has no word for its value.
+    """
+    values: dict[str, Any] = {
+        "command": order.id,
+        "deadline": round(order.deadline, 3),
+        "because": order.because,
+        "attempt": order.attempt,
+    }
+    match order:
+        case Command():
+            value = order.value
+            if value is not None and outlet.convert is not None:
+                value = outlet.convert(value)
+            values |= {"point": order.point, "value": value, "ramp_s": order.ramp_s}
+        case Request():
+            values |= {"point": order.point, "action": order.action, "entity": order.entity}
+            values |= _under("with", order.data)
+        case _:
+            values |= {"call": order.name} | _under("arguments", order.arguments)
+    return Values(values, attributes)
+
+
+def payload_of(order: Command | Request | CallOut, outlet: Outlet, values: Values) -> bytes:
+    """Return the payload of an order; of a point that is given back, what `release` says.
+
+    Raises:
+        Garbage: It cannot be written.
+    """
+    is_release = isinstance(order, Command) and order.value is None
+    return (outlet.release or outlet.render)(values) if is_release else outlet.render(values)
+
+
+def _under(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values under their full placeholder names, `with.eta`, and all together, `with`."""
+    return {f"{name}.{key}": value for key, value in values.items()} | {name: dict(values)}
