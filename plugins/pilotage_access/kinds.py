@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pilotage.model.entities import Access, Combine, Kind, PointSpec, Privacy
+from pilotage.model.entities import Access, Combine, Kind, PointSpec, Privacy, Rate
 from pilotage.model.values import BOOLEAN, POSITION, TEXT, enum
 
 BOLLARD: Final = Kind(
@@ -22,7 +22,20 @@ BOLLARD: Final = Kind(
             min_on_s=10.0,
             travel_s=4.0,
             override_max_s=28_800.0,
+            max_rate=Rate(1, 10.0),
+            deadline_s=2.0,
             doc="Up closes the street. It stays down for 10 s at least, and needs 4 s to move.",
+        ),
+        PointSpec(
+            "cycle",
+            BOOLEAN,
+            Access.COMMANDABLE,
+            default=False,
+            combine=Combine.FIRST,
+            max_rate=Rate(1, 10.0),
+            deadline_s=2.0,
+            pulse=True,
+            doc="Down for one vehicle, and up behind it by its own loop. A pulse: told twice it lets two pass.",
         ),
         PointSpec(
             "loop_occupied",

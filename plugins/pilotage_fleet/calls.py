@@ -12,17 +12,20 @@ CALLS: Final = (
         "fleet.dispatch",
         (Parameter("vehicle", ANY), Parameter("route", reference("route"), required=False)),
         statuses=("accepted", "under_way", "refused", "done"),
-        doc="Send a vehicle (one, or a set whose first is taken) out, on a route when one is given.",
+        doc="Send a vehicle (one, or a set whose first is taken) out, on a route when one is given. Asked again, the "
+        "same vehicle is sent to the same place: that changes nothing.",
+        pulse=False,
     ),
     CallSpec(
         "fleet.stand_by",
         (Parameter("crews", NUMBER),),
         statuses=("accepted", "refused", "done"),
-        doc="Call a number of crews to their depots.",
+        doc="Call a number of crews to their depots. Asked twice, it calls twice as many.",
     ),
     CallSpec(
         "fleet.stand_down",
         statuses=("accepted", "refused", "done"),
         doc="Send the crews on stand-by home.",
+        pulse=False,
     ),
 )

@@ -47,6 +47,7 @@ SIGNAL_JUNCTION: Final = Kind(
             combine=Combine.FIRST,
             travel_s=3.0,
             statuses=PRIORITY_STATUSES,
+            deadline_s=2.0,
             deadband={"eta": 2.0},
             doc="A request for green, held for one vehicle; a new eta is sent when it moved by 2 s.",
         ),
@@ -60,6 +61,7 @@ SIGNAL_JUNCTION: Final = Kind(
             combine=Combine.REFUSE,
             min_on_s=900.0,
             travel_s=180.0,
+            deadline_s=2.0,
             doc="Number of the signal plan; given back, the controller follows its own calendar. "
             "A change waits for the end of the cycle.",
         ),

@@ -266,6 +266,9 @@ class Engine:
         arbiter.limit = self.invariants.limit
         self.reconciler.passed_on = self.groups.is_passed_on
         self.reconciler.on_failure = self._on_failure
+        self.reconciler.on_fight = self._on_fight
+        self.stories.calls = self.reconciler.calls
+        self.reconciler.calls.on_unknown = self._on_unknown_call
         self.stories.set_plan = self._plan_step
         self.stories.raise_alarm = partial(self.alarms.raise_own, passing=True)
 
@@ -292,6 +295,12 @@ class Engine:
 
     def _invariant_alarm(self, name: str, instance: str, text: str) -> None:
         self._alarm(name, instance, "high", text)
+
+    def _on_fight(self, cell: Cell, text: str) -> None:
+        self._alarm("fighting", cell.id, "medium", text)
+
+    def _on_unknown_call(self, name: str, text: str) -> None:
+        self.alarms.raise_own("unanswered", name, "medium", text, passing=True)
 
     def _alarm(self, name: str, instance: str, severity: str, text: str) -> None:
         """Raise one of the engine's own alarms, or end it with an empty text."""

@@ -67,7 +67,7 @@ class Orders:
 
     def _result(self, result: CommandResult) -> None:
         self._engine.reconciler.result(result)
-        if result.outcome is Outcome.NOT_SENT:
+        if result.outcome in (Outcome.NOT_SENT, Outcome.REFUSED):
             self._engine.stories.not_sent(result.command)
 
     def _reconnected(self, order: Reconnected) -> None:

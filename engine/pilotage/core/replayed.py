@@ -41,7 +41,7 @@ class PastPoint:
         owner, level: Who decided; level 17 is the relinquish default, 0 an invariant.
         since: When the wanted value was last changed.
         decision: Number of the last decision that touched the point; 0 when there was none.
-        outcome: What had become of the last command: done, failed, superseded, local; empty while it was under way.
+        outcome: What had become of the last command (see `Followed`); empty while it was under way.
     """
 
     point: str

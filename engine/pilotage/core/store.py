@@ -14,7 +14,7 @@ from pilotage.language.functions import offset_m
 from pilotage.model.entities import Access, PointSpec
 from pilotage.model.messages import Reading
 from pilotage.model.quality import Quality
-from pilotage.model.values import Base, Position
+from pilotage.model.values import Base, Position, ValueType, as_plain
 
 if TYPE_CHECKING:
     from pilotage.core.arbiter import PriorityArray
@@ -220,6 +220,14 @@ def to_value(spec: PointSpec, raw: Any, entities: Mapping[str, Entity]) -> Any:
             return _members(spec, raw, entities)
         case _:
             return None
+
+
+def can_be(type_: ValueType, value: Any, entities: Mapping[str, Entity]) -> bool:
+    """Return whether a known value is one of this type: the right word, finite, an entity of the right kind."""
+    plain = as_plain(value)
+    if type_.base is Base.ANY:
+        return not isinstance(plain, float) or math.isfinite(plain)
+    return to_value(PointSpec("", type_), plain, entities) is not None
 
 
 def _members(spec: PointSpec, raw: Any, entities: Mapping[str, Entity]) -> EntitySet | None:

@@ -16,16 +16,17 @@ from pilotage.core.arbiter import Demand
 from pilotage.core.evaluator import MOST_READ, Desk
 from pilotage.core.graph import Env, Watch
 from pilotage.core.instances import Instances, label
+from pilotage.core.open_calls import BAD_ANSWERS, OpenCalls
 from pilotage.core.patterns import Listener
 from pilotage.core.schedule import Schedule
-from pilotage.core.store import Cell, Entity, EntitySet
+from pilotage.core.store import Cell, Entity, EntitySet, can_be
 from pilotage.core.timers import Timer
 from pilotage.language import typed
 from pilotage.language.program import RuleProgram, SetProgram, StepProgram, TextProgram
 from pilotage.language.resolver import INCIDENT
 from pilotage.language.typed import Typed, walk
 from pilotage.model.messages import CallOut, CallResult, IncidentChanged, Noted, Notice, RunChanged
-from pilotage.model.values import as_plain
+from pilotage.model.values import Base, ValueType, as_plain, format_value
 
 CALL_ANSWER_S: Final = 30.0
 CALL_DEADLINE_S: Final = 10.0
@@ -140,6 +141,7 @@ class Stories:
     Attributes:
         set_plan: Carries out a `plan` step.
         raise_alarm: Carries out an `alarm` step.
+        calls: Follows each call to its end.
     """
 
     def __init__(self, desk: Desk, schedule: Schedule, next_id: Callable[[], str]) -> None:
@@ -152,6 +154,7 @@ class Stories:
         self._number = 0
         self._notices: dict[str, tuple[Run, Timer]] = {}
         self._calls: dict[str, _PendingCall] = {}
+        self.calls = OpenCalls(desk.graph, desk.emit)
         self._ends: dict[str, _StandingSet] = {}
         self._rests: dict[tuple[str, ...], float] = {}
         self._incident_keys: dict[tuple[str, str], Entity] = {}
@@ -448,15 +451,17 @@ class Stories:
     def _do_call(self, run: Run, step: StepProgram) -> None:
         arguments: dict[str, Any] = {}
         required = {p.name for p in step.parts["spec"].parameters if p.required}
+        types: dict[str, ValueType] = {p.name: p.type for p in step.parts["spec"].parameters}
         for name, program in step.parts["arguments"]:
             value = self._value(run, program)
-            wanted = next(
-                (p.type.base.value for p in step.parts["spec"].parameters if p.name == name), "any"
-            )
-            if isinstance(value, EntitySet) and wanted == "reference":
+            if isinstance(value, EntitySet) and types[name].base is Base.ENTITY:
                 value = value[0] if value else None
             if value is None and name in required:
                 self._failed(run, step, f"{name} is unknown")
+                return
+            if value is not None and not can_be(types[name], value, self._desk.graph.entities):
+                shown = format_value(value, types[name])
+                self._failed(run, step, f"{name} is {shown}, and must be {types[name]}")
                 return
             arguments[name] = as_plain(value)
         self._send_call(run, step, arguments, attempt=1)
@@ -464,7 +469,7 @@ class Stories:
     def _send_call(
         self, run: Run, step: StepProgram, arguments: dict[str, Any], attempt: int
     ) -> None:
-        now = self._desk.now
+        now, spec = self._desk.now, step.parts["spec"]
         call = CallOut(
             self._next_id(),
             step.parts["name"],
@@ -472,18 +477,21 @@ class Stories:
             now + CALL_DEADLINE_S,
             run.owner,
             attempt,
+            spec.pulse,
         )
         self._desk.emit(call)
         expect = step.parts["expect"]
         if not expect.status and expect.within_s is None:
+            self.calls.begin(call)
             return
         within = expect.within_s if expect.within_s is not None else CALL_ANSWER_S
+        self.calls.begin(call, expect.status or spec.statuses[:1], within)
         pending = _PendingCall(run, step, arguments, attempt)
         self._calls[call.id] = pending
         self._wait(run, "call", now + within, partial(self._call_unanswered, call.id))
 
     def not_sent(self, id_: str) -> None:
-        """A call never left: do not wait for its answer."""
+        """A call never left, or was refused: do not wait for its answer."""
         self._call_unanswered(id_)
 
     def _call_unanswered(self, id_: str) -> None:
@@ -492,7 +500,8 @@ class Stories:
             return
         run, step = pending.run, pending.step
         self._stop_waiting(run)
-        if pending.attempt <= (step.parts["expect"].retry or 0):
+        retries = 0 if step.parts["spec"].pulse else step.parts["expect"].retry or 0
+        if pending.attempt <= retries:
             self._send_call(run, step, pending.arguments, pending.attempt + 1)
             return
         self._failed(run, step, f"{step.parts['name']} was not answered as expected")
@@ -500,6 +509,7 @@ class Stories:
 
     def call_result(self, result: CallResult) -> None:
         """Take a service's answer."""
+        self.calls.answered(result)
         pending = self._calls.get(result.call)
         if pending is None:
             return
@@ -507,7 +517,7 @@ class Stories:
         if result.status in wanted:
             del self._calls[result.call]
             self._resume(pending.run)
-        elif result.status in ("refused", "rejected", "failed"):
+        elif result.status in BAD_ANSWERS:
             self._call_unanswered(result.call)
 
     def _do_notify(self, run: Run, step: StepProgram) -> None:

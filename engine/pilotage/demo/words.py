@@ -24,6 +24,7 @@ _ALARM_STATES: Final = {
     "cleared": " over",
     "latched": " stays until a person resets it",
 }
+BAD_ENDS: Final = frozenset({"failed", "refused", "expired", "unknown"})
 _UNITS: Final = {"eta": " s"}
 
 
@@ -217,7 +218,7 @@ class Narrator:
             return "", ""
         if outcome == "done":
             self._lost.discard(point)
-        elif outcome == "failed":
+        elif outcome in BAD_ENDS:
             self._lost.add(point)
         elif outcome == "local":
             return (
@@ -228,7 +229,7 @@ class Narrator:
             if point in errand.waiting:
                 errand.waiting.discard(point)
                 errand.done += outcome == "done"
-                errand.failed += outcome == "failed"
+                errand.failed += outcome in BAD_ENDS
                 if not errand.waiting:
                     del self._errands[key]
                     return "followed", self._ended(errand, point)

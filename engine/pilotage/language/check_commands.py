@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pilotage.language import check_findings as say
 from pilotage.language import syntax
 from pilotage.language.inspection import Inspection
@@ -11,6 +9,7 @@ from pilotage.language.program import ExpectProgram
 from pilotage.language.typed import Read
 from pilotage.language.wording import pretty
 from pilotage.model.diagnostics import Span
+from pilotage.model.entities import CallSpec, PointSpec
 from pilotage.model.priorities import RESERVED, Priority, parse_priority
 
 
@@ -44,12 +43,16 @@ def check_level(inspection: Inspection, word: syntax.Word | None, at: Span) -> i
 
 
 def check_expect(
-    inspection: Inspection, expect: syntax.Expect | None, statuses: Sequence[str]
+    inspection: Inspection,
+    expect: syntax.Expect | None,
+    spec: PointSpec | CallSpec,
 ) -> ExpectProgram:
-    """Return what is expected of a command; reports a status that the point cannot have."""
+    """Return what is expected of a command; reports a status that nobody answers, and the retry of a pulse."""
     if expect is None:
         return ExpectProgram()
     for word in expect.status:
-        if word.text not in statuses:
-            inspection.report(say.status_unknown(word.at, word.text, statuses))
+        if word.text not in spec.statuses:
+            inspection.report(say.status_unknown(word.at, word.text, spec.statuses))
+    if spec.pulse and expect.retry:
+        inspection.report(say.pulse_retried(expect.at, spec.name, expect.retry))
     return ExpectProgram(tuple(w.text for w in expect.status), expect.within_s, expect.retry)

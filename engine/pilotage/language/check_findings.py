@@ -628,6 +628,17 @@ def status_unknown(at: Span, word: str, statuses: Iterable[str]) -> Finding:
     )
 
 
+def pulse_retried(at: Span, name: str, retry: int) -> Finding:
+    """`retry: 2` of something that is done twice when it is sent twice."""
+    return _error(
+        "E427",
+        at,
+        f"{name} is a pulse: done again each time it is sent, so it is never sent again by itself",
+        f"retry: {retry}",
+        "remove `retry`; say under `on_failure` whom to tell",
+    )
+
+
 def otherwise_is_forbidden(at: Span, value: str) -> Finding:
     """An invariant whose safe value is itself forbidden."""
     return _error(

@@ -37,7 +37,7 @@ def check_hold(
         for w, raw in hold.with_
         if (v := check_raw(inspection, raw, ANY, resolver)) is not None
     )
-    expect = check_expect(inspection, hold.expect, target.spec.statuses)
+    expect = check_expect(inspection, hold.expect, target.spec)
     if hold.ramp is not None and target.type.base is not Base.NUMBER:
         inspection.report(say.ramp_on_state(hold.ramp.at, pretty(target)))
     on_failure = check_steps(inspection, hold.on_failure, dict(scope))

@@ -112,7 +112,7 @@ def _check_set(
         "at_most": step.at_most.seconds if step.at_most else None,
         "ramp_up_s": (step.ramp.up_s or 0.0) if step.ramp else 0.0,
         "ramp_down_s": (step.ramp.down_s or 0.0) if step.ramp else 0.0,
-        "expect": check_expect(inspection, step.expect, target.spec.statuses),
+        "expect": check_expect(inspection, step.expect, target.spec),
     }
     if step.ramp is not None and target.type.base is not Base.NUMBER:
         inspection.report(say.ramp_on_state(step.ramp.at, pretty(target)))
@@ -158,7 +158,7 @@ def _check_call(
     parts = {
         "name": spec.name,
         "arguments": tuple(arguments),
-        "expect": check_expect(inspection, step.expect, spec.statuses),
+        "expect": check_expect(inspection, step.expect, spec),
         "spec": spec,
     }
     failure = check_steps(inspection, step.on_failure, dict(scope), local)

@@ -66,6 +66,18 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` times within `per_s` seconds."""
+
+    count: int
+    per_s: float
+
+    def __str__(self) -> str:
+        """Return it as people read it: `1 per 10 s`."""
+        return f"{self.count} per {self.per_s:g} s"
+
+
+@dataclass(frozen=True, slots=True)
 class PointSpec:
     """One point of a kind.
 
@@ -84,6 +96,10 @@ class PointSpec:
         deadband: For a held request: how far a number in `with` must move before it is sent again.
         every_s: How often the device reports, when it does so by the clock.
         override_max_s: Longest override that an operator may give.
+        pulse: Telling it twice does it twice: it is told at most once, and never again by itself. The default (or no
+            value) is its rest, of which nothing is sent.
+        max_rate: How often it may be told, whoever asks; what is over it waits, and the newest wins.
+        deadline_s: A command is never sent later than this after its decision.
     """
 
     name: str
@@ -106,6 +122,13 @@ class PointSpec:
     override_max_s: float = 86_400.0
     privacy: Privacy = Privacy.INTERNAL
     doc: str = ""
+    pulse: bool = False
+    max_rate: Rate | None = None
+    deadline_s: float = 5.0
+
+    def is_rest(self, value: Any) -> bool:
+        """Return whether this value of a pulse means that nothing is to be done."""
+        return value is None or value == self.default
 
     @property
     def is_request(self) -> bool:
@@ -208,9 +231,11 @@ class CallSpec:
 
     Attributes:
         statuses: What the service may answer; the first that is listed means accepted.
+        pulse: Asking twice does it twice: it is asked at most once, and a rule may not `retry` it.
     """
 
     name: str
     parameters: tuple[Parameter, ...] = ()
     statuses: tuple[str, ...] = ("accepted", "refused", "done")
     doc: str = ""
+    pulse: bool = True

@@ -54,6 +54,7 @@ class Outcome(Enum):
     ACKNOWLEDGED = "acknowledged"
     NOT_SENT = "not_sent"
     UNKNOWN = "unknown"  # it may have been carried out; read back, never repeat blindly
+    REFUSED = "refused"  # the device or service itself said no: nothing was carried out
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,7 @@ class Command(NamedTuple):
         deadline: Never sent after this, seconds since 1970.
         because: The owner of the demand that won.
         attempt: 1 for the first sending.
+        pulse: Done twice when it is sent twice: no adapter, gateway or broker may repeat it.
     """
 
     id: str
@@ -206,6 +208,7 @@ class Command(NamedTuple):
     because: str
     ramp_s: float = 0.0
     attempt: int = 1
+    pulse: bool = False
 
 
 class Request(NamedTuple):
@@ -228,7 +231,7 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CallOut:
-    """A service is asked for something."""
+    """A service is asked for something; a `pulse` is done twice when it is sent twice."""
 
     id: str
     name: str
@@ -236,6 +239,7 @@ class CallOut:
     deadline: float
     because: str
     attempt: int = 1
+    pulse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,10 +303,12 @@ class TargetChanged(NamedTuple):
 
 
 class Followed(NamedTuple):
-    """A command came to its end: `done`, `failed` or `superseded`; or the device itself changed: `local`.
+    """A command came to its end, or the device itself changed: `local`.
 
-    Each command and each request ends in one of these once. What a device does by itself is no end of a command:
-    `command` is empty then.
+    Each command, request and call ends once, in one of: `done`; `refused` (the device said no); `expired` (it never left, and
+    its deadline has passed); `failed` (it arrived, and the device says otherwise); `unknown` (nobody knows); `superseded` (another
+    order for the same point took its place before its end was known). What a device does by itself is no end of a
+    command: `command` is empty then. For a call `point` is the call's name.
     """
 
     point: str

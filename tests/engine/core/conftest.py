@@ -23,10 +23,11 @@ from pilotage.model.entities import (
     Kind,
     Parameter,
     PointSpec,
+    Rate,
 )
 from pilotage.model.messages import Decision, Reading
 from pilotage.model.quality import Quality
-from pilotage.model.values import BOOLEAN, POSITION, TEXT, enum, number, reference
+from pilotage.model.values import BOOLEAN, NUMBER, POSITION, TEXT, enum, number, reference
 
 EPOCH = 1_768_518_000.0
 """2026-01-16 00:00:00 in Paris, a Friday in winter."""
@@ -112,11 +113,31 @@ BUS = Kind(
         PointSpec("line", TEXT),
     ),
 )
-KINDS = {k.name: k for k in (LAMP, STREET, JUNCTION, BUS)}
+BARRIER = Kind(
+    "barrier",
+    "Barrier",
+    (
+        PointSpec(
+            "arm", enum("up", "down", "moving"), Access.BOTH, default="up", combine=Combine.FIRST,
+            travel_s=4.0, max_rate=Rate(1, 10.0),
+        ),
+        PointSpec("once", BOOLEAN, Access.COMMANDABLE, default=False, pulse=True),
+        PointSpec("step", enum("rest", "turn", "kick"), Access.BOTH, default="rest", pulse=True),
+        PointSpec("rung", BOOLEAN, Access.COMMANDABLE, default=False, pulse=True, max_rate=Rate(1, 60.0)),
+        PointSpec("relay", BOOLEAN, Access.BOTH, default=False, max_rate=Rate(3, 60.0)),
+        PointSpec("car", BOOLEAN),
+        PointSpec("van", BOOLEAN),
+    ),
+)  # fmt: skip
+KINDS = {k.name: k for k in (LAMP, STREET, JUNCTION, BUS, BARRIER)}
 CALLS = {
     "crew.send": CallSpec(
-        "crew.send", (Parameter("to", TEXT, required=False),), ("accepted", "refused", "done")
-    )
+        "crew.send",
+        (Parameter("to", TEXT, required=False),),
+        ("accepted", "refused", "done"),
+        pulse=False,
+    ),
+    "gate.open_once": CallSpec("gate.open_once", (Parameter("speed", NUMBER, required=False),)),
 }
 
 
