@@ -281,7 +281,7 @@ def _try_the_commands(demo: Demo) -> None:
     """What the demo proposes for a second terminal works in the folder that it names."""
     assert f"cd {demo.folder}" in demo.text
     status = demo.run("status")
-    assert "1,496 points" in status.stdout, status.stderr
+    assert "1,498 points" in status.stdout, status.stderr
     point = "seg-monge.lights.level"
     done = demo.run("override", point, "80 %", "--for", "30min", "--reason", "market tomorrow")
     assert done.returncode == 0, done.stderr

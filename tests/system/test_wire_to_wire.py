@@ -244,7 +244,10 @@ class TestDay:
         city.until(lambda: len(city.ask(api.ListAlarms())) == 1, "no alarm", 20)
         assert field.told == [("s-1", 30.0)] * 3
         (alarm,) = city.ask(api.ListAlarms())
-        assert alarm.text == "s-1.level was told 30 % 3 times and says unknown"
+        assert alarm.text == (
+            "nobody knows whether s-1.level does what it was told (30 %, 3 times): it says unknown;"
+            " read it back, or go and look"
+        )
 
 
 # The log says a second thing of a point within a minute only in the counters, so each here has a point of its own.

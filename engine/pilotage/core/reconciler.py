@@ -426,17 +426,18 @@ class Reconciler:
         if pursuit.answer is Outcome.REFUSED or pursuit.is_refused():
             return "refused", f"{id_} was told {shown} and refused{why or f': it says {says}'}"
         if pursuit.is_heard():
-            times = "once" if pursuit.attempt == 1 else f"{pursuit.attempt} times"
-            return "failed", f"{id_} was told {shown} {times} and says {says}"
+            return "failed", f"{id_} was told {shown} {_times(pursuit)} and says {says}"
         return Reconciler._nobody_knows(pursuit)
 
     @staticmethod
     def _nobody_knows(pursuit: Pursuit) -> tuple[str, str]:
         cell = pursuit.cell
         shown = format_value(pursuit.to, cell.spec.type)
-        why = f": {pursuit.detail}" if pursuit.detail else ""
-        text = f"nobody knows whether {cell.id} does what it was told ({shown}){why}; read it back, or go and look"
-        return "unknown", text
+        why = pursuit.detail or f"it says {format_value(pursuit.reported.value, cell.spec.type)}"
+        return "unknown", (
+            f"nobody knows whether {cell.id} does what it was told ({shown}, {_times(pursuit)}): {why};"
+            " read it back, or go and look"
+        )
 
     def _give_up(self, pursuit: Pursuit, outcome: str, text: str) -> None:
         """The tries are used up: say so once; a set is told again in patience, a pulse never."""
@@ -627,6 +628,10 @@ class Reconciler:
             self._give_up(pursuit, "expired", text)
         elif pursuit.timer is None:
             self._tell(pursuit, self._gate("", HERD))
+
+
+def _times(pursuit: Pursuit) -> str:
+    return "once" if pursuit.attempt <= 1 else f"{pursuit.attempt} times"
 
 
 def _differs(

@@ -121,7 +121,7 @@ class TestSets:
         lamp.at(20)
         assert ends(lamp, "L.level")[-1] == "unknown"
         assert lamp.events(AlarmChanged)[-1].text.startswith(
-            "nobody knows whether L.level does what it was told (30 %)"
+            "nobody knows whether L.level does what it was told (30 %, 3 times)"
         )
 
     def test_no_value_for_the_point(self, town: Callable[..., Any]) -> None:
