@@ -22,13 +22,16 @@ START_S: Final = 30.0
 KINDS: Final = """
 from pilotage.hookspecs import hookimpl
 from pilotage.model.entities import Access, Kind, PointSpec
-from pilotage.model.values import number
+from pilotage.model.values import enum, number
+
+PULSE = {"pulse": True} if "pulse" in PointSpec.__dataclass_fields__ else {}
 
 STREET = Kind(
     "fault_street", "Street",
     (
         PointSpec("flow", number("veh/h"), Access.REPORTED, low=0.0, high=10_000.0, max_age_s=30.0),
         PointSpec("level", number("%"), Access.BOTH, low=0.0, high=100.0, default=100.0, max_age_s=30.0),
+        PointSpec("bell", enum("rest", "ring"), Access.COMMANDABLE, default="rest", **PULSE),
     ),
 )
 
@@ -103,6 +106,11 @@ class City:
 
     def start(self) -> None:
         """Start the engine and wait until it answers."""
+        self.spawn()
+        until(self._answers, "the engine does not answer")
+
+    def spawn(self) -> None:
+        """Start the engine."""
         environment = {**os.environ, "NO_COLOR": "1"}
         environment["PYTHONPATH"] = os.pathsep.join([str(self.folder / "site"), *sys.path])
         with self.log.open("ab") as log:
@@ -112,7 +120,6 @@ class City:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        until(self._answers, "the engine does not answer")
 
     def _answers(self) -> bool:
         assert self.process is not None

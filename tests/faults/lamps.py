@@ -66,20 +66,20 @@ class Street:
             self._client.publish(topic, json.dumps(what | {"ts": time.time()}))
 
     def _subscribe(self, *_: Any) -> None:
-        self._client.subscribe([("lamp/+/set", 1), ("calm", 1)])
+        self._client.subscribe([("lamp/+/set", 1), ("lamp/+/ring", 1), ("calm", 1)])
 
     def _take(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
         if message.topic == "calm":
             self._is_calm = True
             return
-        street = message.topic.split("/")[1]
+        _, street, point = message.topic.split("/")
         order = json.loads(message.payload)
         now = time.time()
         obeyed = now <= order["until"]
-        if obeyed:
+        if obeyed and point == "set":
             self.levels[int(street.removeprefix("s-"))] = order["level"]
             self._say(f"lamp/{street}/state", {"level": order["level"]})
-        line = {"street": street, "time": now, "obeyed": obeyed, **order}
+        line = {"street": street, "point": point, "time": now, "obeyed": obeyed, **order}
         self._log.write(json.dumps(line) + "\n")
         self._log.flush()
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
-import shutil
 import signal
 import statistics
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.faults.city import City, accepts, free_port, temporary_folder, under_load, until
+from tests.faults.broker import Broker, calm, street
+from tests.faults.city import City, temporary_folder, under_load
 from tests.faults.figures import Figure, Size
 from tests.faults.records import Commands, lines, settled
 
@@ -105,49 +102,6 @@ def _drawn(rng: random.Random) -> list[tuple[str, float]]:
 # ── what is there ────────────────────────────────────────────────────────────────────────────
 
 
-class Broker:
-    """Mosquitto as a process, on one port for all its lives."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type none\n"
-        )
-        found = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-        assert found, "install mosquitto: apt-get install -y mosquitto"
-        self._binary = found
-        self.process = self._started()
-
-    def again(self) -> None:
-        self.process.wait()
-        self.process = self._started()
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [self._binary, "-c", str(self._config)], stderr=subprocess.DEVNULL
-        )
-        until(lambda: accepts(self.port), "mosquitto does not start")
-        return process
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-@contextlib.contextmanager
-def _street(port: int, folder: Path) -> Iterator[None]:
-    log = str(folder / "lamps.log")
-    words = [sys.executable, "-m", "tests.faults.lamps", str(port), log, str(STREETS)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
-    process = subprocess.Popen(words, env=environment)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
 @contextlib.asynccontextmanager
 async def _engine(folder: Path, port: int) -> AsyncIterator[City]:
     city = City(folder, CONNECTION.format(port=port), STREETS)
@@ -166,7 +120,7 @@ async def _suffer(
     broker = Broker(folder)
     try:
         async with FaultProxy("127.0.0.1", broker.port, seed=5) as proxy:
-            with _street(broker.port, folder):
+            with street(broker.port, folder, STREETS):
                 async with _engine(folder, proxy.port) as city:
                     async with api.AsyncClient(city.socket) as client:
                         watch = _Watch(client, seen)
@@ -178,7 +132,7 @@ async def _suffer(
                     say(f"{len(faults)} faults done, {seen.orders} orders of people meanwhile")
                     for text in (*seen.undetected, *seen.slow, *seen.stale[:5]):
                         say(text)
-                    await _calm(broker.port)
+                    await asyncio.to_thread(calm, broker.port)
                     found = await settled(city.journal, SETTLE_S)
                     await asyncio.to_thread(city.stop)
     finally:
@@ -200,17 +154,6 @@ async def _orders(city: City, seen: Seen) -> None:
             )
             seen.orders += (await client.ask(order)).taken
             await asyncio.sleep(0.15)
-
-
-async def _calm(port: int) -> None:
-    """Let the counters say the same from now on."""
-
-    def say() -> None:
-        import paho.mqtt.publish
-
-        paho.mqtt.publish.single("calm", "", qos=1, hostname="127.0.0.1", port=port)
-
-    await asyncio.to_thread(say)
 
 
 # ── one fault ────────────────────────────────────────────────────────────────────────────────
@@ -279,7 +222,7 @@ class _Watch:
         again = await self._link()
         if again.state != "up" and again.since == link.since:
             self.seen.looks_while_down += 1
-            self.seen.stale += [f"{self._what}: {p.id}" for p in points if p.value is not None]
+            self.seen.stale += [f"{self._what}: {p.id}" for p in points if _is_old(p, link)]
         return again.state == "up"
 
     async def until_right(self, timeout_s: float, *, must_be_seen: bool = False) -> None:
@@ -305,6 +248,11 @@ class _Watch:
     async def _link(self) -> api.Connection:
         (link,) = (await self._client.ask(api.GetStatus())).connections
         return link
+
+
+def _is_old(point: api.Point, link: api.Connection) -> bool:
+    """Whether a point has a value from before the loss; one that is read while the link is being made is of now."""
+    return point.value is not None and (point.time is None or point.time < link.since)
 
 
 # ── the figures ──────────────────────────────────────────────────────────────────────────────

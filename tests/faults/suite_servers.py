@@ -43,7 +43,7 @@ WAYS: Final = (
     (KILL, START, KILL, START),
 )
 SHORT: Final = (((FREEZE, THAW), (KILL, START)), ((KILL, START), (FREEZE, THAW)))
-LONG_ROUNDS: Final = 49  # every pair of ways once
+LONG_ROUNDS: Final = 25
 
 Ways = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -254,12 +254,13 @@ class _Watch:
         """Return whether values are right; while the connection is down, none may be there."""
         link = await self._link()
         found = (await self._client.ask(api.ListPoints(kind="fault_street"))).points
-        points = [point for point in found if point.entity in self.server.streets]
+        bound = {f"{street}.{name}" for street in self.server.streets for name in ("flow", "level")}
+        points = [point for point in found if point.id in bound]
         if link.state != "up":
             again = await self._link()
             if again.state == link.state and again.since == link.since:
                 self.seen.looks_while_down += 1
-                self.seen.stale += [f"{link.name}: {p.id}" for p in points if p.value is not None]
+                self.seen.stale += [f"{link.name}: {p.id}" for p in points if _is_old(p, link)]
             return False
         flows = [point.age_s for point in points if point.id.endswith("flow")]
         known = all(point.value is not None for point in points)
@@ -268,6 +269,11 @@ class _Watch:
     async def _link(self) -> api.Connection:
         found = (await self._client.ask(api.GetStatus())).connections
         return next(link for link in found if link.name == self.server.connection)
+
+
+def _is_old(point: api.Point, link: api.Connection) -> bool:
+    """Whether a point has a value from before the loss; one that is read while the link is being made is of now."""
+    return point.value is not None and (point.time is None or point.time < link.since)
 
 
 # ── the figures ──────────────────────────────────────────────────────────────────────────────

@@ -2,7 +2,8 @@
 
 A clock never goes back. When the system's time jumps (an NTP correction, a wrong hand), the jump is told, and:
 forward, the engine follows at once, and what fell due in between happens once; back, the engine goes on counting from
-where it was, so that nothing happens twice and no duration is wrong. It stays ahead of the system's time until a restart.
+where it was, so that nothing happens twice and no duration is wrong. It stays ahead of the system's time until a restart
+that finds the system's time past its own.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ class SystemClock:
     """The system's time, watched for jumps."""
 
     def __init__(
-        self, on_jump: Jump = _nobody, wall: Read = time.time, steady: Read = time.monotonic
+        self,
+        on_jump: Jump = _nobody,
+        wall: Read = time.time,
+        steady: Read = time.monotonic,
+        *,
+        at_least: float = 0.0,
     ) -> None:
         """Start the comparison.
 
@@ -33,12 +39,15 @@ class SystemClock:
             on_jump: Called with the seconds of a jump of more than 2 s; negative when the time went back.
             wall: Reads the wall time.
             steady: Reads the time that never jumps.
+            at_least: Where an engine that goes on from its memory stood. A system's time before it is counted on from
+                there: else the engine's time would stand still, and its timers with it, until the system's comes by.
         """
         self.on_jump = on_jump
         self._wall = wall
         self._steady = steady
-        self._ahead = 0.0  # how far we are ahead of the system's time since it went back
-        self._last = wall()
+        shown = wall()
+        self._last = max(shown, at_least)
+        self._ahead = self._last - shown  # how far we are ahead of the system's time
         self._last_steady = steady()
 
     @property

@@ -21,6 +21,7 @@ from pilotage.runtime.loop_watch import CONNECTION, TASK_PREFIX
 FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 1.5  # with the connecting and the first values, two seconds
 LONG_PAUSE_S: Final = 30.0
+FLAPS: Final = 4  # as many failures make the pause as long as it gets while somebody is there
 MANY: Final = 100  # failures in a row after which nobody waits at the other side's door any more
 STEADY_S: Final = 10.0  # a connection that held for so long is tried again quickly
 TELL_WITHIN_S: Final = 0.25
@@ -276,7 +277,7 @@ class _Run:
             self._enter(State.CONNECTING if not self._failures else self._state, self._detail)
             self._up_at = None
             ended = await self._once()
-            self._in_a_row = 1 if self._held_long_enough() else self._in_a_row + 1
+            self._in_a_row = self._count_on(ended)
             if isinstance(ended, AdapterDisabled):
                 self._disable(str(ended))
                 return
@@ -284,6 +285,13 @@ class _Run:
             self._down(_words(ended), wait)
             await asyncio.sleep(wait)
             self._next_try = None
+
+    def _count_on(self, ended: Exception) -> int:
+        """Return how many tries have failed in a row; one that came up, if only for a moment, found somebody there."""
+        if self._held_long_enough():
+            return 1
+        found_somebody = self._up_at is not None and not _is_mistake(ended)
+        return min(self._in_a_row + 1, FLAPS) if found_somebody else self._in_a_row + 1
 
     async def close(self) -> None:
         """End its process, when it has one."""
@@ -318,8 +326,7 @@ class _Run:
     def _pause(self, ended: Exception) -> float:
         if isinstance(ended, AdapterDied) and ended.at_once:
             return 0.0
-        mistake = not isinstance(ended, (OSError, TimeoutError, AdapterDied))
-        return self._pauses.after(self._in_a_row, mistake=mistake)
+        return self._pauses.after(self._in_a_row, mistake=_is_mistake(ended))
 
     def _held_long_enough(self) -> bool:
         return self._up_at is not None and self._clock.monotonic() - self._up_at >= STEADY_S
@@ -410,3 +417,8 @@ def _safe_states(points: Iterable[PointHandle]) -> str:
         f"{name} {format_value(spec.fail_safe, spec.type)}" for name, spec in sorted(specs.items())
     ]
     return f", and its devices should be in their safe state ({', '.join(safe)})"
+
+
+def _is_mistake(ended: Exception) -> bool:
+    """Whether a connection ended by its plugin's fault, and not by the other side's."""
+    return not isinstance(ended, (OSError, TimeoutError, AdapterDied))

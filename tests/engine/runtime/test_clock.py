@@ -122,3 +122,23 @@ class TestScaledClock:
         """A clock that stands or goes back is refused."""
         with pytest.raises(ValueError, match="above zero"):
             ScaledClock(speed)
+
+
+class TestMemory:
+    def test_ahead_of_the_system(self, hands: Hands) -> None:
+        """An engine that had gone ahead of the system's time goes on from where it stood, at the system's speed."""
+        clock = SystemClock(
+            wall=lambda: hands.wall, steady=lambda: hands.steady, at_least=hands.wall + 3600
+        )
+        assert clock.now() == hands.wall + 3600
+        hands.pass_(60)
+        assert clock.now() == hands.wall + 3600
+        assert clock.ahead_s == 3600
+
+    def test_behind_the_system(self, hands: Hands) -> None:
+        """One that was off for a while takes the system's time."""
+        clock = SystemClock(
+            wall=lambda: hands.wall, steady=lambda: hands.steady, at_least=hands.wall - 60
+        )
+        assert clock.now() == hands.wall
+        assert clock.ahead_s == 0.0

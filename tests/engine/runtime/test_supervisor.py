@@ -13,6 +13,7 @@ from pilotage.model.messages import Outcome, Reading
 from pilotage.runtime.health import Health
 from pilotage.runtime.inbox import ConnectionDoor, Inbox
 from pilotage.runtime.supervisor import (
+    MANY,
     AdapterDied,
     AdapterDisabled,
     ConnectionStatus,
@@ -177,6 +178,23 @@ class TestRetries:
             0.2, 0.4, 1.5, 1.5, 30.0
         ]  # fmt: skip
         assert [pauses.after(n, mistake=True) for n in (1, 5, 9)] == [0.2, 3.2, 30.0]
+
+    async def test_flapping(self, clock: Any, health: Health, door: ConnectionDoor) -> None:
+        """One that comes up for a moment each time found somebody there: it never counts as dead."""
+        supervisor = Supervisor(
+            clock, health, first_pause_s=1e-6, longest_pause_s=2e-6, long_pause_s=60.0
+        )
+
+        def flap(door: ConnectionDoor) -> None:
+            door.connected()
+            raise ConnectionResetError("reset by the other side")
+
+        link = Link(door, *[flap] * (MANY + 20))
+        supervisor.start("lamps", "mqtt", link, door)
+        async with asyncio.timeout(20):
+            while link.runs <= MANY + 20:
+                await asyncio.sleep(0)
+        await supervisor.stop_all()
 
     def test_pauses_are_spread(self) -> None:
         """The second half of a pause is left to chance: who was lost together does not come back together."""
