@@ -74,6 +74,15 @@ class ConfigSwitch:
     detail: str = ""
     position: int = 0
 
+    def is_of_city(self, city: str) -> bool:
+        """Return whether an engine was started with this inventory and these kinds."""
+        return bool(city) and self.detail.endswith(f"city {city}")
+
+    @property
+    def is_return(self) -> bool:
+        """True for the mark of an engine that came back, and goes on."""
+        return self.detail.startswith("continued")
+
     @property
     def is_start(self) -> bool:
         """Whether the engine began anew, and did not only exchange its rules."""

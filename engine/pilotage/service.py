@@ -18,8 +18,8 @@ from pilotage import api
 from pilotage.adapter import Adapter, ConnectionSettings
 from pilotage.model.diagnostics import RuleError, Severity
 from pilotage.model.entities import EntitySpec, Kind
-from pilotage.model.messages import Decision, PointHandle, Reconnected
-from pilotage.ports import Clock, ConfigSwitch, DecisionRecord, LogUnusableError
+from pilotage.model.messages import Decision, GatewaysChanged, PointHandle, Reconnected
+from pilotage.ports import Clock, ConfigSwitch, DecisionRecord, LogUnusableError, Snapshot
 from pilotage.runtime.audit.desk import AuditDesk, RuleSet, file_digest
 from pilotage.runtime.audit.log import AuditLog
 from pilotage.runtime.audit.reader import AuditReader, Wanted
@@ -39,10 +39,14 @@ from pilotage.runtime.loop_watch import Hold, LoopWatch, end_process, last_stuck
 from pilotage.runtime.ownership import THE_CITY, FileOwnership
 from pilotage.runtime.plugins import Catalogue
 from pilotage.runtime.promises import Promises
+from pilotage.runtime.recovery import Recovered, Recovery
+from pilotage.runtime.snapshots import FileSnapshots
+from pilotage.runtime.snapshotter import Snapshotter
 from pilotage.runtime.supervisor import Supervisor
 from pilotage.runtime.workshop import CityPlan, LiveEngine, Workshop
 
 JOURNAL_FILE: Final = "journal.db"
+SNAPSHOT_FOLDER: Final = "snapshots"
 RETENTION_EVERY_S: Final = 300.0  # small steps: what is forgotten at once holds the writer
 DRAIN_S: Final = 2.0
 
@@ -100,6 +104,9 @@ class Service:
         self._inbox: Inbox | None = None
         self._pump: Pump | None = None
         self._dispatcher: Dispatcher | None = None
+        self._snapshotter: Snapshotter | None = None
+        self._groups: tuple[str, ...] = ()
+        self._gateways: tuple[str, ...] | None = ()
         self._open: dict[str, _OpenConnection] = {}
         self._stack = contextlib.AsyncExitStack()
         self._reloading = asyncio.Lock()
@@ -169,23 +176,23 @@ class Service:
         self._audit_log.open(THE_CITY)
         stack.push_async_callback(self._stop_audit)
         await self.audit.started(self._rule_set(self._plan), _version())
-        self._make_engine(self._plan)
+        recovered = self._make_engine(self._plan)
+        assert self._snapshotter is not None
         stack.push_async_callback(self.supervisor.stop_all)
         stack.push_async_callback(self._stop_sending)
         self._record_history()
         self.pump.subscribe(self._audit_log.committed)
-        self.pump.start()
+        for connection in settings.connections:
+            self._connect(connection)
+        self._tell_gateways()
+        self.pump.start(recovered.replay.undelivered)
         stack.push_async_callback(self._stop_ticking)
-        start = ConfigSwitch(
-            self._began, self._plan.digest, f"started with {self._plan.rules} rules"
-        )
-        self.journal.switch(THE_CITY, start)
+        self._snapshotter.start()
+        stack.callback(self._snapshotter.stop)
         await self._open_control()
         self._freeze()
         self._watch_loop()
         self._forget_old()
-        for connection in settings.connections:
-            self._connect(connection)
         log.info(
             "%s is in service: %d rules, %d points, %d connections; `pilotage status` asks at %s",
             settings.site.name,
@@ -205,13 +212,14 @@ class Service:
             mend = "see `pilotage plugins verify`"
             self.health.raised(f"startup.{number}", text, mend, Severity.WARNING)
 
-    def _make_engine(self, plan: CityPlan) -> None:
-        number = self.journal.last_number(THE_CITY)
-        self._began = self.clock.now()
-        self._engine = self._workshop.make(plan, number, self._began)
+    def _make_engine(self, plan: CityPlan) -> Recovered:
+        snapshots = FileSnapshots(self.settings.storage.path / SNAPSHOT_FOLDER, self.health)
+        recovery = Recovery(THE_CITY, self._workshop, self.journal, snapshots, self.health)
+        recovered = recovery.recover(plan, self.clock.now())
+        self._engine = recovered.engine
         self._inbox = Inbox(self.health, max(LIMIT, 2 * len(self._engine.cells)))
         self._dispatcher = Dispatcher(self._inbox.put, self.clock, self.health)
-        self._workshop.route(self._engine, self._dispatcher.points)
+        self._groups = self._workshop.group_points(self._engine)
         self._pump = Pump(
             THE_CITY,
             self._engine,
@@ -223,6 +231,40 @@ class Service:
         )
         self._promises.exchange(plan.promises)
         self._pump.on_sent = self._promises.sent
+        self._snapshotter = Snapshotter(
+            THE_CITY,
+            snapshots,
+            self._state,
+            lambda: self.journal.position(THE_CITY),
+            self.health,
+            self.settings.storage.snapshot_every_s,
+        )
+        self._begin(recovered, plan)
+        return recovered
+
+    def _begin(self, recovered: Recovered, plan: CityPlan) -> None:
+        """Mark the start in the journal; an engine that was read back takes note of the time, and of new rules."""
+        self._began = now = self.clock.now()
+        if recovered.how == "carried" and self._snapshotter is not None:
+            self._snapshotter.take_now()  # what was carried over cannot be replayed
+        word, rules = ("continued" if recovered.how == "continued" else "started"), plan.rules
+        city = f"city {plan.city}" if recovered.how == "started" else recovered.how
+        mark = ConfigSwitch(now, plan.digest, f"{word} with {rules} rules, {city}")
+        self.journal.switch(THE_CITY, mark)
+        if recovered.how == "started":
+            return
+        self._gateways = None  # what it knew then may be otherwise now
+        self._workshop.resume(recovered.engine, now)
+        if recovered.rules != plan.digest:
+            self._workshop.adopt(recovered.engine, plan, now)
+
+    def _state(self) -> Snapshot:
+        """Return the state of this moment; between two ticks."""
+        engine, journal = self.engine, self.journal
+        state = self._workshop.dump(engine)
+        return Snapshot(
+            engine.number, journal.position(THE_CITY), engine.now, self.plan.digest, state
+        )
 
     def _record_history(self) -> None:
         """Record values beside the engine; it pilots the city without, too."""
@@ -252,6 +294,8 @@ class Service:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 await self.pump.drained()
+        if self._snapshotter is not None:
+            self._snapshotter.take_now()
 
     async def _stop_audit(self) -> None:
         await self.audit.stopped(self._stopped_by)
@@ -343,6 +387,13 @@ class Service:
             name, connection.adapter, adapter, door, lambda: self._tell_again(name)
         )
 
+    def _tell_gateways(self) -> None:
+        """Tell the engine which group points are one command for all members, when these are others now."""
+        gateways = tuple(point for point in self._groups if point in self.dispatcher.points)
+        if gateways != self._gateways:
+            self._gateways = gateways
+            self.inbox.put(GatewaysChanged(gateways))
+
     def _tell_again(self, name: str) -> None:
         """Have the engine tell the points of a connection that came up what is wanted of them."""
         self.inbox.put(Reconnected(tuple(self.dispatcher.targets_of(name))))
@@ -364,6 +415,7 @@ class Service:
         for name, connection in wanted.items():
             if name not in self._open:
                 self._connect(connection)
+        self._tell_gateways()
 
     # ── reload ───────────────────────────────────────────────────────────────────────────────
 
@@ -375,9 +427,10 @@ class Service:
                 settings, plan = await asyncio.to_thread(self._read_anew)
                 await self.audit.reloads(self._rule_set(plan), self.plan.digest, by)
                 old, self._plan = self.plan, plan
+                now = self.clock.now()
                 try:
                     with self._watch.patient():
-                        self._workshop.adopt(self.engine, plan, self.clock.now())
+                        self._workshop.adopt(self.engine, plan, now)
                 except BaseException:
                     self._plan = old
                     raise
@@ -391,9 +444,11 @@ class Service:
                     "restart the engine when the moment is quiet",
                     Severity.WARNING,
                 )
-            self._switched(plan)
+            self.journal.switch(THE_CITY, ConfigSwitch(now, plan.digest, f"{plan.rules} rules"))
             self._promises.exchange(plan.promises)
             self.pump.tick_soon()
+            if self._snapshotter is not None:
+                self._snapshotter.soon()
             self.settings = settings
             if self.history is not None:
                 self.history.exchange(settings.history)
@@ -422,10 +477,6 @@ class Service:
         )
         self.audit.reload_refused(findings, by)
         return api.Reloaded(False, findings, self.plan.rules)
-
-    def _switched(self, plan: CityPlan) -> None:
-        switch = ConfigSwitch(self.clock.now(), plan.digest, f"{plan.rules} rules")
-        self.journal.switch(THE_CITY, switch)
 
     # ── signals and timers ───────────────────────────────────────────────────────────────────
 

@@ -5,7 +5,7 @@ The states and their names follow ANSI/ISA-18.2; the engine's own alarms (a comm
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -112,6 +112,26 @@ class Alarm:
                 return f'there is no action "{order.action}"'
         self._settle(order.person)
         return ""
+
+    def standing(self) -> dict[str, Any]:
+        """Return where the alarm stands, as plain data."""
+        return {
+            "active": self._active,
+            "acknowledged": self._acknowledged,
+            "held": self._held,
+            "suspended": self._suspended,
+            "until": self.until,
+        }
+
+    def stand_again(self, row: Mapping[str, Any]) -> None:
+        """Stand where the alarm stood before the engine was made anew; its cause decides whether it is active."""
+        self.text, self.raised_at = row["text"], row["raised_at"]
+        self._acknowledged, self._held = row["acknowledged"], row["held"] and self.latched
+        self._active = self._active or (self.passing and row["active"])
+        if row["suspended"] and row["until"] > self._desk.now:
+            self._suspended, self.until = row["suspended"], row["until"]
+            self._timer = self._desk.graph.timers.at(row["until"], self._suspension_ends)
+        self._settle("")
 
     def _suspend(self, order: AlarmOrder) -> str:
         shelve = order.action == "shelve"
@@ -287,6 +307,14 @@ class Alarms:
         alarm = self.all.get(f"{name}[{instance}]")
         if alarm is not None:
             alarm.deactivate()
+
+    def take_up(self, row: Mapping[str, Any]) -> None:
+        """Have an alarm stand where it stood before the engine was made anew."""
+        alarm = self._get(
+            row["name"], row["instance"], row["severity"], row["text"], latched=row["latched"]
+        )
+        alarm.passing = row["passing"]
+        alarm.stand_again(row)
 
     def order(self, order: AlarmOrder) -> str:
         """Carry out a person's order; return why not, or nothing."""

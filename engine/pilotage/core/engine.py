@@ -40,7 +40,7 @@ from pilotage.language.program import (
 )
 from pilotage.language.resolver import status_point
 from pilotage.language.typed import Typed
-from pilotage.model.entities import Access, EntitySpec, PointSpec
+from pilotage.model.entities import Access, EntitySpec, Kind, PointSpec
 from pilotage.model.messages import (
     Decision,
     Demanded,
@@ -73,7 +73,7 @@ class Engine:
         now: float,
         site: SiteTime | None = None,
         *,
-        past: Mapping[str, tuple[Any, float]] | None = None,
+        past: Mapping[str, tuple[Any, ...]] | None = None,
         keeps_fresh: bool = False,
         number: int = 0,
     ) -> None:
@@ -84,11 +84,12 @@ class Engine:
             inventory: The entities, with first values.
             now: Seconds since 1970.
             site: Where and when the city is.
-            past: Values that have lasted: point id to (value, since).
+            past: Values that have lasted: point id to (value, since), or (value, since, when it was heard last).
             number: Of the last decision that was taken before: ids go on from there.
             keeps_fresh: Values never grow stale by age; for tests, in which devices repeat themselves unseen.
         """
         self.program = program
+        self._inventory = tuple(inventory)
         self._events: list[Any] = []
         self._number = number
         self._count = 0
@@ -214,6 +215,15 @@ class Engine:
         self.graph.has_circle = False
         text = "rules drive each other in a circle; the last decision stands"
         self.alarms.raise_own("loop", "rules", "critical", text, passing=True)
+
+    @property
+    def number(self) -> int:
+        """Number of the last decision."""
+        return self._number
+
+    def skip_to(self, number: int) -> None:
+        """Go on after a decision that others have recorded."""
+        self._number = max(self._number, number)
 
     def next_due(self) -> float | None:
         """Return when the engine wants the next tick at the latest, or None when it only waits for inputs."""
@@ -359,7 +369,7 @@ class Engine:
     # ── the city ─────────────────────────────────────────────────────────────────────────────
 
     def _build_city(
-        self, inventory: Sequence[EntitySpec], past: Mapping[str, tuple[Any, float]]
+        self, inventory: Sequence[EntitySpec], past: Mapping[str, tuple[Any, ...]]
     ) -> None:
         for spec in inventory:
             self._add_entity(spec)
@@ -383,7 +393,7 @@ class Engine:
             cell = entity.relations[relation] = Cell(f"{spec.id}.{relation}", relation_spec, entity)
             self.cells[cell.id] = cell
 
-    def _fill(self, spec: EntitySpec, past: Mapping[str, tuple[Any, float]]) -> None:
+    def _fill(self, spec: EntitySpec, past: Mapping[str, tuple[Any, ...]]) -> None:
         entity, now = self.entities[spec.id], self.now
         for relation, cell in entity.relations.items():
             members = [
@@ -395,17 +405,20 @@ class Engine:
                 self._first_value(entity.cells.get(point), raw, now)
         for point, cell in entity.cells.items():
             lasted = past.get(f"{spec.id}.{point}")
-            if lasted is not None:
-                self._first_value(cell, lasted[0], lasted[1])
+            if lasted is not None and cell.spec.access is not Access.FIXED:
+                self._first_value(cell, *lasted)
 
-    def _first_value(self, cell: Cell | None, raw: Any, since: float) -> None:
+    def _first_value(
+        self, cell: Cell | None, raw: Any, since: float, heard: float | None = None
+    ) -> None:
         if cell is None:
             return
         value = raw if isinstance(raw, Entity) else to_value(cell.spec, raw, self.entities)
         if value is not None:
-            cell.put(value, Quality.GOOD, since, since)
+            time = since if heard is None else heard
+            cell.put(value, Quality.GOOD, time, since)
             if cell.spec.access is not Access.FIXED:
-                self._watch_age(cell, since)
+                self._watch_age(cell, time)
 
     def add_derived(self, derived: Sequence[DeriveProgram]) -> None:
         """Make the cells of derived values, then their formulas, what they need first."""
@@ -477,6 +490,23 @@ class Engine:
         self._off.discard(name) if on else self._off.add(name)
         if rule is not None and on:
             self.start_rule(rule)
+
+    def is_of(self, kinds: Mapping[str, Kind], inventory: Sequence[EntitySpec]) -> bool:
+        """Return whether the engine was made with these kinds and this inventory; kinds of plans belong to the rules."""
+        mine, theirs = (
+            {name: kind for name, kind in found.items() if not name.startswith("plan:")}
+            for found in (self.program.kinds, kinds)
+        )
+        return self._inventory == tuple(inventory) and mine == theirs
+
+    def resume(self, now: float) -> None:
+        """Go on after the engine was gone: its process died, and it was read back from what is on disk.
+
+        What became due meanwhile happens at the next tick, each thing as its rule says (`max_late`).
+        """
+        self.graph.clock.now = max(now, self.now)
+        self.stories.resume()
+        self.graph.flush()
 
     def adopt(self, program: Program, now: float) -> None:
         """Exchange the rule set in one step; what means the same as before keeps its state.

@@ -492,16 +492,20 @@ not_a_truth: Final = object()
 
 
 class Evaluator:
-    """All hold rules."""
+    """All hold rules.
+
+    Attributes:
+        rests: Until when who rests after a release, by rule and key of its cooldown.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._rules: dict[str, tuple[RuleProgram, Instances[HoldInstance]]] = {}
-        self._rests: dict[str, dict[tuple[str, ...], float]] = {}
+        self.rests: dict[str, dict[tuple[str, ...], float]] = {}
 
     def start(self, rule: RuleProgram) -> None:
         """Make the rule's instances."""
-        self._rests.setdefault(rule.name, {})
+        self.rests.setdefault(rule.name, {})
         desk = self._desk
         self._rules[rule.name] = (
             rule,
@@ -514,7 +518,7 @@ class Evaluator:
         )
 
     def _instance(self, rule: RuleProgram, env: dict[str, Entity]) -> HoldInstance:
-        return HoldInstance(self._desk, rule, env, self._rests[rule.name])
+        return HoldInstance(self._desk, rule, env, self.rests[rule.name])
 
     def stop(self, name: str) -> None:
         """Release everything that the rule holds."""

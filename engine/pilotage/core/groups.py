@@ -7,7 +7,7 @@ its reported value is combined from theirs.
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Any, ClassVar
+from typing import Any
 
 from pilotage.core.arbiter import DEFAULT_LEVEL, Arbiter, Demand, PriorityArray
 from pilotage.core.graph import Graph, Node
@@ -71,10 +71,8 @@ class Groups:
     """All group points.
 
     Attributes:
-        gateways: Ids of the group points that some device takes as one command; set by who knows the connections.
+        gateways: Ids of the group points that some device takes as one command.
     """
-
-    MADE: ClassVar = ("gateways",)
 
     def __init__(self, graph: Graph, arbiter: Arbiter) -> None:
         self._graph = graph
@@ -82,10 +80,6 @@ class Groups:
         self.gateways: Container[str] = ()
         self._nodes: dict[Cell, GroupNode] = {}
         self._told: dict[Cell, list[Cell]] = {}
-
-    def remake(self) -> None:
-        """Know of no gateway until somebody tells."""
-        self.gateways = ()
 
     def add(self, cell: Cell) -> None:
         """Make a point a group point, when its kind says that it is one."""

@@ -13,6 +13,7 @@ from pilotage.model.messages import (
     AlarmOrder,
     CallResult,
     CommandResult,
+    GatewaysChanged,
     IncidentChanged,
     IncidentOrder,
     Notice,
@@ -44,6 +45,7 @@ class Orders:
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             CommandResult: self._result,
             Reconnected: self._reconnected,
+            GatewaysChanged: self._gateways,
             CallResult: engine.stories.call_result,
             Override: self._override,
             ReleaseOverride: self._release,
@@ -72,6 +74,9 @@ class Orders:
 
     def _reconnected(self, order: Reconnected) -> None:
         self._engine.reconciler.reconnected(order.points)
+
+    def _gateways(self, order: GatewaysChanged) -> None:
+        self._engine.groups.gateways = frozenset(order.points)
 
     def _plan(self, order: PlanOrder) -> None:
         why_not = self._engine.plans.order(order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +26,8 @@ class Listener:
 
     Attributes:
         unknown: Called with True when the event's own condition becomes unknown, with False when it is known again.
+        max_late: A moment that the engine missed by more than this, in seconds, is left out.
+        missed: Called when one was.
     """
 
     def __init__(
@@ -35,7 +38,11 @@ class Listener:
         env: Env,
         happened: Happened,
         unknown: Callable[[bool], None] | None = None,
+        max_late: float = math.inf,
+        missed: Happened | None = None,
     ) -> None:
+        self._max_late = max_late
+        self._missed = missed
         self._graph = graph
         self._schedule = schedule
         self._env = env
@@ -52,7 +59,7 @@ class Listener:
             case typed.Event(how=how, operand=operand):
                 self._listen_to_edge(how, operand)
             case typed.Periodic(seconds=seconds):
-                period = _Period(self._graph, seconds, self._happened)
+                period = _Period(self._graph, seconds, self._at_moment)
                 self._closers.append(period.close)
             case typed.Daily(time=time):
                 self._listen_to_clock(time)
@@ -69,11 +76,17 @@ class Listener:
 
     def _listen_to_clock(self, time: Typed) -> None:
         """Happen when the clock shows a time; `at sunset` follows the sunset from day to day."""
-        day = _Day(self._graph, self._schedule, self._happened)
+        day = _Day(self._graph, self._schedule, self._at_moment)
         watch = Watch(self._graph, time, self._env, day.plan)
         watch.value = watch.evaluate()
         self._closers += [watch.close, day.close]
         day.plan(watch.value)
+
+    def _at_moment(self, late_s: float) -> None:
+        if late_s <= self._max_late:
+            self._happened()
+        elif self._missed is not None:
+            self._missed()
 
     def close(self) -> None:
         """Listen no more."""
@@ -82,13 +95,14 @@ class Listener:
 
 
 class _Day:
-    """A moment of each day."""
+    """A moment of each day; tells how late it is told, in seconds."""
 
-    def __init__(self, graph: Graph, schedule: Schedule, happened: Happened) -> None:
+    def __init__(self, graph: Graph, schedule: Schedule, happened: Callable[[float], None]) -> None:
         self._graph = graph
         self._schedule = schedule
         self._happened = happened
         self._minutes: float | None = None
+        self._moment = math.inf
         self._timer: Timer | None = None
 
     def plan(self, minutes: float | None) -> None:
@@ -96,12 +110,13 @@ class _Day:
         self.close()
         self._minutes = minutes
         if minutes is not None:
-            moment = self._schedule.next_daily(minutes, self._graph.clock.now)
-            self._timer = self._graph.timers.at(moment, self._due)
+            self._moment = self._schedule.next_daily(minutes, self._graph.clock.now)
+            self._timer = self._graph.timers.at(self._moment, self._due)
 
     def _due(self) -> None:
+        late_s = self._graph.clock.now - self._moment
         self.plan(self._minutes)
-        self._happened()
+        self._happened(late_s)
 
     def close(self) -> None:
         if self._timer is not None:
@@ -110,9 +125,9 @@ class _Day:
 
 
 class _Period:
-    """A moment that comes again after the same time, counted from midnight of 1970."""
+    """A moment that comes again after the same time, counted from midnight of 1970; of those that were missed, the last."""
 
-    def __init__(self, graph: Graph, seconds: float, happened: Happened) -> None:
+    def __init__(self, graph: Graph, seconds: float, happened: Callable[[float], None]) -> None:
         self._graph = graph
         self._seconds = seconds
         self._happened = happened
@@ -124,7 +139,7 @@ class _Period:
 
     def _due(self) -> None:
         self._timer = self._next()
-        self._happened()
+        self._happened(self._graph.clock.now % self._seconds)
 
     def close(self) -> None:
         self._timer.cancel()

@@ -36,6 +36,7 @@ class Plan:
         manual: Level that a person set, or None.
         manual_until: When that ends.
         proposed: Level that waits for a person's yes, or None.
+        changed_parameters: Names of the parameters that a person has set.
     """
 
     def __init__(self, room: Plans, desk: Desk, program: PlanProgram) -> None:
@@ -57,6 +58,7 @@ class Plan:
         self._placements: dict[int, list[Placement]] = {}
         self._watches: list[Watch] = []
         self._defaults: dict[str, SetNode] = {}
+        self.changed_parameters: dict[str, None] = {}
         self._show("", duration=0.0)
 
     def _its_entity(self) -> Entity:
@@ -337,15 +339,15 @@ class Plan:
             if activation is not None and activation.manual_expires
             else MANUAL_EXPIRES_S
         )
-        self.manual = level
-        self.manual_until = self._desk.now + expires
-        self._later(
-            "manual",
-            expires,
-            partial(self._end_manual, "the manual level has expired", "the engine"),
-        )
+        self._keep_manual(level, expires)
         self._set_level(level, reason, person)
         return ""
+
+    def _keep_manual(self, level: int, expires_s: float) -> None:
+        self.manual = level
+        self.manual_until = self._desk.now + expires_s
+        end = partial(self._end_manual, "the manual level has expired", "the engine")
+        self._later("manual", expires_s, end)
 
     def _end_manual(self, reason: str, by: str) -> None:
         if self.manual is None:
@@ -377,7 +379,31 @@ class Plan:
             return None, "some of these entities do not exist"
         return value, ""
 
+    def take_parameter(self, name: str, raw: Any) -> None:
+        """Set a parameter to what it was before the engine was made anew; one that does not fit keeps its default."""
+        value, why = self._parameter(name, raw)
+        if not why:
+            self._set_parameter(name, value)
+
+    def take_up(
+        self,
+        automatic: int,
+        manual: int | None,
+        manual_until: float | None,
+        since: float | None,
+        reason: str,
+    ) -> None:
+        """Stand where the plan stood before the engine was made anew; its conditions take it down again."""
+        self.automatic = max(self.automatic, automatic)
+        if manual is not None and manual_until is not None and manual_until > self._desk.now:
+            self._keep_manual(manual, manual_until - self._desk.now)
+        level = self.automatic if self.manual is None else self.manual
+        self._set_level(level, reason, "the engine")
+        self.since = since if level else None
+        self._aim(reason)
+
     def _set_parameter(self, name: str, value: Any) -> None:
+        self.changed_parameters[name] = None
         node = self._defaults.pop(name, None)
         if node is not None:
             node.close()

@@ -5,6 +5,7 @@ A run is plain data (frames and a wait), so that it can be written down and take
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ from pilotage.model.values import Base, ValueType, as_plain, format_value
 
 CALL_ANSWER_S: Final = 30.0
 CALL_DEADLINE_S: Final = 10.0
+MAX_LATE_S: Final = 3_600.0
+"""A moment of the day, or a step that waited, is left out when the engine comes back later than this."""
 MOST_RUNS: Final = 1_000
 """Runs of one rule at a time, whatever it asks for."""
 MOST_INCIDENTS: Final = 500
@@ -59,6 +62,7 @@ class Run:
     Attributes:
         owner: Rule and instance; demands of `set` steps are kept under it.
         env: Variables.
+        is_whole: True for all steps of a rule, False for some that run on their own.
         holds_up: Branches, notices and calls that must end before the run does.
     """
 
@@ -74,6 +78,7 @@ class Run:
     watch: Watch | None = None
     parent: Run | None = None
     blocks_parent: bool = False
+    is_whole: bool = False
     holds_up: int = 0
     blocked: int = 0
     ended: bool = False
@@ -103,7 +108,14 @@ class StoryInstance:
         self._pair = _pair_event(rule.when)
         act = rule.if_unknown == "act"
         self._listener = Listener(
-            desk.graph, schedule, rule.when, env, self._happened, self._doubt if act else None
+            desk.graph,
+            schedule,
+            rule.when,
+            env,
+            self._happened,
+            self._doubt if act else None,
+            _max_late(rule),
+            self._missed,
         )
         if self._pair == "enters" and rule.name in stories.running:  # not who was there already
             self._happened()
@@ -115,6 +127,9 @@ class StoryInstance:
             if truth is False or (truth is None and self.rule.if_unknown != "act"):
                 return
         self._stories.begin(self.rule, self.env, self.label)
+
+    def _missed(self) -> None:
+        self._desk.emit(RunChanged("", self.rule.name, self.label, "missed"))
 
     def _doubt(self, is_unknown: bool) -> None:
         if self._unknown is not None:
@@ -139,6 +154,7 @@ class Stories:
     """All runs, incidents, notices and calls.
 
     Attributes:
+        rests: Until when a rule begins no new run, by rule and key of its cooldown.
         set_plan: Carries out a `plan` step.
         raise_alarm: Carries out an `alarm` step.
         calls: Follows each call to its end.
@@ -156,7 +172,7 @@ class Stories:
         self._calls: dict[str, _PendingCall] = {}
         self.calls = OpenCalls(desk.graph, desk.emit)
         self._ends: dict[str, _StandingSet] = {}
-        self._rests: dict[tuple[str, ...], float] = {}
+        self.rests: dict[tuple[str, ...], float] = {}
         self._incident_keys: dict[tuple[str, str], Entity] = {}
         self._opened: dict[str, list[Entity]] = {}
         self._depth = 0
@@ -218,6 +234,36 @@ class Stories:
             for branch in step.branches.values():
                 self.warm(branch, env)
 
+    def resume(self) -> None:
+        """Go on after the engine was gone: each run resumes, begins anew or is given up, as its rule says."""
+        for run in self.all_runs():
+            rule = self._rules[run.by][0] if run.by in self._rules else None
+            if run.ended or rule is None:
+                continue
+            asked = rule.decl.if_interrupted
+            word = asked.text if asked is not None else "resume"
+            if word == "resume" and self._desk.now - _first_due(self._family(run)) > _max_late(
+                rule
+            ):
+                word = "abandon"
+            if word == "abandon":
+                text = f"{run.owner} was interrupted by a restart of the engine, and given up"
+                self.raise_alarm("interrupted", run.owner, "medium", text)
+                self._end(run, "abandoned")
+            elif word == "restart" and run.is_whole:
+                self._end(run, "restarted")
+                self.begin(rule, run.env, run.instance)
+
+    def all_runs(self) -> list[Run]:
+        """Return every run that is under way, branches left out."""
+        runs = (run for runs in self._runs.values() for run in runs.values())
+        return [run for run in runs if run.parent is None]
+
+    def _family(self, run: Run) -> list[Run]:
+        """Return a run and its branches."""
+        children = [r for r in self._runs.get(run.by, {}).values() if r.parent is run]
+        return [run, *(each for child in children for each in self._family(child))]
+
     # ── beginning and ending ─────────────────────────────────────────────────────────────────
 
     def begin(self, rule: RuleProgram, env: dict[str, Entity], instance: str) -> None:
@@ -225,7 +271,7 @@ class Stories:
         runs = rule.decl.runs
         mode = runs.mode if runs is not None else "one"
         per = runs.per if runs is not None else ()
-        if self._rests.get(_rest_key(rule, env), 0.0) > self._desk.now:
+        if self.rests.get(_rest_key(rule, env), 0.0) > self._desk.now:
             return
         key = tuple(env[w.text].id for w in per) if per else tuple(e.id for e in env.values())
         mine = [r for r in self.runs(rule.name) if r.key == key]
@@ -253,6 +299,7 @@ class Stories:
                 dict(env),
                 [Frame(rule.steps)],
                 key,
+                is_whole=True,
             )
         )
 
@@ -325,7 +372,7 @@ class Stories:
         entry = self._rules.get(run.by)
         cooldown = entry[0].decl.cooldown if entry is not None else None
         if entry is not None and cooldown is not None:
-            self._rests[_rest_key(entry[0], run.env)] = self._desk.now + cooldown.after.seconds
+            self.rests[_rest_key(entry[0], run.env)] = self._desk.now + cooldown.after.seconds
 
     def _next_in_queue(self, run: Run) -> None:
         entry = self._rules.get(run.by)
@@ -740,6 +787,17 @@ def _rest_key(rule: RuleProgram, env: Env) -> tuple[str, ...]:
         if cooldown is not None
         else (rule.name,)
     )
+
+
+def _max_late(rule: RuleProgram) -> float:
+    """Return how late, in seconds, a moment or a step of a rule may still count."""
+    late = rule.decl.max_late
+    return MAX_LATE_S if late is None else late.seconds
+
+
+def _first_due(runs: list[Run]) -> float:
+    """Return when the first of some runs wants to go on; never, when none waits for a time."""
+    return min((r.timer.due for r in runs if r.timer is not None), default=math.inf)
 
 
 def step_reason(run: Run) -> str:

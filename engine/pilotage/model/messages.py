@@ -74,6 +74,13 @@ class Reconnected:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewaysChanged:
+    """The group points that some connection takes as one command for all members are these now."""
+
+    points: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CallResult:
     """What a service answered to a call."""
 
@@ -175,6 +182,7 @@ Input = (
     Reading
     | CommandResult
     | Reconnected
+    | GatewaysChanged
     | CallResult
     | Override
     | ReleaseOverride
@@ -353,7 +361,10 @@ class PlanAsks:
 
 @dataclass(frozen=True, slots=True)
 class RunChanged:
-    """A story started, ended, failed, or stands at a step; `read` as in `RuleChanged`, of what made it start."""
+    """A story started, ended, failed, or stands at a step; `missed`: its moment was too long ago to begin.
+
+    `read` as in `RuleChanged`, of what made it start.
+    """
 
     run: str
     rule: str

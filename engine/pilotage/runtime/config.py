@@ -83,6 +83,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("storage.journal.keep_inputs", "duration", "1 d", "How long the readings and orders behind the decisions are kept; what a restart needs stays in any case."),
     Setting("storage.journal.most", "size", "4 GB", "How large the journal may grow; beyond it the oldest goes before its time. 0: as large as it gets."),
     Setting("storage.ballast", "size", "32 MB", "Space that is held back on the disk, and given to the journal when the disk is full. 0: none."),
+    Setting("storage.snapshot_every", "duration", "2 min", "How often the engine's state is kept; a start replays what came since."),
     Setting("storage.allow_old_sqlite", "true or false", "false", "Run on an SQLite before 3.51.3, which can corrupt a journal; only where no newer one can be had."),
     Setting("history.enabled", "true or false", "true", "Whether values are recorded; see the page on history."),
     Setting("history.keep.open", "duration", "90 d", "How long samples of open points are kept."),
@@ -153,6 +154,7 @@ class StorageSettings:
     journal_most_bytes: int = 0
     ballast_bytes: int = 0
     allow_old_sqlite: bool = False
+    snapshot_every_s: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +356,7 @@ class _Reader:
                 values["storage.journal.most"],
                 values["storage.ballast"],
                 values["storage.allow_old_sqlite"],
+                values["storage.snapshot_every"],
             ),
             audit=AuditSettings(values["audit.keep"], values["audit.anchor_folder"]),
             control=ControlSettings(values["control.socket"], values["control.mode"]),

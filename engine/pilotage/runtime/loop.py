@@ -98,11 +98,17 @@ class Pump:
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────
 
-    def start(self) -> None:
-        """Begin to tick in the running event loop."""
+    def start(self, undelivered: Sequence[Decision] = ()) -> None:
+        """Begin to tick in the running event loop.
+
+        Args:
+            undelivered: What was decided before, and is to be recorded and sent first.
+        """
         self._loop = asyncio.get_running_loop()
         self._number = self._journal.last_number(self._partition)
         self._stopped = False
+        for decision in undelivered:
+            self._keep(decision, Batch([], []))
         self._inbox.call_when_filled(self._wake)
         self._wake()
 

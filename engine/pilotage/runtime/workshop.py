@@ -5,12 +5,15 @@ The one place of the runtime that knows how language and core are called.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
+from pilotage.core.carried import Past, carry_over, essentials, past_of
 from pilotage.core.engine import Engine
 from pilotage.core.schedule import SiteTime
 from pilotage.language.meaning import meaning
@@ -26,11 +29,26 @@ from pilotage.runtime.inventory import read_inventory
 from pilotage.runtime.isolation.factory import load_catalogue
 from pilotage.runtime.loop import TickEngine
 from pilotage.runtime.plugins import Catalogue
+from pilotage.runtime.state import dump_state, kept_of, load_state
 from pilotage.runtime.views import CityViews
 
 
 class LiveEngine(TickEngine, Protocol):
     """The core as the service sees it."""
+
+    @property
+    def now(self) -> float:
+        """Time of the last tick, seconds since 1970."""
+        ...
+
+    @property
+    def number(self) -> int:
+        """Number of the last decision."""
+        ...
+
+    def skip_to(self, number: int) -> None:
+        """Go on after a decision that others have recorded."""
+        ...
 
     @property
     def cells(self) -> Mapping[str, Any]:
@@ -50,6 +68,7 @@ class CityPlan:
     Attributes:
         program: The compiled rules, opaque here.
         digest: Names the rule set in the journal.
+        city: Names the inventory and the kinds in the same way.
         rules: How many rules, plans, alarms and invariants there are.
         warnings: What was found and did not keep anything out, as people read it.
         promises: `respond_within` by rule, in seconds.
@@ -67,6 +86,7 @@ class CityPlan:
     promises: Mapping[str, float] = field(default_factory=dict)
     identities: Mapping[str, str] = field(default_factory=dict)
     inventory: str = ""
+    city: str = ""
 
 
 class Workshop(Protocol):
@@ -92,12 +112,48 @@ class Workshop(Protocol):
         """Return what the control socket shows of an engine (`pilotage.runtime.views.CityViews`)."""
         ...
 
-    def route(self, engine: LiveEngine, points: Container[str]) -> None:
-        """Tell an engine which points some connection commands: a group point among them is one command for all."""
+    def group_points(self, engine: LiveEngine) -> tuple[str, ...]:
+        """Return the points that stand for the same point of many, which a gateway may take as one command."""
         ...
 
     def adopt(self, engine: LiveEngine, plan: CityPlan, now: float) -> None:
         """Exchange the rules of a running engine between two ticks."""
+        ...
+
+    def resume(self, engine: LiveEngine, now: float) -> None:
+        """Have an engine that was read back go on from now."""
+        ...
+
+    def dump(self, engine: LiveEngine) -> bytes:
+        """Return the state of an engine between two ticks."""
+        ...
+
+    def load(self, state: bytes, plan: CityPlan) -> LiveEngine:
+        """Return the engine of a state.
+
+        Raises:
+            StateUnusableError: It was written by other code or with other plugins, or is damaged.
+        """
+        ...
+
+    def fits(self, engine: LiveEngine, plan: CityPlan) -> bool:
+        """Return whether an engine has the inventory and the kinds of a plan, so that it may adopt its rules."""
+        ...
+
+    def essentials(self, engine: LiveEngine) -> dict[str, Any]:
+        """Return what lasts when the engine itself cannot: plain data."""
+        ...
+
+    def kept(self, state: bytes) -> dict[str, Any]:
+        """Return the same from a state whose engine cannot be read.
+
+        Raises:
+            StateUnusableError: Not even that can be read.
+        """
+        ...
+
+    def carry(self, kept: dict[str, Any], plan: CityPlan, number: int) -> LiveEngine:
+        """Return a new engine that takes up what lasts; its next decision has the number after `number`."""
         ...
 
 
@@ -138,6 +194,7 @@ class CityWorkshop:
             _promises(program),
             _identities(program),
             _digest(inventory.sources),
+            _city_digest(inventory.entities, catalogue.kinds),
         )
 
     def make(self, plan: CityPlan, number: int, now: float) -> LiveEngine:
@@ -149,14 +206,43 @@ class CityWorkshop:
         assert isinstance(engine, Engine)
         return CityViews(engine)
 
-    def route(self, engine: LiveEngine, points: Container[str]) -> None:
-        """Tell the core, so that it sends one command where a gateway takes one."""
-        if isinstance(engine, Engine):
-            engine.groups.gateways = points
+    def group_points(self, engine: LiveEngine) -> tuple[str, ...]:
+        """Return the group points of the core."""
+        return tuple(id_ for id_, cell in engine.cells.items() if cell.spec.group is not None)
 
     def adopt(self, engine: LiveEngine, plan: CityPlan, now: float) -> None:
         """Exchange the rules."""
         adopt_program(engine, plan, now)
+
+    def resume(self, engine: LiveEngine, now: float) -> None:
+        """Let the core know that it was gone."""
+        _core(engine).resume(now)
+
+    def dump(self, engine: LiveEngine) -> bytes:
+        """Return the image of the core, and beside it what lasts, in plain words."""
+        return dump_state(_core(engine))
+
+    def load(self, state: bytes, plan: CityPlan) -> LiveEngine:
+        """Return the core of an image."""
+        return load_state(state, plan.catalogue.functions)
+
+    def fits(self, engine: LiveEngine, plan: CityPlan) -> bool:
+        """Compare inventory and kinds."""
+        return _core(engine).is_of(plan.program.kinds, plan.entities)
+
+    def essentials(self, engine: LiveEngine) -> dict[str, Any]:
+        """Return what lasts of the core."""
+        return essentials(_core(engine))
+
+    def kept(self, state: bytes) -> dict[str, Any]:
+        """Return the plain part of a state."""
+        return kept_of(state)
+
+    def carry(self, kept: dict[str, Any], plan: CityPlan, number: int) -> LiveEngine:
+        """Return a new core that takes up what lasts."""
+        engine = make_engine(plan, number, kept["now"], past_of(kept))
+        carry_over(engine, kept)
+        return engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +312,16 @@ def build_program(
     return program, found, {name: readable(content) for name, content in raw.items()}
 
 
-def make_engine(plan: CityPlan, number: int, now: float) -> Engine:
+def _core(engine: LiveEngine) -> Engine:
+    assert isinstance(engine, Engine)
+    return engine
+
+
+def make_engine(plan: CityPlan, number: int, now: float, past: Past | None = None) -> Engine:
     """Make the core of a city; its next decision has the number after `number`."""
     site = plan.settings.site
     here = SiteTime(site.time_zone, site.position, site.country, site.subdivision or None)
-    return Engine(plan.program, plan.entities, now, here, number=number)
+    return Engine(plan.program, plan.entities, now, here, past=past, number=number)
 
 
 def adopt_program(engine: Any, plan: CityPlan, now: float) -> None:
@@ -274,6 +365,13 @@ def _digest(texts: Mapping[str, str]) -> str:
     hash_ = sha256()
     for name in sorted(texts):
         hash_.update(name.encode() + b"\0" + texts[name].encode() + b"\0")
+    return hash_.hexdigest()[:16]
+
+
+def _city_digest(entities: Sequence[EntitySpec], kinds: Mapping[str, Kind]) -> str:
+    """Return a name for what there is: the same inventory and kinds have the same, in any process."""
+    hash_ = sha256(msgspec.json.encode(entities, enc_hook=dict))
+    hash_.update(msgspec.json.encode([kinds[name] for name in sorted(kinds)], enc_hook=dict))
     return hash_.hexdigest()[:16]
 
 

@@ -423,3 +423,79 @@ class TestFailures:
         again(city, 1)
         assert sorted(texts(city)) == ["failed", "on"]
         assert "unknown" in city.events(Noted)[0].text
+
+
+class TestAway:
+    """The engine was gone for a while: its process died, and it was read back."""
+
+    STEPS: ClassVar = (say("begun"), {"wait": "10 min"}, say("done"))
+
+    @staticmethod
+    def back(city: Any, seconds: float) -> None:
+        """The engine comes back at a time, without having ticked since it died."""
+        city.engine.resume(city.start + seconds)
+        city._tick(city.start + seconds, [])
+
+    def states(self, city: Any) -> list[str]:
+        return [e.state for e in city.events(RunChanged)]
+
+    @pytest.mark.parametrize(("seconds", "told"), [(300, []), (900, ["done"]), (4000, ["done"])])
+    def test_resume(self, street: Callable[..., Any], seconds: float, told: list[str]) -> None:
+        """A run goes on where it stood: a wait that is not over lasts, one that is over is over."""
+        city = street(*self.STEPS)
+        city.at(1, {"s1.a": True})
+        texts(city)
+        self.back(city, seconds)
+        assert texts(city) == told
+        city.at(seconds + 700)
+        assert self.states(city) == ["started", "ended"]
+
+    @pytest.mark.parametrize(("keys", "seconds"), [({}, 4300), ({"max_late": "5 min"}, 1000)])
+    def test_too_late(
+        self, street: Callable[..., Any], keys: dict[str, Any], seconds: float
+    ) -> None:
+        """A run whose step is due too long ago is given up, with an alarm."""
+        city = street(*self.STEPS, **keys)
+        city.at(1, {"s1.a": True})
+        texts(city)
+        self.back(city, seconds)
+        assert (texts(city), self.states(city)) == ([], ["started", "abandoned"])
+        assert city.alarm("interrupted[tell[s1]]") == "raised"
+
+    def test_abandon(self, street: Callable[..., Any]) -> None:
+        """`if_interrupted: abandon` gives a run up however short the time."""
+        city = street(*self.STEPS, if_interrupted="abandon")
+        city.at(1, {"s1.a": True})
+        self.back(city, 2)
+        assert self.states(city) == ["started", "abandoned"]
+
+    def test_restart(self, street: Callable[..., Any]) -> None:
+        """`if_interrupted: restart` begins anew; its waits count from then."""
+        city = street(*self.STEPS, if_interrupted="restart")
+        city.at(1, {"s1.a": True})
+        self.back(city, 500)
+        assert self.states(city) == ["started", "restarted", "started"]
+        city.at(1099)
+        assert texts(city) == ["begun", "begun"]
+        city.at(1101)
+        assert texts(city) == ["done"]
+
+    @pytest.mark.parametrize(
+        ("when", "late", "happens"),
+        [
+            ("at 00:30", 1700, True),
+            ("at 00:30", 3700, False),
+            ("every 3 h", 3500, True),
+            ("every 3 h", 3700, False),
+        ],
+    )
+    def test_moments(self, town: Callable[..., Any], when: str, late: float, happens: bool) -> None:
+        """A moment that was missed counts for an hour; then it is recorded as missed, and the next one counts."""
+        city = town(THINGS, rules={"r": {"when": when, "do": [say("x")]}})
+        moment = city.engine.next_due() - city.start
+        assert moment > 0
+        self.back(city, moment + late)
+        assert texts(city) == (["x"] if happens else [])
+        assert ("missed" in self.states(city)) is not happens
+        city.at(moment + 86_400 + 60)
+        assert "x" in texts(city)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from pilotage.model.messages import (
     Reading,
     Reconnected,
 )
+from pilotage.model.quality import Quality
 from pilotage.model.values import enum, number, reference
 from pilotage.runtime.config import Settings, load_settings
 from pilotage.runtime.health import Health
@@ -66,6 +68,13 @@ class EchoEngine:
             for spec in (FLOW, LEVEL, MODE, NEXT):
                 cell = Cell(f"{street.id}.{spec.name}", spec, street)
                 street.cells[spec.name] = self.cells[cell.id] = cell
+
+    @property
+    def now(self) -> float:
+        return self.times[-1] if self.times else 0.0
+
+    def skip_to(self, number: int) -> None:
+        self.number = max(self.number, number)
 
     def next_due(self) -> float | None:
         return self.due
@@ -242,6 +251,7 @@ class EchoWorkshop:
         self.mistake: Exception | None = None
         self.reads = 0
         self.adopted: list[str] = []
+        self.resumed: list[float] = []
 
     def read(self, settings: Settings, catalogue: Catalogue | None) -> CityPlan:
         self.reads += 1
@@ -258,8 +268,34 @@ class EchoWorkshop:
     def views(self, engine: Any) -> Any:
         return engine
 
-    def route(self, engine: Any, points: Any) -> None:
-        self.routed = points
+    def group_points(self, engine: Any) -> tuple[str, ...]:
+        return ()
+
+    def resume(self, engine: Any, now: float) -> None:
+        self.resumed.append(now)
+
+    def dump(self, engine: Any) -> bytes:
+        values = {id_: c.value for id_, c in engine.cells.items() if isinstance(c.value, float)}
+        return json.dumps([engine.number, engine.now, values]).encode()
+
+    def load(self, state: bytes, plan: CityPlan) -> EchoEngine:
+        number, now, values = json.loads(state)
+        engine = EchoEngine(number=number)
+        for id_, value in values.items():
+            engine.cells[id_].put(value, Quality.GOOD, now, now)
+        return engine
+
+    def fits(self, engine: Any, plan: CityPlan) -> bool:
+        return True
+
+    def essentials(self, engine: Any) -> dict[str, Any]:
+        raise AssertionError("an echo always fits")
+
+    def kept(self, state: bytes) -> dict[str, Any]:
+        raise AssertionError("an echo can always be read")
+
+    def carry(self, kept: dict[str, Any], plan: CityPlan, number: int) -> EchoEngine:
+        raise AssertionError("an echo is never carried over")
 
     def adopt(self, engine: Any, plan: CityPlan, now: float) -> None:
         self.adopted.append(plan.digest)

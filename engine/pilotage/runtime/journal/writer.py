@@ -248,6 +248,10 @@ class SqliteJournal:
         """Return the position of the last envelope on disk."""
         return JournalReader(self.path).last_position(partition)
 
+    def switches(self, partition: str) -> Iterator[ConfigSwitch]:
+        """Return when which rules came into force, oldest first."""
+        return JournalReader(self.path).switches(partition)
+
     def decisions(
         self,
         partition: str,
