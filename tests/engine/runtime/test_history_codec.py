@@ -6,7 +6,7 @@ import random
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pilotage.model.quality import Quality
@@ -51,6 +51,7 @@ def _first(row: tuple[int, int, object]) -> int:
 
 class TestBlock:
     @settings(max_examples=150, deadline=None)
+    @example(samples=[(1, 0, 1.797693134862316e307), (2, 0, 0.5)])
     @given(samples=st.one_of(samples_of(numbers), samples_of(words), samples_of(places)))
     def test_comes_back(self, samples: list[Sample]) -> None:
         """Any samples of a point come back exactly, with their quality."""

@@ -131,12 +131,13 @@ def _is_place(value: Any) -> bool:
 
 def pack_numbers(values: Sequence[float]) -> Any:
     """Return floats exactly: as differences of whole numbers where they are short decimals, else as they are."""
+    largest = max(map(abs, values))
     for decimals in range(_MOST_DECIMALS + 1):
         scale = 10.0**decimals
+        if largest * scale >= 1 << 62:
+            break
         whole = [round(value * scale) for value in values]
         if all(n / scale == value for n, value in zip(whole, values, strict=True)):
-            if max(map(abs, whole)) >= 1 << 62:
-                break
             return ["i", decimals, pack_steps(whole)]
     return ["d", _planes(array("d", values))]
 
