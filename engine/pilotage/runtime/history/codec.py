@@ -213,9 +213,17 @@ def encode_segment(samples: dict[int, list[Sample]]) -> bytes:
 
 
 def decode_segment(data: bytes, only: int | None = None) -> dict[int, list[Sample]]:
-    """Return the samples of a segment by point number; of one point with `only`."""
-    return {
-        number: list(zip(times, codes, values, strict=True))
-        for number, times, codes, values in _decode(zlib.decompress(data))
-        if only is None or number == only
-    }
+    """Return the samples of a segment by point number; of one point with `only`.
+
+    Raises:
+        DamagedBlockError: The bytes are none of ours.
+    """
+    try:
+        columns = _decode(zlib.decompress(data))
+        return {
+            number: list(zip(times, codes, values, strict=True))
+            for number, times, codes, values in columns
+            if only is None or number == only
+        }
+    except (zlib.error, msgspec.MsgspecError, TypeError, ValueError) as error:
+        raise DamagedBlockError(f"a segment cannot be read: {error}") from error

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -17,6 +18,7 @@ from pilotage.model.quality import Quality
 from pilotage.ports import LogUnusableError
 from pilotage.runtime.history.codec import (
     STILL,
+    DamagedBlockError,
     Sample,
     decode_block,
     decode_segment,
@@ -299,17 +301,29 @@ def _samples(connection: Any, point: PointRow, since: float, until: float) -> It
             "SELECT blob FROM blocks WHERE keep = ? AND hour = ? AND point = ?",
             (point.keep, hour, point.number),
         ).fetchall()
-        found = [s for (blob,) in rows for s in decode_block(blob)]
+        found = [s for (blob,) in rows for s in _readable(decode_block, blob)]
         for (blob,) in connection.execute(
             "SELECT blob FROM segments WHERE hour = ? AND shard = ?", (hour, point.number // SHARD)
         ).fetchall():
-            found += decode_segment(blob, point.number).get(point.number, [])
+            found += _readable(partial(_of_point, point.number), blob)
         end = (hour + 1) * HOUR
         while gaps and gaps[0][0] < end:
             found = cut(found, [gaps.pop(0)])
         for sample in sorted(found, key=_time):
             if since <= sample[0] / 1000 < until:
                 yield sample
+
+
+def _of_point(number: int, blob: bytes) -> list[Sample]:
+    return decode_segment(blob, number).get(number, [])
+
+
+def _readable(decode: Callable[[bytes], list[Sample]], blob: bytes) -> list[Sample]:
+    """Return what a blob holds, nothing of one that is damaged: the rest of the history is still worth reading."""
+    try:
+        return decode(blob)
+    except DamagedBlockError:
+        return []
 
 
 def _hours(connection: Any, point: PointRow, since: float, until: float) -> Iterator[int]:

@@ -49,6 +49,10 @@ MOST_FRESH: Final = 500_000
 T = TypeVar("T")
 
 
+class _StoppedError(Exception):
+    """Upkeep was left because the history is being closed."""
+
+
 class Recorder:
     """The history of a running engine; `take` belongs to the event loop."""
 
@@ -76,7 +80,7 @@ class Recorder:
         self._speed = speed
         self._settings = settings
         self._tracks = Tracks(Policies(settings).of)
-        self._upkeep = Upkeep(zone, settings, health, self._breathe)
+        self._upkeep = Upkeep(zone, settings, health, self._breathe_or_stop)
         self._connection: Any = None
         self._cells: Mapping[str, Any] = {}
         self._inputs: deque[tuple[float, Sequence[Any]]] = deque()
@@ -233,6 +237,8 @@ class Recorder:
                 self._write(now)
             self._upkeep.step(self._connection, now)
             self._health.cleared("history.disk")
+        except _StoppedError:
+            return
         except sqlite.Error as error:
             self._trouble(error)
         except Exception as error:
@@ -269,6 +275,12 @@ class Recorder:
     def _breathe(self) -> None:
         """Let the loop have the interpreter."""
         time.sleep(PAUSE_S)
+
+    def _breathe_or_stop(self) -> None:
+        """Let the loop have the interpreter; at the end, leave the work: it is done again at the next start."""
+        self._breathe()
+        if self._closing:
+            raise _StoppedError
 
     def _now(self) -> float:
         """Return the engine's time: the last tick's, and what has passed since."""
