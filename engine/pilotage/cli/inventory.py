@@ -52,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Read settings and inventory, show the counts and every finding."""
     from pilotage.runtime.config import check_names, read_settings
     from pilotage.runtime.inventory import read_inventory
+    from pilotage.runtime.inventory_survey import survey
     from pilotage.runtime.isolation.factory import load_catalogue
 
     read = read_settings(arguments.config, secrets=False)
@@ -62,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     catalogue = load_catalogue(settings)
     inventory = read_inventory(settings.inventory, settings.folder, catalogue.kinds)
     names = check_names(settings, (report.name for report in catalogue.plugins), catalogue.packs)
-    findings = sorted([*read.findings, *names, *inventory.findings], key=lambda f: f.at)
+    doubts = survey(inventory, catalogue.kinds, settings.site.area)
+    findings = sorted([*read.findings, *names, *inventory.findings, *doubts], key=lambda f: f.at)
     if arguments.json:
         print_json(_record(inventory, findings))
     else:

@@ -65,6 +65,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("site.name", "text", "city", "What people call the site; stands on pages and in notifications."),
     Setting("site.time_zone", "time zone", "UTC", "The city's time, by its name in the IANA database: schedules follow it."),
     Setting("site.position", "position", "", "[latitude, longitude] in degrees, for the sun; without it is_night is unknown."),
+    Setting("site.area", "two positions", "", "South-west and north-east corner of the city: what the inventory has outside of it is doubted."),
     Setting("site.country", "country", "", "Two letters by ISO 3166-1, for public holidays."),
     Setting("site.subdivision", "text", "", "The part of the country, where it has holidays of its own."),
     Setting("site.language", "language", "en", "Two letters: the language of titles and texts for people."),
@@ -136,6 +137,7 @@ class SiteSettings:
     country: str
     subdivision: str
     language: str
+    area: tuple[Position, Position] | None = None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -424,6 +426,7 @@ class _Reader:
             country,
             subdivision,
             values["site.language"],
+            values["site.area"],
         )
 
     def _check_subdivision(self, at: Span, written: str, country: str) -> None:
@@ -624,6 +627,21 @@ class _Reader:
             return None
         return Position(latitude, longitude)
 
+    def corners(self, key: str, node: Node) -> tuple[Position, Position] | None:
+        """Read [[south, west], [north, east]]."""
+        if not isinstance(node, ListNode) or len(node.items) != 2:
+            example = "[[47.25, 4.95], [47.40, 5.15]]"
+            self.report.add(say.wrong_shape(node.at, key, "two positions", shape(node), example))
+            return None
+        low, high = (self.position(key, item) for item in node.items)
+        if low is None or high is None:
+            return None
+        if low.latitude >= high.latitude or low.longitude >= high.longitude:
+            why = "the south-west corner comes first"
+            self.report.add(site.bad_position(node.at, f"{low} to {high}", why))
+            return None
+        return low, high
+
     def country(self, key: str, node: Node) -> str | None:
         """Read a country whose holidays are known."""
         text = as_text(node, key, self.report)
@@ -682,6 +700,7 @@ _READERS: Final[dict[str, Callable[[_Reader, str, Node], Any]]] = {
     "size": _Reader.size,
     "time zone": _Reader.time_zone,
     "position": _Reader.position,
+    "two positions": _Reader.corners,
     "country": _Reader.country,
     "language": _Reader.language,
     "file mode": _Reader.mode,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pilotage.language.findings import did_you_mean
 from pilotage.model.diagnostics import Finding, Severity, Span
+from pilotage.model.values import Position
 
 
 def _error(code: str, at: Span, message: str, label: str = "", mend: str = "") -> Finding:
@@ -536,3 +537,63 @@ def history_deadband(at: Span, written: str, point: str, type_: str) -> Finding:
         "C155", at, f'"{_shown(written)}" is no deadband{what}', "",
         "write a number above zero with a unit of the point: 5 veh/h; other points than numbers have none",
     )  # fmt: skip
+
+
+# ── inventory: where things are ──────────────────────────────────────────────────────────────
+
+
+def bad_relate(at: Span, why: str) -> Finding:
+    """Return the finding for a relation by geometry that says too little or too much."""
+    return _error(
+        "C220", at, f"relate: {why}", "",
+        "write within: 50 m for all that are near, or nearest: 25 m for each to the nearest one alone",
+    )  # fmt: skip
+
+
+def without_members(
+    at: Span, kind: str, relation: str, alone: Sequence[str], total: int
+) -> Finding:
+    """Return the warning for things whose relation leads to nothing."""
+    return _warning(
+        "W221", at, f"{len(alone):,} of {total:,} {kind} have no {relation}: {_listed(alone, 5)}", "",
+        f"name them in the inventory, write {relation}: [] where there are none, or let a relate: entry reach further",
+    )  # fmt: skip
+
+
+def without_place(at: Span, relation: str, placeless: Sequence[str]) -> Finding:
+    """Return the warning for things that cannot be related by geometry."""
+    return _warning(
+        "W222", at, f"{len(placeless):,} could not join {relation}, since they have no position: {_listed(placeless, 5)}",
+        "", "give them a position",
+    )  # fmt: skip
+
+
+def shape_of_nobody(at: Span, file: str, kind: str, ids: Sequence[str]) -> Finding:
+    """Return the warning for shapes whose thing is not in the inventory."""
+    return _warning(
+        "W223", at, f"{len(ids):,} shapes of {file} belong to no {kind}: {_listed(ids, 5)}", "",
+        'add these to the inventory, or say how the id is made: id: "seg-{number}"',
+    )  # fmt: skip
+
+
+def outside(at: Span, entity: str, place: Position, *, swapped: bool) -> Finding:
+    """Return the warning for a thing that does not stand in the city."""
+    label = "latitude and longitude seem to be swapped" if swapped else ""
+    return _warning(
+        "W224", at, f"{entity} stands at {place.latitude:.5f}, {place.longitude:.5f}, outside of the city", label,
+        "correct its position, or widen site: area",
+    )  # fmt: skip
+
+
+def same_place(at: Span, entity: str, other: str) -> Finding:
+    """Return the warning for two things of one kind at the same place."""
+    return _warning(
+        "W225", at, f"{entity} stands where {other} stands", "",
+        "correct one position, or delete one of them if they are the same thing",
+    )  # fmt: skip
+
+
+def more_doubts(at: Span, code: str, count: int) -> Finding:
+    """Return the warning that stands for the many that would say the same."""
+    mend = "mend the first ones and look again"
+    return _warning(code, at, f"{count:,} more findings {code} are left out", "", mend)

@@ -32,7 +32,7 @@ Fill = Callable[[Row], Any]
 
 @dataclass(slots=True)
 class Table:
-    """A file with columns; `rows` reads it, once."""
+    """A file with columns; `rows` reads it, once. Of GeoJSON it has the geometries too, in the order of the rows."""
 
     file: Path
     columns: Sequence[str]
@@ -41,6 +41,7 @@ class Table:
     report: Callable[[Finding], None]
     sources: dict[str, str]
     features: Sequence[tuple[int, Row]] | None = None
+    geometries: Sequence[Any] = ()
     _lines: list[str] | None = field(default=None, repr=False)
 
     @property
@@ -212,7 +213,8 @@ def open_geojson(
         (-number, [record.get(key, "") for key in columns])
         for number, record in enumerate(records, 1)
     ]
-    return Table(file, columns, "utf-8", ",", report, sources, rows)
+    geometries = [feature.get("geometry") for feature in features]
+    return Table(file, columns, "utf-8", ",", report, sources, rows, geometries)
 
 
 def column_known(
