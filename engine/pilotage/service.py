@@ -34,7 +34,7 @@ from pilotage.runtime.history.recorder import Recorder
 from pilotage.runtime.inbox import LIMIT, ConnectionDoor, Inbox
 from pilotage.runtime.isolation.host import IsolatedAdapter
 from pilotage.runtime.journal import SqliteJournal
-from pilotage.runtime.loop import Pump
+from pilotage.runtime.loop import DiskRefusesError, Pump
 from pilotage.runtime.loop_watch import Hold, LoopWatch, end_process, last_stuck
 from pilotage.runtime.ownership import THE_CITY, FileOwnership
 from pilotage.runtime.plugins import Catalogue
@@ -424,6 +424,8 @@ class Service:
         async with self._reloading:
             began = time.monotonic()
             try:
+                if self.journal.refusing_since is not None:
+                    raise DiskRefusesError("the disk refuses records: new rules are not taken now")
                 settings, plan = await asyncio.to_thread(self._read_anew)
                 await self.audit.reloads(self._rule_set(plan), self.plan.digest, by)
                 old, self._plan = self.plan, plan

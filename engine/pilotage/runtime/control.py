@@ -48,6 +48,7 @@ from pilotage.runtime.audit.reader import Wanted
 from pilotage.runtime.history.answers import history_of, history_status, value_at
 from pilotage.runtime.history.recorder import Recorder
 from pilotage.runtime.inbox import Inbox, InboxFullError, Order
+from pilotage.runtime.loop import DiskRefusesError
 from pilotage.runtime.point_values import MisfitError, converter
 
 LINE_S: Final = 5.0
@@ -538,6 +539,8 @@ class ControlSocket:
                 " it may still be carried out",
                 "look at the point or plan before you repeat it",
             ) from None
+        except DiskRefusesError as error:
+            raise ApiError("not-recorded", str(error), "see `pilotage status`") from error
         except Exception as error:
             raise ApiError("failed", str(error), "see the engine's log") from error
         return api.Receipt(receipt.taken, receipt.text, receipt.decision)

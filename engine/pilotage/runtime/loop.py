@@ -1,16 +1,29 @@
 """The pump of a partition: drain the inbox, tick once, journal once, send once the decision is on disk.
 
 It never awaits: a turn is one callback of the event loop. Whatever the engine raises is named, counted and survived.
+When the disk refuses for longer than a moment, what runs goes on with its records in memory, and people's orders are
+refused: no light stays dark for want of disk space.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from pilotage.model.messages import Decision, Input, OrderRefused, OrderTaken, encode_decision
+from pilotage.model.messages import (
+    CommandResult,
+    Decision,
+    Input,
+    OrderRefused,
+    OrderTaken,
+    Outcome,
+    encode_decision,
+)
 from pilotage.ports import Clock, DecisionLog, DecisionRecord, Envelope, Fenced, HealthLog, InputLog
 from pilotage.runtime.envelope import encode_inputs
 from pilotage.runtime.inbox import Batch, Inbox, Receipt
@@ -20,6 +33,8 @@ MOST_INPUTS: Final = (
 )
 LOOK_EVERY_S: Final = 1.0  # the wall clock may jump over a timer that the event loop counts down
 SOON_S: Final = 0.001
+# So long a decision waits for a disk that refuses; then it is sent although its record is in memory only.
+PATIENCE_S: Final = 1.0
 
 log = logging.getLogger("pilotage.loop")
 
@@ -44,9 +59,27 @@ class TickLog(InputLog, DecisionLog, Protocol):
         """True when so much waits to be written that the engine should not decide more."""
         ...
 
+    @property
+    def refusing_since(self) -> float | None:
+        """Since when the disk refuses (of `time.monotonic`), None while it takes everything."""
+        ...
+
 
 class EngineFaultError(Exception):
     """The engine failed while it carried out an order."""
+
+
+class DiskRefusesError(Exception):
+    """An order was refused, or its record is not on disk, because the disk refuses."""
+
+
+@dataclass(slots=True, eq=False)
+class _Unwritten:
+    """A decision that the journal has not answered yet."""
+
+    decision: Decision
+    batch: Batch
+    is_sent: bool = False
 
 
 class Pump:
@@ -95,6 +128,7 @@ class Pump:
         self._turn_waits = False
         self._stopped = True
         self._uncommitted: set[asyncio.Future[int]] = set()
+        self._unwritten: deque[_Unwritten] = deque()
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────
 
@@ -137,6 +171,15 @@ class Pump:
         """Position of the inputs of the last tick, written or on their way."""
         return self._journal.position(self._partition)
 
+    @property
+    def records_are_in_memory(self) -> bool:
+        """True while the disk has refused for longer than a moment.
+
+        What runs goes on: its decisions are sent, and written when the disk is back. Orders of people are refused.
+        """
+        since = self._journal.refusing_since
+        return since is not None and time.monotonic() - since > PATIENCE_S
+
     def tick_soon(self) -> None:
         """Tick even if nothing arrives: the rules were exchanged."""
         self._wake()
@@ -164,6 +207,9 @@ class Pump:
             self._set_timer(self._clock.delay(LOOK_EVERY_S))
             return
         batch = self._inbox.take(MOST_INPUTS)
+        if self.records_are_in_memory:
+            self._send_unwritten()
+            batch = _without_orders(batch)
         self._tick(batch)
         self._plan_next()
 
@@ -198,24 +244,55 @@ class Pump:
         expect, self._number = self._number, decision.number
         record = DecisionRecord(decision.number, decision.now, encode_decision(decision))
         written = asyncio.ensure_future(self._journal.append(self._partition, expect, record))
+        waiting = _Unwritten(decision, batch)
+        self._unwritten.append(waiting)
         self._uncommitted.add(written)
-        written.add_done_callback(lambda done: self._committed(done, decision, batch))
+        written.add_done_callback(lambda done: self._committed(done, waiting))
+        if self.records_are_in_memory:
+            self._send_unwritten()
 
-    def _committed(self, written: asyncio.Future[int], decision: Decision, batch: Batch) -> None:
+    def _committed(self, written: asyncio.Future[int], waiting: _Unwritten) -> None:
         self._uncommitted.discard(written)
+        self._unwritten.remove(waiting)  # the journal answers in order: it is the first
+        decision, batch = waiting.decision, waiting.batch
         error = None if written.cancelled() else written.exception()
         if written.cancelled() or error is not None:
             self._refuse_to_send(error or asyncio.CancelledError(), batch)
+            if waiting.is_sent:
+                log.error(
+                    "decision %d was carried out, but not recorded: %s", decision.number, error
+                )
             return
-        for guarded in (self._send, *self._listeners):
-            try:
-                guarded(decision)
-            except Exception:
-                log.exception("decision %d could not be passed on", decision.number)
-                self._health.count("pump.pass_on_failed")
+        if not waiting.is_sent:
+            self._pass_on(self._send, decision)
+        for listener in self._listeners:
+            self._pass_on(listener, decision)
         _answer(batch, decision)
-        if batch.arrived is not None:
+        if batch.arrived is not None and not waiting.is_sent:
             self.on_sent(decision, batch.arrived)
+
+    def _pass_on(self, receive: Callable[[Decision], None], decision: Decision) -> None:
+        try:
+            receive(decision)
+        except Exception:
+            log.exception("decision %d could not be passed on", decision.number)
+            self._health.count("pump.pass_on_failed")
+
+    def _send_unwritten(self) -> None:
+        """Send what the disk does not take: the city goes on with its records in memory, in order."""
+        for waiting in self._unwritten:
+            if waiting.is_sent:
+                continue
+            waiting.is_sent = True
+            self._health.count("pump.sent_unwritten")
+            self._pass_on(self._send, self._without_pulses(waiting.decision))
+            for _, receipt in waiting.batch.orders:
+                _fail(
+                    receipt,
+                    DiskRefusesError("the order was carried out, but the disk refuses its record"),
+                )
+            if waiting.batch.arrived is not None:
+                self.on_sent(waiting.decision, waiting.batch.arrived)
 
     def _refuse_to_send(self, error: BaseException, batch: Batch) -> None:
         if isinstance(error, Fenced):
@@ -250,6 +327,17 @@ class Pump:
                 EngineFaultError(f"the engine failed on it: {type(error).__name__}: {error}"),
             )
 
+    def _without_pulses(self, decision: Decision) -> Decision:
+        """Hold back what must not be done twice: after a crash nobody would know that it was told."""
+        pulses = [item for item in decision.outgoing if getattr(item, "pulse", False)]
+        for pulse in pulses:
+            why = "the disk refuses its record, and it may be told once only"
+            self._inbox.put(CommandResult(pulse.id, Outcome.NOT_SENT, why))
+        if not pulses:
+            return decision
+        events = tuple(event for event in decision.events if event not in pulses)
+        return replace(decision, events=events)
+
     # ── timers ───────────────────────────────────────────────────────────────────────────────
 
     def _plan_next(self) -> None:
@@ -272,11 +360,20 @@ class Pump:
 
     def _look(self) -> None:
         """Tick when something is due; else wait on."""
+        if self.records_are_in_memory:
+            self._send_unwritten()
         due = self._due()
         if len(self._inbox) or (due is not None and due <= self._clock.now()):
             self._turn()
         else:
             self._plan_next()
+
+
+def _without_orders(batch: Batch) -> Batch:
+    """Refuse the orders of a batch; returns the rest of it."""
+    for _, receipt in batch.orders:
+        _fail(receipt, DiskRefusesError("orders are not taken now: the disk refuses their records"))
+    return Batch([], batch.others, batch.arrived)
 
 
 def _answer(batch: Batch, decision: Decision) -> None:

@@ -24,7 +24,7 @@ from pilotage.ports import (
     LogUnusableError,
 )
 from pilotage.runtime.health import Health
-from pilotage.runtime.journal import JournalReader, SqliteJournal, check_sqlite, sqlite
+from pilotage.runtime.journal import JournalReader, SqliteJournal, check_sqlite, sqlite, thread
 
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
 
@@ -253,6 +253,90 @@ class TestTrouble:
         other.close()
         await waiting
         assert (was_full, journal.is_full) == (True, False)
+        journal.close()
+
+    async def test_decisions_go_first(self, tmp_path: Path, health: Health) -> None:
+        """While the disk refuses, inputs leave the second half of the memory to decisions; their place stays empty."""
+        journal = SqliteJournal(tmp_path / "journal.db", health, most_waiting_bytes=4_000)
+        journal.open("city")
+        journal._connection.execute("PRAGMA busy_timeout = 20")
+        other = sqlite.connect(journal.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        first = journal.append("city", 0, record(1))
+        while journal.refusing_since is None:
+            await asyncio.sleep(0.005)
+        for _ in range(10):
+            journal.put("city", Envelope(1.0, b"x" * 500, 0))
+        second = journal.append("city", 1, record(2))
+        assert not journal.is_full
+        other.execute("ROLLBACK")
+        other.close()
+        assert [await first, await second] == [1, 2]
+        journal.put("city", Envelope(2.0, b"[1]", 2))
+        await journal.flushed("city")
+        assert [e.position for e in journal.inputs("city")] == [1, 2, 3, 4, 11]
+        assert health.counters["journal.inputs_left_out"] == 6
+        journal.close()
+
+    async def test_whatever_it_meets(self, journal: SqliteJournal, health: Health) -> None:
+        """An error that nobody thought of is told, and the thread goes on with the next try."""
+        connection = journal._connection
+        journal._thread.connection = None
+        waiting = journal.append("city", 0, record(1))
+        while health.finding("journal.disk") is None:
+            await asyncio.sleep(0.005)
+        if journal._thread.connection is None:
+            journal._thread.connection = connection
+        assert await waiting == 1
+
+    async def test_file_that_was_deleted(
+        self,
+        tmp_path: Path,
+        health: Health,
+        eventually: Eventually,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A journal that was taken away under the engine is told: what is written then is lost."""
+        monkeypatch.setattr(thread, "LOOK_S", 0.02)
+        journal = open_sqlite(tmp_path)
+        journal._thread._health = health
+        journal.path.unlink()
+        await eventually(lambda: health.finding("journal.gone"))
+        journal.close()
+
+    async def test_reader_that_does_not_end(
+        self,
+        tmp_path: Path,
+        health: Health,
+        eventually: Eventually,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A log that cannot be emptied because a program reads is told, and right again when the program ends."""
+        monkeypatch.setattr(thread, "LOOK_S", 0.02)
+        monkeypatch.setattr(thread, "WAL_LIMIT", 6_000_000)
+        journal = SqliteJournal(tmp_path / "journal.db", health)
+        journal.open("city")
+        await journal.append("city", 0, record(1))
+        reader = sqlite.connect(journal.path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM decisions").fetchall()
+        number = 1
+        while health.finding("journal.wal") is None:
+            number = await journal.append(
+                "city", number, DecisionRecord(number + 1, 1.0, b"x" * 500_000)
+            )
+        reader.execute("COMMIT")
+        reader.close()
+        journal._connection.execute("PRAGMA journal_size_limit = 1000000")
+
+        async def goes_on() -> None:
+            nonlocal number
+            while health.finding("journal.wal") is not None:
+                number = await journal.append("city", number, record(number + 1))
+                await asyncio.sleep(0.005)
+
+        async with asyncio.timeout(10):
+            await goes_on()
         journal.close()
 
     async def test_closing_does_not_wait_for_the_disk(self, tmp_path: Path, health: Health) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from pilotage.model.messages import CallResult, Decision, Override, Reading
+from pilotage.model.messages import CallResult, CommandResult, Decision, Override, Reading
 from pilotage.model.quality import Quality
+from pilotage.runtime import loop as loop_room
 from pilotage.runtime.clock import ScaledClock, SystemClock
 from pilotage.runtime.health import Health
 from pilotage.runtime.inbox import Inbox
 from pilotage.runtime.journal import JournalReader, SqliteJournal, sqlite
-from pilotage.runtime.loop import EngineFaultError, Pump
+from pilotage.runtime.loop import DiskRefusesError, EngineFaultError, Pump
 
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
 
@@ -103,6 +104,75 @@ class TestTick:
         other.execute("ROLLBACK")
         other.close()
         await eventually(lambda: sent)
+
+    async def test_what_runs_goes_on(
+        self, pump: Pump, inbox: Inbox, engine: Any, journal: SqliteJournal, sent: list[Decision],
+        health: Health, eventually: Eventually, monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        """When the disk refuses for long, rules go on with their records in memory, in order, each sent once."""
+        monkeypatch.setattr(loop_room, "PATIENCE_S", 0.05)
+        journal._connection.execute("PRAGMA busy_timeout = 10")
+        other = sqlite.connect(journal.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        heard: list[int] = []
+        pump.subscribe(lambda decision: heard.append(decision.number))
+        inbox.put(low_flow(engine))
+        await eventually(lambda: len(sent) == 1)
+        inbox.put(low_flow(engine, 2))
+        await eventually(lambda: len(sent) == 2)
+        assert heard == []  # who follows the record follows what is on disk
+        other.execute("ROLLBACK")
+        other.close()
+        await eventually(lambda: heard == [1, 2])
+        assert [decision.number for decision in sent] == [1, 2]
+        assert [record.number for record in journal.decisions("city")] == [1, 2]
+        inbox.put(low_flow(engine, 3))
+        await eventually(lambda: len(sent) == 3)
+        assert journal.last_number("city") == 3
+
+    async def test_pulses_wait_for_their_record(
+        self, pump: Pump, inbox: Inbox, engine: Any, journal: SqliteJournal, sent: list[Decision],
+        eventually: Eventually, monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        """What must not be done twice is not told without its record; the engine hears that it was not sent."""
+        monkeypatch.setattr(loop_room, "PATIENCE_S", 0.05)
+        usual = engine._command
+        monkeypatch.setattr(engine, "_command", lambda *args: usual(*args)._replace(pulse=True))
+        journal._connection.execute("PRAGMA busy_timeout = 10")
+        other = sqlite.connect(journal.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        inbox.put(low_flow(engine))
+        await eventually(lambda: sent)
+        assert sent[0].outgoing == ()
+        await eventually(
+            lambda: any(isinstance(i, CommandResult) for b in engine.batches for i in b)
+        )
+        other.execute("ROLLBACK")
+        other.close()
+        await eventually(lambda: journal.last_number("city") == 1)
+        assert len(sent) == 1
+
+    async def test_orders_are_refused_aloud(
+        self, pump: Pump, inbox: Inbox, engine: Any, journal: SqliteJournal, sent: list[Decision],
+        eventually: Eventually, monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        """An order that cannot be recorded never reaches the engine, and one that was under way is answered truly."""
+        monkeypatch.setattr(loop_room, "PATIENCE_S", 0.05)
+        journal._connection.execute("PRAGMA busy_timeout = 10")
+        other = sqlite.connect(journal.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DiskRefusesError, match="carried out, but"):
+            await inbox.order(Override("street-1.level", 30.0, "m.garcia", "works", 9e9))
+        batches = len(engine.batches)
+        with pytest.raises(DiskRefusesError, match="not taken now"):
+            await inbox.order(Override("street-2.level", 30.0, "m.garcia", "works", 9e9))
+        assert not any(engine.batches[batches:])
+        other.execute("ROLLBACK")
+        other.close()
+        await eventually(lambda: journal.last_number("city") == 1)
+        receipt = await inbox.order(Override("street-2.level", 30.0, "m.garcia", "works", 9e9))
+        assert receipt.taken
+        assert len(sent) == 2
 
     async def test_full_journal_holds_the_pump(
         self, engine: Any, inbox: Inbox, tmp_path: Any, health: Health, eventually: Eventually

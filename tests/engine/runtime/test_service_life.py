@@ -19,7 +19,7 @@ from pilotage.model.quality import Quality
 from pilotage.ports import OwnedElsewhereError
 from pilotage.runtime.clock import ScaledClock
 from pilotage.runtime.config import load_settings
-from pilotage.runtime.journal import JournalReader
+from pilotage.runtime.journal import JournalReader, sqlite
 from pilotage.service import Service, loop_factory
 
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
@@ -202,6 +202,21 @@ class TestReload:
         answer = await service.reload()
         assert answer.findings == ["the reload failed: MemoryError: too large"]
         assert service.plan.digest == "digest-1"
+
+    async def test_disk_refuses(self, service: Service, eventually: Eventually) -> None:
+        """New rules are refused aloud while the journal cannot record that they came into force."""
+        service.journal._connection.execute("PRAGMA busy_timeout = 10")
+        other = sqlite.connect(service.journal.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        service.inbox.put(low_flow(service))
+        await eventually(lambda: service.health.finding("journal.disk"))
+        answer = await service.reload()
+        assert not answer.adopted
+        assert "new rules are not taken now" in answer.findings[0]
+        other.execute("ROLLBACK")
+        other.close()
+        await eventually(lambda: service.health.finding("journal.disk") is None)
+        assert (await service.reload()).adopted
 
     async def test_bad_configuration(self, service: Service, config: Path) -> None:
         """A mistake in config.yaml is shown with its place."""
