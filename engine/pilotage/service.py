@@ -244,6 +244,8 @@ class Service:
 
     def _begin(self, recovered: Recovered, plan: CityPlan) -> None:
         """Mark the start in the journal; an engine that was read back takes note of the time, and of new rules."""
+        if isinstance(self.clock, SystemClock):
+            self.clock.go_on_from(recovered.engine.now)
         self._began = now = self.clock.now()
         if recovered.how == "carried" and self._snapshotter is not None:
             self._snapshotter.take_now()  # what was carried over cannot be replayed

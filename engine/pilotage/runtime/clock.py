@@ -26,12 +26,7 @@ class SystemClock:
     """The system's time, watched for jumps."""
 
     def __init__(
-        self,
-        on_jump: Jump = _nobody,
-        wall: Read = time.time,
-        steady: Read = time.monotonic,
-        *,
-        at_least: float = 0.0,
+        self, on_jump: Jump = _nobody, wall: Read = time.time, steady: Read = time.monotonic
     ) -> None:
         """Start the comparison.
 
@@ -39,21 +34,26 @@ class SystemClock:
             on_jump: Called with the seconds of a jump of more than 2 s; negative when the time went back.
             wall: Reads the wall time.
             steady: Reads the time that never jumps.
-            at_least: Where an engine that goes on from its memory stood. A system's time before it is counted on from
-                there: else the engine's time would stand still, and its timers with it, until the system's comes by.
         """
         self.on_jump = on_jump
         self._wall = wall
         self._steady = steady
-        shown = wall()
-        self._last = max(shown, at_least)
-        self._ahead = self._last - shown  # how far we are ahead of the system's time
+        self._ahead = 0.0  # how far we are ahead of the system's time since it went back
+        self._last = wall()
         self._last_steady = steady()
 
     @property
     def ahead_s(self) -> float:
         """How many seconds the engine is ahead of the system's time."""
         return self._ahead
+
+    def go_on_from(self, moment: float) -> None:
+        """Count on from where an engine stood that was read back, when the system's time is before that.
+
+        Else the engine's time would stand still, and its timers with it, until the system's comes by.
+        """
+        self._ahead += max(0.0, moment - self.now())
+        self._last = max(moment, self._last)
 
     def now(self) -> float:
         """Return the wall time; never less than the last time."""

@@ -125,20 +125,19 @@ class TestScaledClock:
 
 
 class TestMemory:
-    def test_ahead_of_the_system(self, hands: Hands) -> None:
+    def test_ahead_of_the_system(
+        self, hands: Hands, clock: SystemClock, jumps: list[float]
+    ) -> None:
         """An engine that had gone ahead of the system's time goes on from where it stood, at the system's speed."""
-        clock = SystemClock(
-            wall=lambda: hands.wall, steady=lambda: hands.steady, at_least=hands.wall + 3600
-        )
+        clock.go_on_from(hands.wall + 3600)
         assert clock.now() == hands.wall + 3600
         hands.pass_(60)
         assert clock.now() == hands.wall + 3600
         assert clock.ahead_s == 3600
+        assert jumps == []
 
-    def test_behind_the_system(self, hands: Hands) -> None:
+    def test_behind_the_system(self, hands: Hands, clock: SystemClock) -> None:
         """One that was off for a while takes the system's time."""
-        clock = SystemClock(
-            wall=lambda: hands.wall, steady=lambda: hands.steady, at_least=hands.wall - 60
-        )
+        clock.go_on_from(hands.wall - 60)
         assert clock.now() == hands.wall
         assert clock.ahead_s == 0.0
