@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pilotage.adapter import Adapter, AdapterFactory, ConnectionSettings, Door, Site
+from pilotage.adapter.discovery import Discovery, EmptySite, bare
 from pilotage.hookspecs import hookimpl
-from pilotage.model.diagnostics import Finding
+from pilotage.model.diagnostics import Finding, RuleError
+from pilotage.model.entities import Kind
 
 PILOTAGE_INTERFACE = "1"
 
@@ -29,6 +33,23 @@ class MqttFactory:
         from pilotage_mqtt.connection import open_connection
 
         return open_connection(settings, site, door)
+
+    async def discover(
+        self, settings: ConnectionSettings, kinds: Mapping[str, Kind], seconds: float
+    ) -> Discovery:
+        """Return what the broker carries within some seconds; nothing is published.
+
+        Raises:
+            ConnectionError: The broker cannot be reached.
+            RuleError: The settings have errors.
+        """
+        from pilotage_mqtt.binding import bind
+        from pilotage_mqtt.looking import listen, propose
+
+        plan, findings = bind(bare(settings), EmptySite())
+        if any(finding.is_error for finding in findings):
+            raise RuleError(findings)
+        return propose(await listen(plan.broker, seconds), kinds)
 
 
 @hookimpl

@@ -16,7 +16,7 @@ from asyncua.crypto import security_policies
 from asyncua.crypto.uacrypto import CertProperties, InvalidSignature
 
 from pilotage.adapter import Door
-from pilotage_opcua.binding import Plan
+from pilotage_opcua.binding import Plan, Server
 from pilotage_opcua.codec import GONE, Address
 from pilotage_opcua.intake import Clock, Intake, Watched, seconds_of
 
@@ -40,7 +40,7 @@ _LIMITS: Final[Mapping[str, int]] = {
     "paths": ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerTranslateBrowsePathsToNodeIds,
 }
 _HEARTBEAT: Final = 0
-_TROUBLE: Final = (ua.UaError, OSError, TimeoutError, ValueError, InvalidSignature)
+TROUBLE: Final = (ua.UaError, OSError, TimeoutError, ValueError, InvalidSignature)
 
 T = TypeVar("T")
 
@@ -49,7 +49,8 @@ class ConnectionLost(ConnectionError):
     """The server cannot be reached, refused us, or is gone; the text says which."""
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
+    """Return what went wrong, as people read it."""
     if isinstance(error, ua.UaStatusCodeError):
         return f"{ua.status_codes.get_name_and_doc(error.code)[0]}"
     if isinstance(error, TimeoutError):
@@ -57,6 +58,27 @@ def _words(error: BaseException) -> str:
     if isinstance(error, InvalidSignature):
         return "its signature does not match the server_certificate"
     return str(error) or type(error).__name__
+
+
+async def connect(client: Client, server: Server) -> None:
+    """Connect with the security that is configured; raises what the library raises."""
+    client.session_timeout = SESSION_MS
+    client.name = client.description = "pilotage"
+    client.application_uri = server.security.application_uri
+    if server.username:
+        client.set_user(server.username)
+        client.set_password(server.password)
+    if server.security.policy != "none":
+        security = server.security
+        await client.set_security(
+            getattr(security_policies, f"SecurityPolicy{security.policy}"),
+            CertProperties(security.certificate, "der"),
+            CertProperties(security.key, "der"),
+            server_certificate=CertProperties(security.trusted, "der"),
+            mode=ua.MessageSecurityMode[security.mode],
+        )
+    async with asyncio.timeout(server.timeout_s * 2):
+        await client.connect()
 
 
 class Link:
@@ -110,17 +132,18 @@ class Link:
         """
         url = self._plan.server.url
         try:
-            await self._connect()
-        except _TROUBLE as error:
-            raise ConnectionLost(f"cannot connect to {url}: {_words(error)}") from error
+            self._client.connection_lost_callback = self._on_lost
+            await connect(self._client, self._plan.server)
+        except TROUBLE as error:
+            raise ConnectionLost(f"cannot connect to {url}: {words(error)}") from error
         try:
             await self._read_limits()
             await self._find(self._plan.addresses)
             await self._subscribe_all()
             await self._read_all()
             await self._learn_types()
-        except _TROUBLE as error:
-            raise ConnectionLost(f"{url}: {_words(error)}") from error
+        except TROUBLE as error:
+            raise ConnectionLost(f"{url}: {words(error)}") from error
         if self.down.done():
             raise ConnectionLost(self.down.result())
         self._tasks = [
@@ -129,27 +152,6 @@ class Link:
         ]
         self._warn_of_slow()
         return self._detail()
-
-    async def _connect(self) -> None:
-        client, server = self._client, self._plan.server
-        client.session_timeout = SESSION_MS
-        client.name = client.description = "pilotage"
-        client.application_uri = server.security.application_uri
-        client.connection_lost_callback = self._on_lost
-        if server.username:
-            client.set_user(server.username)
-            client.set_password(server.password)
-        if server.security.policy != "none":
-            security = server.security
-            await client.set_security(
-                getattr(security_policies, f"SecurityPolicy{security.policy}"),
-                CertProperties(security.certificate, "der"),
-                CertProperties(security.key, "der"),
-                server_certificate=CertProperties(security.trusted, "der"),
-                mode=ua.MessageSecurityMode[security.mode],
-            )
-        async with asyncio.timeout(server.timeout_s * 2):
-            await client.connect()
 
     async def _read_limits(self) -> None:
         """Ask how much fits into one request; a server that does not say takes what is configured."""
@@ -292,7 +294,7 @@ class Link:
 
     async def _on_lost(self, error: Exception) -> None:
         is_closed = isinstance(error, ConnectionError)
-        self._end("the connection was closed" if is_closed else f"link lost: {_words(error)}")
+        self._end("the connection was closed" if is_closed else f"link lost: {words(error)}")
 
     def _on_publish(self, result: Any) -> None:
         self._heard[result.SubscriptionId] = time.monotonic()
@@ -376,9 +378,9 @@ class Link:
                 await asyncio.sleep(LOOK_S)
                 try:
                     await self._refresh_once()
-                except _TROUBLE as error:
+                except TROUBLE as error:
                     # Whether the link still lives is for the server's clock to say.
-                    self._door.refused(f"{self._name}: reading again", _words(error))
+                    self._door.refused(f"{self._name}: reading again", words(error))
                     await asyncio.sleep(KEEPALIVE_S)
         except Exception as error:
             self._end(f"cannot read: {type(error).__name__}: {error}")
@@ -414,7 +416,7 @@ class Link:
         watched = self._watched.get(point)
         if watched is None or not watched.handle:
             return
-        with suppress(*_TROUBLE):
+        with suppress(*TROUBLE):
             await self._read([watched])
 
     # ── orders ───────────────────────────────────────────────────────────────────────────────
@@ -426,7 +428,7 @@ class Link:
     async def type_of(self, address: Address) -> ua.VariantType | None:
         """Return the built-in type of a node, or None when it is not there."""
         if address not in self._types:
-            with suppress(*_TROUBLE):
+            with suppress(*TROUBLE):
                 await self._find([address])
                 await self._learn([address])
         return self._types.get(address)
@@ -476,8 +478,8 @@ class Link:
             return (await self._client.uaclient.write(params))[0]
         except ua.UaStatusCodeError as error:
             return ua.StatusCode(ua.UInt32(error.code))
-        except _TROUBLE as error:
-            raise ConnectionLost(_words(error)) from error
+        except TROUBLE as error:
+            raise ConnectionLost(words(error)) from error
 
     async def call(self, owner: Any, method: Any, arguments: list[ua.Variant]) -> Any:
         """Call a method and return its result.
@@ -492,8 +494,8 @@ class Link:
             return (await self._client.uaclient.call([request]))[0]
         except ua.UaStatusCodeError as error:
             return ua.CallMethodResult(StatusCode=ua.StatusCode(ua.UInt32(error.code)))
-        except _TROUBLE as error:
-            raise ConnectionLost(_words(error)) from error
+        except TROUBLE as error:
+            raise ConnectionLost(words(error)) from error
 
     async def inputs_of(self, method: Any) -> list[ua.VariantType] | None:
         """Return the types of a method's input arguments; None when it declares none.
@@ -515,8 +517,8 @@ class Link:
                 declared = [await self._built_in(argument.DataType) for argument in listed or ()]
         except ua.UaStatusCodeError:
             declared = None  # a server that cannot be asked
-        except _TROUBLE as error:
-            raise ConnectionLost(_words(error)) from error
+        except TROUBLE as error:
+            raise ConnectionLost(words(error)) from error
         self._inputs[method] = declared
         return declared
 

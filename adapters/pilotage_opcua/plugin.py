@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pilotage.adapter import Adapter, AdapterFactory, ConnectionSettings, Door, Site
+from pilotage.adapter.discovery import Discovery, EmptySite, bare
 from pilotage.hookspecs import hookimpl
-from pilotage.model.diagnostics import Finding
+from pilotage.model.diagnostics import Finding, RuleError
+from pilotage.model.entities import Kind
 
 PILOTAGE_INTERFACE = "1"
 
@@ -29,6 +33,23 @@ class OpcUaFactory:
         from pilotage_opcua.connection import open_connection
 
         return open_connection(settings, site, door)
+
+    async def discover(
+        self, settings: ConnectionSettings, kinds: Mapping[str, Kind], seconds: float
+    ) -> Discovery:
+        """Return what the server shows below its Objects folder; nothing is written or called.
+
+        Raises:
+            ConnectionError: The server cannot be reached.
+            RuleError: The settings have errors.
+        """
+        from pilotage_opcua.binding import bind
+        from pilotage_opcua.looking import look, propose
+
+        plan, findings = bind(bare(settings), EmptySite())
+        if any(finding.is_error for finding in findings):
+            raise RuleError(findings)
+        return propose(await look(plan.server, seconds), kinds)
 
 
 @hookimpl

@@ -22,7 +22,7 @@ from pilotage.model.diagnostics import RuleError
 ORDER: Final = (
     *("init", "check", "test", "fmt", "run", "demo"),
     *("status", "explain", "alarms", "ack", "override", "release", "plan", "reload", "audit"),
-    *("inventory", "kinds", "plugins", "plugin", "schema"),
+    *("inventory", "discover", "kinds", "plugins", "plugin", "schema"),
 )
 """The sub-commands as the help lists them; others follow by name."""
 

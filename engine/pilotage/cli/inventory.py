@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """\
   pilotage inventory
   pilotage inventory -c my-city/config.yaml
+  pilotage inventory import lamps.csv --kind lamp --map id=number
 """
 
 
@@ -35,6 +36,22 @@ def register(subparsers: Any) -> None:
         "inventory",
         "count the city's entities and check them; exit 1 on an error",
         _EXAMPLES,
+    )
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("count", "import"),
+        default="count",
+        help="count (the default); import: propose the entry that reads a CSV or GeoJSON file",
+    )
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="for import")
+    parser.add_argument("--kind", default="", metavar="KIND", help="of the file's entities")
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="POINT=COLUMN",
+        help="what a point, id, name, zone or relation is read from; the others are guessed",
     )
     parser.add_argument(
         "-c",
@@ -49,7 +66,11 @@ def register(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Read settings and inventory, show the counts and every finding."""
+    """Read settings and inventory, show the counts and every finding; or propose how a file is read."""
+    if arguments.action == "import":
+        from pilotage.cli import inventory_import
+
+        return inventory_import.run(arguments)
     from pilotage.runtime.config import check_names, read_settings
     from pilotage.runtime.inventory import read_inventory
     from pilotage.runtime.inventory_survey import survey
