@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,7 +76,6 @@ def _speed(folder: Path, rows: int, size: Size, say: Callable[[str], None]) -> F
                     detail=detail,
                 )
                 book.append(CITY, entry, {"person": "m.garcia"} if number % 100 == 0 else {})
-            book.save_heads()
     book.close()
     say(f"{rows:,} rows written")
     began = time.perf_counter()
@@ -387,7 +386,7 @@ def _rewrite(storage: Storage, first: int, dice: random.Random, *, drop: bool) -
             connection.execute("DELETE FROM persons WHERE number = ?", (chosen[1],))
             connection.execute("UPDATE persons SET number = -number WHERE number > ?", (chosen[1],))
             connection.execute("UPDATE persons SET number = -number - 1 WHERE number < 0")
-        _set_head(connection, replace(head, number=number, hash=before))
+        _set_head(connection, head._replace(number=number, hash=before))
 
 
 def _set_head(connection: Any, head: Head) -> None:
@@ -418,7 +417,7 @@ def _cut_tail(storage: Storage, dice: random.Random) -> None:
         last = rows[-count - 1]
         connection.execute("DELETE FROM entries WHERE number > ?", (last[1],))
         connection.execute("DELETE FROM persons WHERE number > ?", (last[1],))
-        _set_head(connection, replace(head, number=last[1], hash=last[13]))
+        _set_head(connection, head._replace(number=last[1], hash=last[13]))
 
 
 def _forget_start(storage: Storage, dice: random.Random) -> None:
@@ -428,7 +427,7 @@ def _forget_start(storage: Storage, dice: random.Random) -> None:
         row = dice.choice(_rows(connection)[:-1])
         connection.execute("DELETE FROM entries WHERE number <= ?", (row[1],))
         connection.execute("DELETE FROM persons WHERE number <= ?", (row[1],))
-        _set_head(connection, replace(head, first=row[1] + 1, before=row[13]))
+        _set_head(connection, head._replace(first=row[1] + 1, before=row[13]))
 
 
 def _new_chain(storage: Storage, dice: random.Random) -> None:

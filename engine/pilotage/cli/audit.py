@@ -234,10 +234,14 @@ def who(row: Shown) -> str:
 
 def why(row: Shown) -> str:
     """Return why, in a few words: what a person wrote, what the condition had read, why it was refused."""
-    if row.people.get("reason"):
-        return row.people["reason"]
     because = row.detail.get("because") or row.detail.get("released") or {}
     words = [str(row.detail[key]) for key in ("why", "first") if row.detail.get(key)]
+    if row.people.get("reason"):
+        words.append(row.people["reason"])
+    for word, names in row.detail.get("rules changed", {}).items():
+        words.append(f"{word}: {', '.join(names)}")
+    if row.action == "started" and row.detail.get("before"):
+        words.append(f"before: {row.detail['before']}")
     detail = row.detail.get("detail")
     if isinstance(detail, str) and detail:
         words.append(detail)
@@ -245,6 +249,8 @@ def why(row: Shown) -> str:
         words.append(str(because["why"]))
     if because.get("read"):
         words.append(_read(because["read"]))
+    elif row.detail.get("reason"):
+        words.append(str(row.detail["reason"]))
     return "; ".join(words)
 
 

@@ -22,6 +22,7 @@ from pilotage.model.messages import (
     encode_decision,
 )
 from pilotage.ports import ConfigSwitch, DecisionRecord, LogUnusableError
+from pilotage.runtime.audit import log
 from pilotage.runtime.audit.anchors import FOLDER, read_anchors
 from pilotage.runtime.audit.entries import Entry, spans
 from pilotage.runtime.audit.log import AuditLog, erase_alone
@@ -352,6 +353,17 @@ class TestTrouble:
         assert sorted(desk.acts()) == ["access login", "audit begun", "command sent"]
         assert desk.health.finding("audit.disk") is None
         assert desk.is_sound()
+
+    async def test_too_much_waits(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """While the disk refuses, only so many rows wait; more are refused, and the waiting ones are written later."""
+        monkeypatch.setattr(log, "MOST_WAITING", 3)
+        with closing(sqlite.connect(str(desk.file), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            rows = [desk.log.record(Entry(START, "access", "login")) for _ in range(20)]
+            assert desk.health.counters["audit.dropped"] > 0
+            other.execute("ROLLBACK")
+        written = [row for row in rows if row.exception(10) is None]
+        assert len(desk.rows(kind="access")) == len(written) > 0
 
     async def test_broken_chain_goes_on(self, desk: Desk) -> None:
         """A chain that was cut while no engine ran is told at the start, goes on, and stays provably broken."""

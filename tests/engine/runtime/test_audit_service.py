@@ -7,6 +7,7 @@ import getpass
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import pytest
 from pilotage import api
 from pilotage.model.diagnostics import Finding, RuleError, Severity, Span
 from pilotage.runtime import control
+from pilotage.runtime.audit import desk
 from pilotage.runtime.audit.reader import AuditReader, Shown, Wanted
 from pilotage.runtime.audit.verify import verify
 from pilotage.runtime.config import load_settings
+from pilotage.runtime.journal import sqlite
 from pilotage.service import Service
 
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
@@ -145,6 +148,26 @@ class TestReload:
         (row,) = rows(service, kind="rules")
         assert (row.action, row.detail["findings"]) == ("refused", 1)
         assert "trafic" in row.detail["first"]
+
+    async def test_disk_refuses(
+        self,
+        client: api.AsyncClient,
+        service: Service,
+        workshop: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """While the audit cannot be written no rules come into force: the reload is refused and says why."""
+        monkeypatch.setattr(desk, "WAIT_S", 0.3)
+        path = service.settings.storage.path / "audit.db"
+        with closing(sqlite.connect(str(path), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            answer = await client.ask(api.Reload())
+            with pytest.raises(api.ApiError, match="the audit did not take it") as caught:
+                await client.ask(api.RecordAudit(action="login", person="m.garcia"))
+            other.execute("ROLLBACK")
+        assert (answer.adopted, workshop.adopted) == (False, [])
+        assert "NotRecordedError" in answer.findings[0]
+        assert caught.value.code == "not-recorded"
 
     async def test_by_signal(self, service: Service, eventually: Eventually) -> None:
         """A reload by a signal says so."""

@@ -16,7 +16,7 @@ from pilotage.runtime.audit.entries import Entry, as_json, told
 OPERATOR: Final = "operator "
 SHADOW: Final = "shadow:"
 
-_OWNER: Final = re.compile(r"(?P<name>[^\[@#>]*)(?:\[(?P<instance>[^\]]*)\])?")
+_OWNER: Final = re.compile(r"(?P<name>[^\[@#>/]*)(?:\[(?P<instance>[^\]]*)\])?")
 _ORDER_KINDS: Final = ("override", "plan", "alarm", "notice", "incident")
 
 Private = Mapping[str, str]
@@ -96,7 +96,7 @@ def _call(decision: _Decision, event: Event) -> Iterator[tuple[Entry, Private]]:
 def _sent(
     decision: _Decision, event: Event, subject: str, value: str, more: Mapping[str, Any]
 ) -> tuple[Entry, Private]:
-    because = _through_group(decision, event["because"])
+    because, why = _led_to(decision, event["because"], subject)
     rule, instance = owner_of(because)
     decision.memory.sent(event["id"], rule)
     detail = {
@@ -104,7 +104,7 @@ def _sent(
         "deadline": round(event["deadline"], 3),
         "attempt": event["attempt"],
         **({"instance": instance} if instance else {}),
-        **_why(decision, because, subject),
+        **why,
         **more,
     }
     entry = decision.entry(
@@ -119,32 +119,57 @@ def _sent(
     return entry, told({"person": because.removeprefix(OPERATOR) if not rule else ""})
 
 
-def _why(decision: _Decision, because: str, point: str) -> dict[str, Any]:
-    """Return what led to a command: why its owner wants it, and who let go of the point at this decision."""
+def _led_to(decision: _Decision, raw: str, point: str) -> tuple[str, dict[str, Any]]:
+    """Return who wants what a point is told, and what led to it; a command that is repeated has what its first had."""
+    because = _through_group(decision, raw)
+    why = _why(decision, because, raw, point)
+    if raw.startswith(OPERATOR):
+        return because, why
+    before = decision.memory.reason(f"point {point}")
+    if not why and before is not None and before["by"] == raw:
+        return before["because"], dict(before["why"])
+    if why:
+        decision.memory.remember(f"point {point}", {"by": raw, "because": because, "why": why})
+    return because, why
+
+
+def _why(decision: _Decision, because: str, raw: str, point: str) -> dict[str, Any]:
+    """Return why its owner wants it, and who let go of the point at this decision."""
     found: dict[str, Any] = {}
     reason = decision.memory.reason(_key(because))
     if reason is not None:
         found["because"] = reason
-    left = [e for e in decision.events if e["event"] == "Relinquished" and e.get("point") == point]
-    for event in left:
+    for event in decision.events:
+        if event.get("point") != point or event["event"] not in ("Demanded", "Relinquished"):
+            continue
         owner = event["owner"]
-        if owner.startswith(OPERATOR):
+        if event["event"] == "Demanded":
+            if owner == raw and not because.startswith(OPERATOR):
+                found["reason"] = event["reason"]
+        elif owner.startswith(OPERATOR):
             found["released"] = {"owner": "operator"}
         elif not owner.startswith(SHADOW):
-            reason = decision.memory.reason(_key(owner)) or {}
-            found["released"] = {"owner": owner, **reason}
+            found["released"] = {"owner": owner, **(decision.memory.reason(_key(owner)) or {})}
     return found
 
 
 def _through_group(decision: _Decision, because: str) -> str:
-    """Return who wants something of the group that a demand came from (`GROUP.POINT>`), as far as this decision shows it."""
+    """Return who wants something of the group that a demand came from (`GROUP.POINT>`), itself when it is no group's."""
     if not because.endswith(">"):
         return because
-    group = because.removesuffix(">")
+    owner = _target_owner(decision, because.removesuffix(">"))
+    if not owner:
+        known = decision.memory.reason(because)
+        owner = known["owner"] if known is not None else ""
+    return _through_group(decision, owner) if owner else because
+
+
+def _target_owner(decision: _Decision, point: str) -> str:
+    """Return whom the target of a point follows since this decision, empty when it did not change."""
     for event in decision.events:
-        if event["event"] == "TargetChanged" and event["point"] == group:
-            return _through_group(decision, event["owner"])
-    return because
+        if event["event"] == "TargetChanged" and event["point"] == point:
+            return str(event["owner"])
+    return ""
 
 
 def _key(owner: str) -> str:
@@ -223,6 +248,8 @@ def _plan_changed(decision: _Decision, event: Event) -> Iterator[tuple[Entry, Pr
 
 def _demanded(decision: _Decision, event: Event) -> Iterator[tuple[Entry, Private]]:
     owner = event["owner"]
+    if owner.endswith(">") and (by := _target_owner(decision, owner.removesuffix(">"))):
+        decision.memory.remember(owner, {"owner": by})
     if not owner.startswith(OPERATOR):
         return
     person = owner.removeprefix(OPERATOR)

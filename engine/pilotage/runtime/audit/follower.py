@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import replace
 from hashlib import sha256
 from itertools import islice
 from typing import Any, Final
@@ -107,7 +106,7 @@ class Follower:
             ]
         for entry, private in rows:
             self._book.append(partition, entry, private)
-        self._book.move(replace(self._book.head(partition), decision=record.number))
+        self._book.move(self._book.head(partition)._replace(decision=record.number))
 
 
 class _Memory:

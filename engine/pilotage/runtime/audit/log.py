@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,8 +36,11 @@ LAZY_S: Final = 0.25
 """How long a decision may wait to be taken up; it is in the journal already."""
 RETRY_S: Final = (0.2, 5.0)
 ANCHOR_EVERY_S: Final = 3_600.0
+FIRST_ANCHOR_S: Final = 60.0
+"""After a start: what a life before had left without an anchor must not wait for long."""
 ANCHOR_EVERY_ROWS: Final = 50_000
-KEEP_S: Final = 365 * 86_400.0
+MOST_WAITING: Final = 10_000
+"""Rows that may wait for a disk that refuses; more are refused themselves."""
 
 _DISK: Final = "audit.disk"
 _ANCHOR: Final = "audit.anchor"
@@ -107,20 +110,20 @@ class AuditLog:
             with self._book.writing():
                 for partition in partitions:
                     self._begin(partition)
-                self._book.save_heads()
         except (sqlite.Error, OSError) as error:
             self._book.close()
             raise LogUnusableError(
                 f"{self.path}: the audit cannot be written: {error}\n"
                 "   mend: give the engine's user the right to write there, and see that the disk has room"
             ) from error
-        self._anchor_at = time.monotonic() + ANCHOR_EVERY_S
+        self._anchor_at = time.monotonic() + FIRST_ANCHOR_S
         self._thread = threading.Thread(target=self._run, name="pilotage-audit", daemon=True)
         self._thread.start()
 
     def catch_up(self) -> None:
         """Take up every decision that the journal holds; blocks until it is on disk."""
-        self._submit(self._follow_to_the_end).result()
+        while self._submit(self._follow).result():
+            pass
 
     def how_it_ended(self) -> Future[str]:
         """Return how the life before ended: `stopped`, `cut off`, or nothing when there was none."""
@@ -207,6 +210,12 @@ class AuditLog:
             if self._closing:
                 job.result.set_exception(LogClosedError(f"{self.path} is closed"))
                 return job.result
+            if len(self._jobs) >= MOST_WAITING:
+                self._health.count("audit.dropped")
+                job.result.set_exception(
+                    LogClosedError(f"{self.path}: too much waits for the disk")
+                )
+                return job.result
             self._jobs.append(job)
             self._changed.notify()
         return job.result
@@ -281,17 +290,16 @@ class AuditLog:
                     self._health.count("audit.failed")
                     self._health.remark("audit.failed", f"a row of the audit failed: {error!r}")
                     outcomes.append((None, error))
-            self._book.save_heads()
         return outcomes
 
-    def _follow(self, book: Book) -> int:
-        """Take up a page of decisions of each partition; the rest comes with the next transaction."""
+    def _follow(self, book: Book) -> bool:
+        """Take up a page of decisions of each partition; True when there may be more, for the next transaction."""
         assert self._follower is not None
         more = [self._follower.follow(partition) for partition in self._partitions]
         if any(more):
             with self._changed:
                 self._behind = True
-        return 0
+        return any(more)
 
     def _follow_to_the_end(self, book: Book) -> int:
         assert self._follower is not None
@@ -323,7 +331,7 @@ class AuditLog:
         head = self._book.head(partition)
         if head.number == 0:
             after = self._follower.last_number(partition)
-            self._book.move(replace(head, decision=after))
+            self._book.move(head._replace(decision=after))
             detail = as_json({"after": after})
             self._book.append(partition, Entry(now, "audit", "begun", partition, detail=detail))
         if trouble:
@@ -357,7 +365,7 @@ class AuditLog:
         gone = row.number - head.first + 1
         detail = {"first": head.first, "last": row.number, "hash": row.hash.hex(), "before": before}
         book.drop_until(partition, row.number)
-        book.move(replace(head, first=row.number + 1, before=row.hash))
+        book.move(head._replace(first=row.number + 1, before=row.hash))
         entry = Entry(self._clock.now(), "audit", "sealed", partition, detail=as_json(detail))
         book.append(partition, entry)
         return gone
@@ -386,6 +394,7 @@ class AuditLog:
                 if pending is None:
                     write_anchor(self._folder, anchor)
             except OSError as error:
+                self._anchor_at = time.monotonic() + FIRST_ANCHOR_S
                 self._health.raised(
                     _ANCHOR,
                     f"{self._folder}: an anchor of the audit cannot be written: {error}",
@@ -394,7 +403,7 @@ class AuditLog:
                 return written
             self._health.cleared(_ANCHOR)
             detail = {"last": anchor.last, "file": anchor.file, "digest": anchor.digest}
-            book.move(replace(book.head(partition), anchored=anchor.last))
+            book.move(book.head(partition)._replace(anchored=anchor.last))
             entry = Entry(now, "audit", "anchored", partition, detail=as_json(detail))
             book.append(partition, entry)
             written += 1
@@ -444,7 +453,6 @@ def erase_alone(path: Path, person: str, people: Mapping[str, str]) -> int:
     try:
         with book.writing():
             named = _erase(book, person, people, "cli", time.time())
-            book.save_heads()
         book.scrub()
         return named
     finally:

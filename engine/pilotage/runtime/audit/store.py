@@ -10,10 +10,9 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pilotage.ports import LogUnusableError
 from pilotage.runtime.audit.entries import (
@@ -65,8 +64,11 @@ COLUMNS: Final = f"partition, number, {ENTRY_COLUMNS}, private, hash"
 _INSERT: Final = f"INSERT INTO entries ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+_Key = tuple[str, str, str]
+"""Partition, topic and name of what is remembered."""
+
+
+class Head(NamedTuple):
     """Where a chain stands.
 
     Attributes:
@@ -118,6 +120,7 @@ class Book:
         """
         self.path = path
         self._heads: dict[str, Head] = {}
+        self._kept: dict[_Key, Any] = {}
         try:
             self._connection = _open(path)
         except (sqlite.Error, OSError) as error:
@@ -139,9 +142,11 @@ class Book:
         try:
             connection.execute("BEGIN IMMEDIATE")
             yield
+            self._save()
             connection.execute("COMMIT")
         except BaseException:
             self._heads = heads
+            self._kept.clear()
             with contextlib.suppress(sqlite.Error):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -150,12 +155,12 @@ class Book:
     @contextlib.contextmanager
     def attempt(self) -> Iterator[None]:
         """Do everything inside, or nothing of it on an error; the transaction goes on either way."""
-        heads = dict(self._heads)
+        heads, kept = dict(self._heads), dict(self._kept)
         self._connection.execute("SAVEPOINT attempt")
         try:
             yield
         except BaseException:
-            self._heads = heads
+            self._heads, self._kept = heads, kept
             with contextlib.suppress(sqlite.Error):
                 self._connection.execute("ROLLBACK TO attempt")
             raise
@@ -185,7 +190,7 @@ class Book:
         digests = self._keep_persons(partition, number, told(private))
         hash_ = chained(head.hash, canonical(partition, number, entry, digests))
         self._connection.execute(_INSERT, (partition, number, *entry, digests, hash_))
-        self.move(replace(head, number=number, hash=hash_))
+        self.move(head._replace(number=number, hash=hash_))
         return number
 
     def _keep_persons(self, partition: str, number: int, private: Mapping[str, str]) -> str:
@@ -200,11 +205,21 @@ class Book:
         return as_json(digests) if digests else ""
 
     def move(self, head: Head) -> None:
-        """Note where a chain stands; written at the end of the transaction by `save_heads`."""
+        """Note where a chain stands; it is written at the end of the transaction."""
         self._heads[head.partition] = head
 
-    def save_heads(self) -> None:
-        """Write where the chains stand; the last thing in a transaction."""
+    def _save(self) -> None:
+        """Write where the chains stand, and what is remembered: once in a transaction, however often it changed."""
+        gone = [key for key, value in self._kept.items() if value is None]
+        self._connection.executemany(
+            "DELETE FROM memory WHERE partition = ? AND topic = ? AND name = ?", gone
+        )
+        texts = ((key, as_json(v)) for key, v in self._kept.items() if v is not None)
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO memory VALUES (?,?,?,?,?)",
+            [(*key, text, seal_of(*key, text)) for key, text in texts],
+        )
+        self._kept.clear()
         for head in self._heads.values():
             self._connection.execute(
                 "INSERT OR REPLACE INTO heads VALUES (?,?,?,?,?,?,?,?)",
@@ -233,7 +248,7 @@ class Book:
         if last == (head.number, head.hash):
             return ""
         if last[0] >= head.number:
-            self.move(replace(head, number=last[0], hash=last[1]))
+            self.move(head._replace(number=last[0], hash=last[1]))
         return f"its head says row {head.number}, its last row is {last[0]}"
 
     def hash_at(self, partition: str, number: int) -> bytes | None:
@@ -256,24 +271,17 @@ class Book:
 
     def recall(self, partition: str, topic: str, name: str) -> Any:
         """Return what is remembered under a name, None when nothing is."""
+        key = (partition, topic, name)
+        if key in self._kept:
+            return self._kept[key]
         found = self._connection.execute(
-            "SELECT value FROM memory WHERE partition = ? AND topic = ? AND name = ?",
-            (partition, topic, name),
+            "SELECT value FROM memory WHERE partition = ? AND topic = ? AND name = ?", key
         ).fetchone()
         return None if found is None else from_json(found[0])
 
     def remember(self, partition: str, topic: str, name: str, value: Any) -> None:
         """Keep something under a name; None forgets it."""
-        key = (partition, topic, name)
-        if value is None:
-            self._connection.execute(
-                "DELETE FROM memory WHERE partition = ? AND topic = ? AND name = ?", key
-            )
-            return
-        text = as_json(value)
-        self._connection.execute(
-            "INSERT OR REPLACE INTO memory VALUES (?,?,?,?,?)", (*key, text, seal_of(*key, text))
-        )
+        self._kept[partition, topic, name] = value
 
     # ── what may go ──────────────────────────────────────────────────────────────────────────
 
@@ -298,6 +306,13 @@ class Book:
                 (partition, number, field),
             )
             erased.setdefault(field, []).append(number)
+        # Who overrides a group is remembered for its members' commands.
+        self._connection.execute(
+            "DELETE FROM memory WHERE partition = ? AND instr(value, ?) > 0", (partition, person)
+        )
+        for key, value in self._kept.items():
+            if key[0] == partition and value is not None and person in as_json(value):
+                self._kept[key] = None
         return erased
 
     def last_anchored_before(self, partition: str, time: float) -> Row | None:
