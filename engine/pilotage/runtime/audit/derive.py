@@ -251,6 +251,7 @@ def _demanded(decision: _Decision, event: Event) -> Iterator[tuple[Entry, Privat
     if owner.endswith(">") and (by := _target_owner(decision, owner.removesuffix(">"))):
         decision.memory.remember(owner, {"owner": by})
     if not owner.startswith(OPERATOR):
+        _remember_demand(decision, owner, event["reason"])
         return
     person = owner.removeprefix(OPERATOR)
     origin = decision.origins.get(person, "")
@@ -265,6 +266,15 @@ def _demanded(decision: _Decision, event: Event) -> Iterator[tuple[Entry, Privat
         ),
         told({"person": person, "reason": event["reason"], **_source(origin)}),
     )
+
+
+def _remember_demand(decision: _Decision, owner: str, reason: str) -> None:
+    """Keep why something is demanded by who never said that it changed: a rule whose condition was never known."""
+    if owner.endswith(">") or owner.startswith(SHADOW):
+        return
+    if decision.memory.reason(_key(owner)) is None:
+        reasons = {"decision": decision.number, "state": "demanded", "why": reason}
+        decision.memory.remember(_key(owner), reasons)
 
 
 def _relinquished(decision: _Decision, event: Event) -> Iterator[tuple[Entry, Private]]:
