@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -25,6 +26,14 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from tests.system.conftest import City
 
     city = City(tmp_path_factory.mktemp("audit"))
+    try:
+        _live(city)
+        yield city
+    finally:
+        city.kill()
+
+
+def _live(city: Any) -> None:
     city.start()
     city.report("s-1.flow", 41)
     city.until(lambda: city.sent() == ["s-1.level 30"])
@@ -33,13 +42,12 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     city.kill()
     city.start()
     city.report("s-2.flow", 41)
-    city.until(lambda: "s-2.level 30" in city.sent() or len(city.sent()) > 2)
+    assert city.run("release", "s-2.level", "--person", "a.martin").returncode == 0
+    city.until(lambda: "s-2.level 30" in city.sent())
     rules = city.folder / "rules" / "lighting.yaml"
     rules.write_text(rules.read_text().replace("60 veh/h", "50 veh/h"))
     assert city.run("reload").returncode == 0
     assert city.run("override", "s-9.level", "1", "--for", "1h", "--reason", "x").returncode == 1
-    yield city
-    city.kill()
 
 
 def shown(city: Any, *options: str) -> list[dict[str, Any]]:
@@ -99,7 +107,7 @@ class TestShow:
             "WHO",
             "WHY",
         ]
-        assert "override refused  s-9.level" in done.stdout
+        assert re.search(r"override refused +s-9\.level .*there is no point", done.stdout)
         assert "s-1.flow 41" in done.stdout
 
     @pytest.mark.parametrize(
@@ -131,7 +139,7 @@ class TestExport:
         """JSON, one object a line, to the terminal."""
         done = lived.run("audit", "export", "-", "--person", "m.garcia")
         rows = [json.loads(line) for line in done.stdout.splitlines()]
-        assert all(row["people"]["person"] == "m.garcia" for row in rows)
+        assert all("m.garcia" in row["people"].values() for row in rows)
         assert rows
 
 
