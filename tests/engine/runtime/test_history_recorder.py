@@ -329,3 +329,23 @@ class TestTrouble:
         assert health.finding("history.fault")
         city.read("s-1.flow", (60, 2.0))
         assert city.values("s-1.flow") == [2.0]
+
+    def test_the_last_of_a_disk_is_the_journals(
+        self, city: City, health: Health, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With little room left nothing is written and the trouble is told; values wait, and come when there is room."""
+        city.read("s-1.flow", (0, 1.0))
+        city.recorder.reader()
+        monkeypatch.setattr(module, "LEAST_FREE_BYTES", 1 << 62)
+        city.read("s-1.flow", (60, 2.0))
+        with pytest.raises(LogUnusableError, match="these are the journal's"):
+            city.recorder.reader()
+        city.recorder._next["write"] = 0.0
+        for _ in range(200):
+            if health.finding("history.disk"):
+                break
+            city.recorder._wake.wait(0.02)
+        assert health.finding("history.disk")
+        monkeypatch.undo()
+        assert city.values("s-1.flow") == [1.0, 2.0]
+        assert health.is_sound

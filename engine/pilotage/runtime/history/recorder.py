@@ -8,6 +8,8 @@ and the gap is written down.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import threading
 import time
 from collections import deque
@@ -45,6 +47,9 @@ SLICE: Final = 400
 PAUSE_S: Final = 0.0005
 MOST_WAITING: Final = 300_000
 MOST_FRESH: Final = 500_000
+UPKEEP_S: Final = 600.0
+LEAST_FREE_BYTES: Final = 64 * 1024 * 1024
+"""The last of a disk is the journal's: with less free the history writes nothing."""
 
 T = TypeVar("T")
 
@@ -64,6 +69,7 @@ class Recorder:
         health: HealthLog,
         *,
         speed: float = 1.0,
+        pause_s: float = PAUSE_S,
     ) -> None:
         """Name a history; `open` makes or opens the file and starts the thread.
 
@@ -73,11 +79,13 @@ class Recorder:
             zone: Where the days of the roll-ups begin.
             health: Where trouble with the disk is told.
             speed: Seconds of the engine's clock in a real one.
+            pause_s: Between two slices of work, for the loop to have the interpreter.
         """
         self.path = path
         self._zone = zone
         self._health = health
         self._speed = speed
+        self._pause_s = pause_s
         self._settings = settings
         self._tracks = Tracks(Policies(settings).of)
         self._upkeep = Upkeep(zone, settings, health, self._breathe_or_stop)
@@ -181,7 +189,7 @@ class Recorder:
             self._tracks.drop(id_)
             return self._upkeep.erase(connection, id_, self._now())
 
-        return self.ask(run)
+        return self.ask(run, UPKEEP_S)
 
     def reader(self) -> HistoryReader:
         """Return what reads this history, with everything so far on disk; called from another thread.
@@ -191,6 +199,14 @@ class Recorder:
         """
         self.ask(lambda connection: None)
         return HistoryReader(self.path, self._zone)
+
+    def keep_up(self) -> None:
+        """Pack, roll up and delete everything that is due now; called from another thread.
+
+        Raises:
+            LogUnusableError: The history is closed, or its disk refuses.
+        """
+        self.ask(lambda connection: self._upkeep.finish(connection, self._now()), UPKEEP_S)
 
     def status(self) -> dict[str, Any]:
         """Return what goes on: readings taken, samples recorded, bytes, points."""
@@ -239,7 +255,7 @@ class Recorder:
             self._health.cleared("history.disk")
         except _StoppedError:
             return
-        except sqlite.Error as error:
+        except (sqlite.Error, OSError) as error:
             self._trouble(error)
         except Exception as error:
             self._health.count("history.faults")
@@ -252,7 +268,7 @@ class Recorder:
 
     def _finish(self) -> None:
         """Write the rest, at the end."""
-        with contextlib.suppress(sqlite.Error):
+        with contextlib.suppress(sqlite.Error, OSError):
             self._drain()
             self._tracks.settle(float("inf"))
             self._write(self._now())
@@ -274,7 +290,7 @@ class Recorder:
 
     def _breathe(self) -> None:
         """Let the loop have the interpreter."""
-        time.sleep(PAUSE_S)
+        time.sleep(self._pause_s)
 
     def _breathe_or_stop(self) -> None:
         """Let the loop have the interpreter; at the end, leave the work: it is done again at the next start."""
@@ -319,6 +335,7 @@ class Recorder:
         """Write what is fresh in one transaction; on any error all of it stays fresh."""
         tracks = self._tracks.dirty
         connection = self._connection
+        self._check_room()
         connection.execute("BEGIN IMMEDIATE")
         try:
             numbers = self._numbered(tracks)
@@ -345,6 +362,20 @@ class Recorder:
         if self._lost_since is not None:
             self._lost_since = None
             self._tracks.forget()
+
+    def _check_room(self) -> None:
+        """Leave the last of the disk to the journal.
+
+        Raises:
+            OSError: There is little left.
+        """
+        disk = os.statvfs(self.path.parent)
+        free = disk.f_bavail * disk.f_frsize
+        if free < LEAST_FREE_BYTES:
+            raise OSError(
+                errno.ENOSPC,
+                f"only {free / 1e6:.0f} MB are free on its disk, and these are the journal's",
+            )
 
     def _numbered(self, tracks: Mapping[Track, None]) -> dict[Track, int]:
         """Return the tracks with their numbers in the file; new ones are entered."""
@@ -383,7 +414,7 @@ class Recorder:
         self._health.count("history.refused")
         self._health.raised(
             "history.disk",
-            f"{self.path} cannot be written: {error}; values are kept in memory for a while, then dropped",
+            f"{self.path} cannot be written: {getattr(error, 'strerror', None) or error}; values are kept in memory for a while, then dropped",
             "free space on the disk, or give the file back its rights; the history goes on by itself",
             Severity.WARNING,
         )

@@ -316,7 +316,7 @@ class Upkeep:
                 (now, changed),
             )
         self._todo.clear()
-        give_back(connection, everything=True)
+        write_anew(connection)
         return changed
 
     def _erase_segments(self, connection: Any, own: set[int], other: set[int], id_: str) -> int:
@@ -396,11 +396,27 @@ def gaps_between(connection: Any, start: float, end: float) -> list[Gap]:
     ]
 
 
-def give_back(connection: Any, *, everything: bool = False) -> None:
-    """Give free pages back to the disk, and empty the log, in which deleted pages would stand on."""
-    pages = "" if everything else f"({PAGES})"
-    connection.execute(f"PRAGMA incremental_vacuum{pages}").fetchall()
-    for _ in range(TRIES if everything else 1):
+def give_back(connection: Any) -> None:
+    """Give some free pages back to the disk, and empty the log, in which deleted pages would stand on."""
+    connection.execute(f"PRAGMA incremental_vacuum({PAGES})").fetchall()
+    _empty_log(connection, tries=1)
+
+
+def write_anew(connection: Any) -> None:
+    """Write the whole file anew, with what is in it and nothing else.
+
+    `secure_delete` overwrites a row where it lies, but not the copies that a page keeps in its free space when it was
+    split before: the search of `tests/faults/suite_privacy.py` found one in every second run.
+
+    Raises:
+        sqlite.Error: The disk has no room for a second copy.
+    """
+    connection.execute("VACUUM")
+    _empty_log(connection, tries=TRIES)
+
+
+def _empty_log(connection: Any, tries: int) -> None:
+    for _ in range(tries):
         # A reader may hold the log for a moment.
         with contextlib.suppress(sqlite.Error):
             if not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
