@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from types import MappingProxyType
+from typing import cast
 
 from pilotage.adapter import ISOLATED, AdapterFactory, ConnectionSettings, Door, Site
 from pilotage.adapter.options import span_of
@@ -15,7 +16,7 @@ from pilotage.runtime import findings as say
 from pilotage.runtime.config import Settings
 from pilotage.runtime.inbox import ConnectionDoor
 from pilotage.runtime.isolation import probe
-from pilotage.runtime.isolation.host import IsolatedAdapter
+from pilotage.runtime.isolation.host import NO_TARGETS, IsolatedAdapter, Targets
 from pilotage.runtime.plugins import (
     Approval,
     Catalogue,
@@ -43,6 +44,7 @@ class IsolatedFactory:
         self._entry = entry
         self._lock = lock
         self._why = why
+        self._targets: dict[str, tuple[ConnectionSettings, Targets]] = {}
 
     def check(self, settings: ConnectionSettings, site: Site) -> list[Finding]:
         """Return what is wrong with the settings; that the plugin fails keeps the engine from nothing."""
@@ -52,6 +54,7 @@ class IsolatedFactory:
         reply = probe.check(self._entry, settings, site, self._lock)
         if reply.why:
             return [say.isolated_failed(at, self.name, reply.why)]
+        self._targets[settings.name] = (settings, (reply.points, reply.calls))
         others = _others(reply.brings)
         return [
             *([say.partly_isolated(at, self._entry, others)] if others else []),
@@ -59,9 +62,16 @@ class IsolatedFactory:
         ]
 
     def open(self, settings: ConnectionSettings, site: Site, door: Door) -> IsolatedAdapter:
-        """Return an adapter that starts its process when it is run."""
-        assert isinstance(door, ConnectionDoor)
-        return IsolatedAdapter(settings, self._entry, site, door, self._lock)
+        """Return an adapter that starts its process when it is run; the door is the engine's own."""
+        checked, targets = self._targets.get(settings.name, (None, NO_TARGETS))
+        return IsolatedAdapter(
+            settings,
+            self._entry,
+            site,
+            cast(ConnectionDoor, door),
+            self._lock,
+            targets if checked == settings else NO_TARGETS,
+        )
 
 
 class _DomainPlugin:

@@ -27,6 +27,11 @@ from pilotage.runtime.supervisor import AdapterDied, AdapterDisabled, Process
 MOST_DEATHS: Final = 5
 DEATHS_WITHIN_S: Final = 60.0
 
+Targets = tuple[Sequence[str], Sequence[str]]
+"""The points and the calls that an adapter can be sent orders for."""
+
+NO_TARGETS: Final[Targets] = ((), ())
+
 log = logging.getLogger("pilotage.isolation")
 
 
@@ -40,6 +45,7 @@ class IsolatedAdapter:
         site: Site,
         door: ConnectionDoor,
         lock: str = "",
+        targets: Targets = NO_TARGETS,
     ) -> None:
         """Prepare an adapter; no process is started before `run`.
 
@@ -49,6 +55,7 @@ class IsolatedAdapter:
             site: The city; what of it crosses is read once, here.
             door: Where readings go.
             lock: File with the plugins that may be imported; empty when all may.
+            targets: What it can command, as far as that is known before its process has started.
         """
         self.on_targets: Callable[[], None] = lambda: None
         """Called when `targets` has changed."""
@@ -60,7 +67,7 @@ class IsolatedAdapter:
         self._door = door
         self._keeper: KeeperLink | None = None
         self._child: ChildLink | None = None
-        self._targets: tuple[Sequence[str], Sequence[str]] = ((), ())
+        self._targets = targets
         self._deaths: deque[float] = deque(maxlen=MOST_DEATHS + 1)
         self._starts = 0
 
@@ -71,8 +78,8 @@ class IsolatedAdapter:
         memory = resident(pid) if pid else 0
         return Process(pid, memory, self._settings.memory, max(0, self._starts - 1))
 
-    def targets(self) -> tuple[Sequence[str], Sequence[str]]:
-        """Return what the adapter said that it can command; nothing before it was opened the first time."""
+    def targets(self) -> Targets:
+        """Return what the adapter said that it can command, when it was checked or opened."""
         return self._targets
 
     async def run(self) -> None:
@@ -117,7 +124,7 @@ class IsolatedAdapter:
         self._child = child = ChildLink(intake, self._time, self._settings.memory)
         await child.start(self._keeper)
         bound = await child.bound()
-        if bound != self._targets:
+        if bound != (list(self._targets[0]), list(self._targets[1])):
             self._targets = bound
             self.on_targets()
         self._keeper.warm(child.modules)

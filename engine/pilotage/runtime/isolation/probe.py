@@ -19,6 +19,7 @@ from pilotage.adapter import Site as CitySite
 from pilotage.model.diagnostics import Finding
 from pilotage.runtime.isolation import wire
 from pilotage.runtime.isolation.city import RemoteSite, describe
+from pilotage.runtime.isolation.door import RemoteDoor
 from pilotage.runtime.isolation.keeper_link import START_S, environment, exit_words
 from pilotage.runtime.isolation.limits import confine
 
@@ -44,12 +45,16 @@ class Reply(msgspec.Struct, array_like=True):
         adapters: Their names.
         why: Why it cannot be loaded, or its adapter not asked.
         findings: What its adapter says of the settings.
+        points: What an adapter with these settings can command, when nothing is wrong with them.
+        calls: The calls that it serves.
     """
 
     brings: dict[str, int] = {}
     adapters: list[str] = []
     why: str = ""
     findings: list[Finding] = []
+    points: list[str] = []
+    calls: list[str] = []
 
 
 def brings(entry: str, lock: str = "") -> Reply:
@@ -115,8 +120,12 @@ def _reply(question: Question) -> Reply:
         reply.why = f'brings no adapter "{question.settings.adapter}"'
         return reply
     try:
-        settings = question.settings.thaw()
-        reply.findings = list(factory.check(settings, RemoteSite(question.site)))
+        settings, site = question.settings.thaw(), RemoteSite(question.site)
+        reply.findings = list(factory.check(settings, site))
+        if not any(finding.is_error for finding in reply.findings):
+            # Opened, not connected: so that orders have their way before the process of the connection has started.
+            adapter = factory.open(settings, site, RemoteDoor(lambda data: None))
+            reply.points, reply.calls = map(list, adapter.targets())
     except Exception as error:
         reply.why = f"failed with {type(error).__name__}: {error}"
     return reply

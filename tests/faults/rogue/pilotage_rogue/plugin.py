@@ -1,12 +1,14 @@
 """An adapter that does wrong on request: what a vendor's plugin may do on its worst day.
 
-`fault:` in the settings names what it does, `after:` (seconds) when; `marker:` is a file that counts how often it was run, and
-with `times:` it behaves well after so many times.
+`fault:` in the settings names what it does, `after:` (seconds) when; `marker:` is a file that counts how often it was opened, and
+with `times:` it behaves well after so many times. With `orders:` it does what stands in that file instead, `NUMBER FAULT`, each
+number once, and writes beside it when it began, and when it was up.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import threading
@@ -78,6 +80,8 @@ class Rogue:
         if self.is_due and self.fault == "start":
             raise ValueError("it cannot be started")
         self.door.connected("rogue")
+        if "orders" in self.options:
+            await self._obey(Path(str(self.options["orders"])))
         await asyncio.sleep(float(self.options.get("after", 0.2)))
         if self.is_due and self.fault:
             act = FAULTS.get(self.fault)
@@ -86,6 +90,23 @@ class Rogue:
                 if asyncio.iscoroutine(done):
                     await done
         await asyncio.Event().wait()
+
+    async def _obey(self, orders: Path) -> None:
+        """Do what a file says, as soon as it says it."""
+        with orders.with_suffix(".log").open("a", buffering=1) as log:
+            log.write(f"up {time.time()}\n")
+            while True:
+                number, _, fault = orders.read_text().partition(" ")
+                done = orders.with_suffix(".done")
+                if fault and (not done.exists() or done.read_text() != number):
+                    done.write_text(number)
+                    log.write(f"{fault.strip()} {time.time()}\n")
+                    began = FAULTS[fault.strip()](self)
+                    if asyncio.iscoroutine(began):
+                        most_s = self.options.get("seconds", 10.0) if fault in ENDLESS else 60.0
+                        with contextlib.suppress(TimeoutError):
+                            await asyncio.wait_for(began, float(most_s))
+                await asyncio.sleep(0.02)
 
 
 def _raise(_: Rogue) -> None:
@@ -142,7 +163,7 @@ def _sockets() -> list[int]:
 
 async def _leak(rogue: Rogue) -> None:
     while True:
-        KEPT.append(bytearray(2_000_000))
+        KEPT.append(bytearray(4_000_000))
         rogue.door.connected("leaking")
         await asyncio.sleep(0.005)
 
@@ -182,7 +203,7 @@ FAULTS: dict[str, Callable[[Rogue], Any]] = {
     "raise": _raise,
     "callback": _callback,
     "spin": _spin,
-    "sleep": lambda rogue: time.sleep(float(rogue.options.get("seconds", 10.0))),
+    "sleep": lambda rogue: time.sleep(float(rogue.options.get("hold", 10.0))),
     "abort": lambda _: os.abort(),
     "exit": lambda _: os._exit(3),
     "crash": _crash,
@@ -195,6 +216,10 @@ FAULTS: dict[str, Callable[[Rogue], Any]] = {
     "leak": _leak,
     "thread": _thread,
 }
+
+
+ENDLESS = ("flood", "lie")
+"""What goes on until somebody ends it, and hurts nobody."""
 
 
 class RogueFactory:
