@@ -41,6 +41,23 @@ def encode_inputs(inputs: Sequence[Input]) -> bytes:
     return _ENCODER.encode(rows)
 
 
+def check_envelope(data: bytes) -> None:
+    """See that an envelope can be read; what it says is not judged.
+
+    Raises:
+        ValueError: It is no envelope, or of a version that this engine does not know.
+    """
+    rows = _DECODER.decode(data)
+    if not isinstance(rows, list) or not rows:
+        raise ValueError("it is no list of inputs")
+    if rows[0] != VERSION:
+        raise ValueError(f"inputs of version {rows[0]}; this engine reads version {VERSION}")
+    for row in rows[1:]:
+        is_reading = isinstance(row, list) and len(row) == 4
+        if not is_reading and not (isinstance(row, dict) and row.get("event") in _TYPES):
+            raise ValueError(f"{str(row)[:60]} is no input")
+
+
 def decode_inputs(
     data: bytes, points: Mapping[str, PointHandle], entities: Mapping[str, Any]
 ) -> list[Input]:
