@@ -17,8 +17,14 @@ from typing import Any, Final
 from pilotage import api
 from pilotage.adapter import Adapter, ConnectionSettings
 from pilotage.model.diagnostics import RuleError, Severity
-from pilotage.model.entities import EntitySpec, Kind
-from pilotage.model.messages import Decision, GatewaysChanged, PointHandle, Reconnected
+from pilotage.model.entities import EntitySpec, Kind, Rate
+from pilotage.model.messages import (
+    ConnectionPaced,
+    Decision,
+    GatewaysChanged,
+    PointHandle,
+    Reconnected,
+)
 from pilotage.ports import Clock, ConfigSwitch, DecisionRecord, LogUnusableError, Snapshot
 from pilotage.runtime.audit.desk import AuditDesk, RuleSet, file_digest
 from pilotage.runtime.audit.log import AuditLog
@@ -108,6 +114,7 @@ class Service:
         self._groups: tuple[str, ...] = ()
         self._gateways: tuple[str, ...] | None = ()
         self._open: dict[str, _OpenConnection] = {}
+        self._paced: set[str] = set()
         self._stack = contextlib.AsyncExitStack()
         self._reloading = asyncio.Lock()
         self._stop_asked = asyncio.Event()
@@ -218,7 +225,7 @@ class Service:
         recovered = recovery.recover(plan, self.clock.now())
         self._engine = recovered.engine
         self._inbox = Inbox(self.health, max(LIMIT, 2 * len(self._engine.cells)))
-        self._dispatcher = Dispatcher(self._inbox.put, self.clock, self.health)
+        self._dispatcher = Dispatcher(self._inbox.put, self.clock, self.health, self._rate_of)
         self._groups = self._workshop.group_points(self._engine)
         self._pump = Pump(
             THE_CITY,
@@ -267,6 +274,11 @@ class Service:
         return Snapshot(
             engine.number, journal.position(THE_CITY), engine.now, self.plan.digest, state
         )
+
+    def _rate_of(self, point: str) -> Rate | None:
+        """Return how often a point may be told."""
+        cell = self.engine.cells.get(point)
+        return None if cell is None else cell.spec.max_rate
 
     def _record_history(self) -> None:
         """Record values beside the engine; it pilots the city without, too."""
@@ -371,7 +383,7 @@ class Service:
         try:
             factory = self.plan.catalogue.adapters[connection.factory]
             adapter = factory.open(connection, LiveSite(self.plan, self.engine, self.clock), door)
-            self.dispatcher.connect(name, adapter)
+            self.dispatcher.connect(name, adapter, connection.pace)
         except Exception as error:
             log.debug("connection %s", name, exc_info=error)
             self.health.count(f"faults.{name}")
@@ -383,7 +395,7 @@ class Service:
             )
             return
         if isinstance(adapter, IsolatedAdapter):  # it knows its targets when its process has them
-            adapter.on_targets = lambda: self.dispatcher.connect(name, adapter)
+            adapter.on_targets = lambda: self.dispatcher.connect(name, adapter, connection.pace)
         self._open[name] = _OpenConnection(connection, adapter, door)
         self.supervisor.start(
             name, connection.adapter, adapter, door, lambda: self._tell_again(name)
@@ -398,7 +410,19 @@ class Service:
 
     def _tell_again(self, name: str) -> None:
         """Have the engine tell the points of a connection that came up what is wanted of them."""
-        self.inbox.put(Reconnected(tuple(self.dispatcher.targets_of(name))))
+        points = tuple(self.dispatcher.targets_of(name))
+        self._tell_pace(name, points)
+        self.inbox.put(Reconnected(points))
+
+    def _tell_pace(self, name: str, points: tuple[str, ...]) -> None:
+        """Have the engine keep what the connection may carry; again each time, since its points may have changed."""
+        pace = self._open[name].settings.pace
+        if pace is not None:
+            self._paced.add(name)
+            self.inbox.put(ConnectionPaced(name, points, pace.count, pace.per_s))
+        elif name in self._paced:
+            self._paced.discard(name)
+            self.inbox.put(ConnectionPaced(name, (), 0))
 
     async def _disconnect(self, name: str) -> None:
         self.dispatcher.disconnect(name)

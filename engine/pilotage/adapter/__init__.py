@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pilotage.model.diagnostics import Finding
-from pilotage.model.entities import EntitySpec, Kind
+from pilotage.model.entities import EntitySpec, Kind, Rate
 from pilotage.model.messages import CallOut, Command, Outcome, PointHandle, Request
 from pilotage.model.quality import Quality
 
@@ -101,6 +101,7 @@ class ConnectionSettings:
         place: `file:line:column` of the entry, for errors.
         isolate: Whether the adapter runs in a process of its own.
         memory: Bytes that this process may have.
+        pace: What the connection may carry: a burst, and the seconds in which it may be repeated; None is everything.
     """
 
     name: str
@@ -109,6 +110,7 @@ class ConnectionSettings:
     place: str = ""
     isolate: bool = False
     memory: int = ISOLATED_MEMORY
+    pace: Rate | None = None
 
     @property
     def factory(self) -> str:

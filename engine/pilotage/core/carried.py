@@ -40,6 +40,7 @@ def essentials(engine: Engine) -> dict[str, Any]:
             "stories": [[list(key), until] for key, until in engine.stories.rests.items()],
         },
         "incidents": [_incident(i) for i in engine.graph.entities_of("incident")],
+        "commands": engine.reconciler.remember(),
         "runs": [[r.id, r.by, r.instance] for r in engine.stories.all_runs()],
     }
 
@@ -54,6 +55,7 @@ def carry_over(engine: Engine, kept: dict[str, Any]) -> None:
 
     What has no place any more (a point, a plan or an alarm that is gone) is left out.
     """
+    engine.reconciler.recall(kept.get("commands", {}))
     for row in kept["incidents"]:
         _reopen(engine, row)
     _rest_on(engine, kept["rests"])

@@ -505,6 +505,7 @@ class Engine:
         What became due meanwhile happens at the next tick, each thing as its rule says (`max_late`).
         """
         self.graph.clock.now = max(now, self.now)
+        self.reconciler.reconcile_after_restart()
         self.stories.resume()
         self.graph.flush()
 

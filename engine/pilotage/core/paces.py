@@ -80,6 +80,7 @@ class Gate:
             clock: Time of the tick.
             release: Sends what waited; False when there was no more need, which costs nothing.
         """
+        self.rate = rate
         self._speed = rate.count / rate.per_s
         self._burst = float(rate.count)
         self._timers = timers
@@ -110,6 +111,12 @@ class Gate:
         heapq.heappush(self._line, (level, self._tickets, who))
         self._wait()
 
+    def close(self) -> list[Any]:
+        """Let nobody through any more; return who waits, in order."""
+        if self._timer is not None:
+            self._timer.cancel()
+        return [who for _, ticket, who in sorted(self._line, key=_place) if who.ticket == ticket]
+
     def _fill(self) -> None:
         now = self._clock.now
         self.tokens = min(self._burst, self.tokens + max(0.0, now - self.at) * self._speed)
@@ -129,6 +136,10 @@ class Gate:
                 self.tokens -= 1.0
         if self._line:
             self._wait()
+
+
+def _place(entry: tuple[int, int, Any]) -> tuple[int, int]:
+    return entry[:2]
 
 
 class Fight:

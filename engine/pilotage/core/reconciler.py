@@ -19,7 +19,14 @@ from pilotage.core.store import Cell, Entity, to_value
 from pilotage.language import typed
 from pilotage.model.diagnostics import NOWHERE
 from pilotage.model.entities import Rate
-from pilotage.model.messages import Command, CommandResult, Followed, Outcome, Request
+from pilotage.model.messages import (
+    Command,
+    CommandResult,
+    ConnectionPaced,
+    Followed,
+    Outcome,
+    Request,
+)
 from pilotage.model.values import as_plain, format_value, reference
 
 ANSWER_S: Final = 5.0
@@ -68,6 +75,11 @@ class Reconciler:
     def pursuit(self, cell: Cell) -> Pursuit | None:
         """Return how far a point is, or None when it was never wanted."""
         return self._pursuits.get(cell)
+
+    @property
+    def pursuits(self) -> tuple[Pursuit, ...]:
+        """How far every point is that was ever wanted."""
+        return tuple(self._pursuits.values())
 
     def pursue(self, array: PriorityArray) -> None:
         """Take a new target."""
@@ -531,6 +543,20 @@ class Reconciler:
                 continue
             if not pursuit.has_arrived():
                 self._tell_again(pursuit, herd)
+
+    def paced(self, pace: ConnectionPaced) -> None:
+        """Take note of what a connection may carry; who waits for it lines up anew."""
+        name = pace.connection
+        self.connections = {p: c for p, c in self.connections.items() if c != name}
+        self.connection_rates.pop(name, None)
+        if pace.count:
+            self.connections.update(dict.fromkeys(pace.points, name))
+            self.connection_rates[name] = Rate(pace.count, pace.per_s)
+        gate = self._gates.get(name)
+        if gate is not None and gate.rate != self.connection_rates.get(name):
+            del self._gates[name]
+            for pursuit in gate.close():
+                self._tell(pursuit)
 
     def _tell_again(self, pursuit: Pursuit, herd: Gate) -> None:
         self._begin_anew(pursuit)

@@ -81,6 +81,16 @@ class GatewaysChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionPaced:
+    """A connection may not carry everything at once: `count` orders within `per_s` seconds; 0 takes the limit away."""
+
+    connection: str
+    points: tuple[str, ...]
+    count: int
+    per_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class CallResult:
     """What a service answered to a call."""
 
@@ -183,6 +193,7 @@ Input = (
     | CommandResult
     | Reconnected
     | GatewaysChanged
+    | ConnectionPaced
     | CallResult
     | Override
     | ReleaseOverride

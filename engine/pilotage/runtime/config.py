@@ -22,6 +22,7 @@ from pilotage.adapter.secret import Secret
 from pilotage.language import findings as say
 from pilotage.language.loader import ListNode, MapNode, Node, ScalarNode, Source, load
 from pilotage.model.diagnostics import Finding, RuleError, Span
+from pilotage.model.entities import Rate
 from pilotage.model.values import Position
 from pilotage.runtime import findings as site
 from pilotage.runtime.forms import (
@@ -75,6 +76,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("connections.NAME.*", "as the adapter says", "", "Everything else; a secret is written {secret: NAME}."),
     Setting("connections.NAME.isolate", "true or false", "false", "Run the adapter in a process of its own, so that its mistakes stay there."),
     Setting("connections.NAME.memory", "size", "300 MB", "What an isolated process may use; with more it is ended and started again."),
+    Setting("connections.NAME.max_rate", "number", "", "Orders a second that the connection may carry; what is over it waits, the most urgent first."),
+    Setting("connections.NAME.max_burst", "whole number", "max_rate", "Orders that may leave at once after a quiet moment; with `max_rate` only."),
     Setting("inventory", "list of entries", "[]", "Where the entities are: files, folders, mapped files, or entities themselves."),
     Setting("rules", "list of paths", "[rules]", "Rule files and folders, relative to this file; folders with all below them."),
     Setting("packs", "list of names, or all", "[]", "Rule packs of the domain plugins to load beside the site's own rules."),
@@ -117,7 +120,7 @@ _SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _CONNECTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _SECRET_KEYS: Final = frozenset({"password", "passphrase", "token", "api_key", "secret_key"})
 _OWN_KEYS: Final = frozenset(
-    {"adapter", "isolate", "memory"}
+    {"adapter", "isolate", "max_burst", "max_rate", "memory"}
 )  # of a connection; the others are its adapter's
 LEAST_MEMORY: Final = 64 * 10**6
 MOST_MEMORY: Final = 64 * 10**9
@@ -462,9 +465,35 @@ class _Reader:
             }
             word = as_text(adapter, "adapter", self.report) or ""
             isolate, memory = self._isolation(entry)
-            found.append(ConnectionSettings(key.text, word, options, str(key.at), isolate, memory))
+            pace = self._pace(entry)
+            found.append(
+                ConnectionSettings(key.text, word, options, str(key.at), isolate, memory, pace)
+            )
             places[key.text] = adapter.at
         return tuple(found), places
+
+    def _pace(self, entry: MapNode) -> Rate | None:
+        """Return what a connection may carry: a burst, and the seconds in which it may be repeated; None is everything."""
+        speed, burst = (
+            None if (node := entry.get(key)) is None else self._positive(key, node)
+            for key in ("max_rate", "max_burst")
+        )
+        lone = entry.get("max_burst")
+        if lone is not None and entry.get("max_rate") is None:
+            self.report.add(site.burst_without_rate(lone.at))
+        if speed is None:
+            return None
+        count = max(1, round(speed if burst is None else burst))
+        return Rate(count, count / speed)
+
+    def _positive(self, key: str, node: Node) -> float | None:
+        scalar = as_scalar(node, key, "a number above 0", self.report)
+        value = None if scalar is None else scalar.value
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1e6:
+            return float(value)
+        if scalar is not None:
+            self.report.add(site.bad_rate(scalar.at, key, scalar.text))
+        return None
 
     def _isolation(self, entry: MapNode) -> tuple[bool, int]:
         """Return whether a connection is isolated, and how many bytes it may have then."""

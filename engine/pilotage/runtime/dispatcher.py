@@ -1,7 +1,8 @@
 """Brings what a decision sends to the adapter that owns the target, and what became of it back to the inbox.
 
 It is called with decisions that are on disk. Each device has at most one order under way; of the commands for a point
-that still wait, the newest wins; nothing is sent after its deadline, and nothing is kept for later.
+that still wait, the newest wins; nothing is sent after its deadline, and nothing is kept for later. What a device or a
+connection may carry is kept here once more, whatever mistake the floors above make.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Callable, Container
 from typing import Final
 
 from pilotage.adapter import Adapter
+from pilotage.core.paces import Pace
+from pilotage.model.entities import Rate
 from pilotage.model.messages import (
     CallOut,
     Command,
@@ -31,31 +34,42 @@ log = logging.getLogger("pilotage.dispatcher")
 Order = Command | Request | CallOut
 Answer = Callable[[CommandResult], None]
 Sink = Callable[[Notice], None]
+RateOf = Callable[[str], Rate | None]
 
 
 class Dispatcher:
     """Routes orders to connections and notices to sinks; used from the event loop only."""
 
-    def __init__(self, answer: Answer, clock: Clock, health: HealthLog) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        clock: Clock,
+        health: HealthLog,
+        rate_of: RateOf = lambda point: None,
+    ) -> None:
         """Start without any connection.
 
         Args:
             answer: Gets one result for each command, request and call.
             clock: Tells whether a deadline has passed.
             health: Where unroutable orders and failing plugins are told.
+            rate_of: Says how often a point may be told.
         """
         self._answer = answer
         self._clock = clock
         self._health = health
+        self._rate_of = rate_of
         self._links: dict[str, _Link] = {}
         self._points: dict[str, _Link] = {}
         self._calls: dict[str, _Link] = {}
         self._sinks: list[Sink] = [_log_notice]
 
-    def connect(self, name: str, adapter: Adapter) -> None:
-        """Route to an adapter whatever it says it can command."""
+    def connect(self, name: str, adapter: Adapter, rate: Rate | None = None) -> None:
+        """Route to an adapter whatever it says it can command, at the rate that its connection may carry."""
         self.disconnect(name)
         link = _Link(name, adapter, self._answer, self._clock, self._health)
+        link.rate_of = self._rate_of
+        link.bucket = _Bucket(rate, self._clock.monotonic()) if rate is not None else None
         points, calls = adapter.targets()
         self._claim(self._points, points, link, "the point")
         self._claim(self._calls, calls, link, "the call")
@@ -144,6 +158,24 @@ class Dispatcher:
                 log.exception("notice %s could not be given to %r", notice.id, sink)
 
 
+class _Bucket:
+    """What one connection may carry: `rate.count` orders at once, and again after `rate.per_s`."""
+
+    def __init__(self, rate: Rate, now: float) -> None:
+        self._rate = rate
+        self._free_at = now - rate.per_s
+
+    def wait_s(self, now: float) -> float:
+        """Return how long the next order has to wait."""
+        each_s = self._rate.per_s / self._rate.count
+        return max(0.0, self._free_at + each_s - now)
+
+    def take(self, now: float) -> None:
+        """An order takes its place, now or at the end of its wait."""
+        each_s = self._rate.per_s / self._rate.count
+        self._free_at = max(self._free_at, now - self._rate.per_s) + each_s
+
+
 class _Link:
     """The orders of one connection: a line per device, and some workers that serve the lines."""
 
@@ -160,6 +192,10 @@ class _Link:
         self._waiting_workers = 0
         self._workers: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._paces: dict[str, Pace] = {}
+        self._naps: set[asyncio.TimerHandle] = set()
+        self.rate_of: RateOf = lambda point: None
+        self.bucket: _Bucket | None = None
         self.idle = asyncio.Event()
         self.idle.set()
 
@@ -172,7 +208,7 @@ class _Link:
             self.idle.clear()
             self._ready.put_nowait(device)
             self._have_worker()
-        key = order.point if isinstance(order, Command) else order.id
+        key = _key(order)
         older = line.pop(key, None)
         line[key] = order
         if older is not None:
@@ -185,6 +221,8 @@ class _Link:
             for order in line.values():
                 self._say(order, Outcome.NOT_SENT, "the connection was closed")
             line.clear()
+        for nap in self._naps:
+            nap.cancel()
         for worker in self._workers:
             worker.cancel()
 
@@ -208,16 +246,57 @@ class _Link:
             device = await self._ready.get()
             line = self._lines[device]
             while line:
-                await self._send(line.pop(next(iter(line))))
-            del self._lines[device]
-            if not self._lines:
-                self.idle.set()
+                order = next(iter(line.values()))
+                wait_s = self._too_early(order)
+                if wait_s and wait_s < order.deadline - self._clock.now():
+                    self._nap(device, wait_s)
+                    break
+                del line[_key(order)]
+                await self._send(order, wait_s)
+            else:
+                del self._lines[device]
+                if not self._lines:
+                    self.idle.set()
 
-    async def _send(self, order: Order) -> None:
+    def _nap(self, device: str, seconds: float) -> None:
+        """Look at a device's line again later; a newer order may take the place of the one that waits."""
+
+        def wake() -> None:
+            self._naps.discard(nap)
+            self._ready.put_nowait(device)
+            self._have_worker()
+
+        loop = asyncio.get_running_loop()
+        nap = loop.call_later(self._clock.delay(seconds), wake)
+        self._naps.add(nap)
+
+    def _pace_of(self, order: Order) -> Pace | None:
+        """Return how often the order's point may be told; to give a request back is never too early."""
+        if isinstance(order, CallOut) or (isinstance(order, Request) and order.action != "request"):
+            return None
+        pace = self._paces.get(order.point)
+        if pace is None and (rate := self.rate_of(order.point)) is not None:
+            pace = self._paces[order.point] = Pace(rate)
+        return pace
+
+    def _too_early(self, order: Order) -> float:
+        """Return how long the order's point must not be told yet."""
+        pace, now = self._pace_of(order), self._clock.monotonic()
+        return 0.0 if pace is None else pace.due(now) - now
+
+    async def _send(self, order: Order, wait_s: float = 0.0) -> None:
         left = order.deadline - self._clock.now()
         if left <= 0:
             self._say(order, Outcome.NOT_SENT, "its deadline has passed")
             return
+        if wait_s:
+            self._health.count(f"over_rate.{self.name}")
+            self._say(order, Outcome.NOT_SENT, f"it may be told again in {wait_s:.1f} s")
+            return
+        if not await self._may_leave(order, left):
+            return
+        pace = self._pace_of(order)
+        left = order.deadline - self._clock.now()
         outcome, detail = Outcome.UNKNOWN, ""
         try:
             async with asyncio.timeout(self._clock.delay(left)):
@@ -235,11 +314,39 @@ class _Link:
                 f"connection {self.name}: sending {order.id} failed: {detail}"
                 " (a mistake of its plugin: an adapter answers, it does not raise)",
             )
+        finally:
+            if (
+                pace is not None
+            ):  # by now the device has it; how long the way was before does not shorten its rest
+                pace.note(self._clock.monotonic())
         self._say(order, outcome, detail)
+
+    async def _may_leave(self, order: Order, left: float) -> bool:
+        """Wait for the connection's turn; False, and answered, when that comes after the deadline."""
+        if self.bucket is None:
+            return True
+        wait_s = self.bucket.wait_s(self._clock.monotonic())
+        if wait_s >= left:
+            self._health.count(f"over_rate.{self.name}")
+            self._say(order, Outcome.NOT_SENT, f"the connection {self.name} carries no more now")
+            return False
+        self.bucket.take(self._clock.monotonic())
+        if wait_s:
+            try:
+                await asyncio.sleep(self._clock.delay(wait_s))
+            except asyncio.CancelledError:
+                self._say(order, Outcome.NOT_SENT, "the connection was closed")
+                raise
+        return True
 
     def _say(self, order: Order, outcome: Outcome, detail: str) -> None:
         self._health.count(f"sent.{self.name}.{outcome.value}")
         self._answer(CommandResult(order.id, outcome, detail))
+
+
+def _key(order: Order) -> str:
+    """Return what a newer order for the same replaces: a command's point; requests and calls stand alone."""
+    return order.point if isinstance(order, Command) else order.id
 
 
 def _device(order: Order) -> str:

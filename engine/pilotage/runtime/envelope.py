@@ -90,7 +90,7 @@ def _from_record(row: dict[str, Any]) -> Any:
     kind = _TYPES[row.pop("event")]
     if kind is messages.CommandResult:
         row["outcome"] = messages.Outcome(row["outcome"])
-    if kind in (messages.Reconnected, messages.GatewaysChanged):
+    if kind in (messages.Reconnected, messages.GatewaysChanged, messages.ConnectionPaced):
         row["points"] = tuple(row["points"])
     if kind is messages.Override and isinstance(row["value"], list):
         row["value"] = Position(*row["value"])

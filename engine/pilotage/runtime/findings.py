@@ -245,6 +245,21 @@ def memory_out_of_range(at: Span) -> Finding:
     )  # fmt: skip
 
 
+def bad_rate(at: Span, key: str, written: str) -> Finding:
+    """Return the finding for a rate that is no number above 0."""
+    return _error(
+        "C181", at, f'"{key}" is a number of orders above 0, not "{written}"', "", f"write {key}: 200"
+    )  # fmt: skip
+
+
+def burst_without_rate(at: Span) -> Finding:
+    """Return the finding for a burst of a connection whose rate nobody limits."""
+    return _error(
+        "C182", at, '"max_burst" goes with "max_rate", and there is none', "",
+        "add max_rate: ORDERS_PER_SECOND, or remove max_burst",
+    )  # fmt: skip
+
+
 def memory_without_isolation(at: Span) -> Finding:
     """Return the finding for a bound on the memory of a connection that has no process of its own."""
     return _error(

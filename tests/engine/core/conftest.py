@@ -192,6 +192,7 @@ class Town:
         program = loaded(text or written(**declarations), functions)
         inventory = [_entity(i, dict(v)) for i, v in (things or {"s1": {"kind": "street"}}).items()]
         lasted = {p: (v, start - ago) for p, (v, ago) in (past or {}).items()}
+        self.inventory = inventory
         self.engine = Engine(program, inventory, start, site, past=lasted)
         self._tick(start, [])
 

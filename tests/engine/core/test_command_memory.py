@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from pilotage.core.arbiter import PriorityArray
+from pilotage.core.carried import carry_over, essentials, past_of
+from pilotage.core.engine import Engine
+from pilotage.core.image import dump, load
 from pilotage.model.entities import Rate
 from pilotage.model.messages import (
     AlarmChanged,
@@ -224,3 +227,36 @@ class TestTimersAndRates:
         first = city.engine.reconciler.remember()
         city.engine.reconciler.recall(json.loads(json.dumps(first)))
         assert city.engine.reconciler.remember() == first
+
+
+class TestWholeEngine:
+    def test_read_back(self, city: Any) -> None:
+        """An engine that is read back and resumed ends what was open, and tells no pulse again."""
+        city.at(1, {"L.broken": False, "B.car": True, "B.van": True})
+        sent = {e.id for e in city.events(Command, CallOut)}
+        again = load(dump(city.engine, "x"), {}, "x")
+        again.resume(city.engine.now + 1)
+        decision = again.tick(city.engine.now + 1, [Reconnected(("B.once", "B.step", "L.level"))])
+        assert decision is not None
+        assert {e.command for e in decision.events if isinstance(e, Followed)} == sent
+        assert [e for e in decision.events if isinstance(e, Command)] == []
+
+    def test_carried_over(self, city: Any, town: Callable[..., Any]) -> None:
+        """Nor does an engine of other code or another inventory, whose rules begin anew."""
+        city.at(1, {"L.broken": False, "B.car": True, "B.arm": "up"})
+        kept = json.loads(json.dumps(essentials(city.engine)))
+        past = {p: (v, 0.0) for p, (v, *_) in kept["values"].items()}
+        new = town(THINGS, rules=RULES, start=city.start + 2, past=past)
+        assert "B.once" in {
+            c.point for c in new.events(Command)
+        }  # without what was kept it is told again
+        kept_by = Engine(new.engine.program, new.inventory, city.start + 2, past=past_of(kept))
+        carry_over(kept_by, kept)
+        kept_by.resume(city.start + 2)
+        decision = kept_by.tick(city.start + 2, [])
+        assert decision is not None
+        told_now = {e.point for e in decision.events if isinstance(e, Command)}
+        ended = {e.command: e.outcome for e in decision.events if isinstance(e, Followed)}
+        assert told_now & {"B.once", "B.step"} == set()
+        assert ended[told(city, "B.once")[0].id] == "unknown"
+        assert "B.arm" not in told_now  # its rate

@@ -11,6 +11,7 @@ import pytest
 from pilotage.adapter import Adapter, AdapterFactory, ConnectionSettings, Door, Site
 from pilotage.adapter.secret import Secret
 from pilotage.model.diagnostics import Finding, RuleError
+from pilotage.model.entities import Rate
 from pilotage.model.values import Position
 from pilotage.runtime.config import (
     SETTINGS,
@@ -213,6 +214,18 @@ BAD = {
         SITE + "connections: {a b: {adapter: mqtt}}\n",
         "C109",
         '"a b" is no name for a connection',
+        "",
+    ),
+    "rate of nothing": (
+        SITE + "connections: {s: {adapter: mqtt, max_rate: 0}}\n",
+        "C181",
+        '"max_rate" is a number of orders above 0, not "0"',
+        "",
+    ),
+    "burst without a rate": (
+        SITE + "connections: {s: {adapter: mqtt, max_burst: 10}}\n",
+        "C182",
+        '"max_burst" goes with "max_rate", and there is none',
         "",
     ),
     "no adapter": (
@@ -475,3 +488,18 @@ class TestNames:
             'did you mean "winter"?',
         )
         assert (pack.code, pack.is_error, pack.label) == ("C141", True, 'did you mean "lighting"?')
+
+
+class TestPace:
+    @pytest.mark.parametrize(
+        ("written", "pace"),
+        [("", None), ("max_rate: 200", Rate(200, 1.0)), ("max_rate: 0.5, max_burst: 3", Rate(3, 6.0))],
+    )  # fmt: skip
+    def test_connection(self, tmp_path: Path, written: str, pace: Rate | None) -> None:
+        """A connection's `max_rate` is a burst and the time in which it fills again; the adapter does not see it."""
+        file = tmp_path / "config.yaml"
+        file.write_text(
+            SITE + f"connections: {{s: {{adapter: mqtt, host: x, {written}}}}}\nrules: []\n"
+        )
+        (connection,) = load_settings(file).connections
+        assert (connection.pace, dict(connection.options)) == (pace, {"host": "x"})

@@ -7,7 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from pilotage.model.entities import Rate
 from pilotage.model.messages import (
     CallOut,
     Command,
@@ -17,6 +20,7 @@ from pilotage.model.messages import (
     Outcome,
     Request,
 )
+from pilotage.runtime.clock import SystemClock
 from pilotage.runtime.dispatcher import AT_ONCE, Dispatcher
 from pilotage.runtime.health import Health
 
@@ -115,6 +119,179 @@ class TestRouting:
         dispatcher.disconnect("lamps")
         dispatcher.send(decision(command("1", "a.level")))
         assert [r.outcome for r in results] == [Outcome.NOT_SENT]
+
+
+class TestRates:
+    """The last line: whatever is handed in, a device and a connection get no more than they may."""
+
+    @pytest.fixture
+    def clock(self) -> SystemClock:
+        return SystemClock()
+
+    async def test_device(
+        self, clock: Any, health: Health, results: list[CommandResult], eventually: Eventually
+    ) -> None:
+        """Commands in a loop reach the device at its rate, the newest each time; the others are answered."""
+        dispatcher = Dispatcher(results.append, clock, health, lambda point: Rate(2, 0.3))
+        lamps = Gateway(["a.level"])
+        began = clock.monotonic()
+        dispatcher.connect("lamps", lamps)
+        for n in range(60):
+            dispatcher.send(decision(command(str(n), "a.level", float(n))))
+            await asyncio.sleep(0.02)
+        await eventually(lambda: len(results) == 60)
+        await dispatcher.close()
+        assert 4 <= len(lamps.sent) <= 2 * ((clock.monotonic() - began) / 0.3 + 1)
+        assert lamps.sent[-1].id == "59"
+        sent = {r.command for r in results if r.outcome is Outcome.ACKNOWLEDGED}
+        assert sent == {o.id for o in lamps.sent}
+
+    async def test_after_its_deadline(
+        self, clock: Any, health: Health, results: list[CommandResult], eventually: Eventually
+    ) -> None:
+        """What may leave only after its deadline is answered at once; giving a request back is never too early."""
+        dispatcher = Dispatcher(results.append, clock, health, lambda point: Rate(1, 60.0))
+        lamps = Gateway(["a.level", "j.hold"])
+        dispatcher.connect("lamps", lamps)
+        ask = Request("3", "j.hold", "request", "bus-1", {}, clock.now() + 5, "test")
+        dispatcher.send(decision(command("1", "a.level"), ask))
+        await eventually(lambda: len(results) == 2)
+        late = command("2", "a.level", deadline=clock.now() + 5)
+        dispatcher.send(decision(late, ask._replace(id="4", action="cancel")))
+        await eventually(lambda: len(results) == 4)
+        outcomes = {r.command: r.outcome for r in results}
+        assert (outcomes["2"], outcomes["4"]) == (Outcome.NOT_SENT, Outcome.ACKNOWLEDGED)
+        await dispatcher.close()
+
+    async def test_connection(
+        self, clock: Any, health: Health, results: list[CommandResult], eventually: Eventually
+    ) -> None:
+        """A hundred orders at once leave in a burst of ten, then one each hundredth of a second."""
+        dispatcher = Dispatcher(results.append, clock, health)
+        lamps = Gateway([f"l{n}.level" for n in range(100)])
+        dispatcher.connect("lamps", lamps, Rate(10, 0.1))
+        began = clock.monotonic()
+        dispatcher.send(decision(*(command(str(n), f"l{n}.level") for n in range(100))))
+        await asyncio.sleep(0.01)
+        assert len(lamps.sent) <= 10 + (clock.monotonic() - began) * 100 + 1
+        await eventually(lambda: len(results) == 100)
+        assert clock.monotonic() - began >= 0.85
+        await dispatcher.close()
+
+    async def test_connection_too_slow(
+        self, clock: Any, health: Health, results: list[CommandResult], eventually: Eventually
+    ) -> None:
+        """What would leave after its deadline is answered as not sent, now."""
+        dispatcher = Dispatcher(results.append, clock, health)
+        lamps = Gateway([f"l{n}.level" for n in range(5)])
+        dispatcher.connect("lamps", lamps, Rate(1, 60.0))
+        deadline = clock.now() + 5
+        dispatcher.send(
+            decision(*(command(str(n), f"l{n}.level", deadline=deadline) for n in range(5)))
+        )
+        await eventually(lambda: len(results) == 5)
+        assert len(lamps.sent) == 1
+        await dispatcher.close()
+
+
+class Model:
+    """What the dispatcher owes for one device, said in other words: a line in which a point's newest replaces the older."""
+
+    def __init__(self) -> None:
+        self.line: dict[str, Command] = {}
+        self.under_way: Command | None = None
+        self.superseded: list[str] = []
+
+    def hand_in(self, order: Command) -> None:
+        older = self.line.pop(order.point, None)
+        if older is not None:
+            self.superseded.append(older.id)
+        self.line[order.point] = order
+        self.next()
+
+    def next(self) -> None:
+        if self.under_way is None and self.line:
+            self.under_way = self.line.pop(next(iter(self.line)))
+
+    def end(self) -> None:
+        self.under_way = None
+        self.next()
+
+
+class Scripted(Gateway):
+    """Ends the order under way when it is told to, in the way that it is told."""
+
+    def __init__(self, points: Sequence[str]) -> None:
+        super().__init__(points)
+        self.busy = 0
+        self.end: asyncio.Future[Outcome] | None = None
+
+    async def send(self, order: Command | Request | CallOut) -> Outcome:
+        self.busy += 1
+        assert self.busy == 1, "two orders under way for one device"
+        self.begun.append(order)
+        self.end = asyncio.get_running_loop().create_future()
+        try:
+            return await self.end
+        finally:
+            self.busy -= 1
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("hand in"), st.sampled_from(["a.level", "a.mode", "a.plan"])),
+        st.tuples(st.just("end"), st.sampled_from([*Outcome, None])),
+    ),
+    max_size=40,
+)
+
+
+class TestModel:
+    @given(STEPS, st.booleans())
+    @settings(max_examples=150, deadline=None)
+    def test_like_the_model(self, steps: list[tuple[str, Any]], cut: bool) -> None:
+        """Whatever is handed in and however it ends: commit order per point, one under way, the newest wins, one answer each."""
+        asyncio.run(self._follow(steps, cut))
+
+    async def _follow(self, steps: list[tuple[str, Any]], cut: bool) -> None:
+        results: list[CommandResult] = []
+        clock = SystemClock()
+        dispatcher = Dispatcher(results.append, clock, Health(clock.now))
+        device, model, count = Scripted(["a.level", "a.mode", "a.plan"]), Model(), 0
+        dispatcher.connect("lamps", device)
+        for what, how in steps:
+            if what == "hand in":
+                count += 1
+                order = command(str(count), how)
+                dispatcher.send(decision(order))
+                await _turns()
+                model.hand_in(order)
+            elif device.end is not None and not device.end.done():
+                device.end.set_result(how) if how is not None else device.end.set_exception(
+                    OSError("lost")
+                )
+                await _turns()
+                model.end()
+            begun = device.begun[-1] if device.busy else None
+            assert begun == model.under_way
+        assert [r.command for r in results if r.detail.startswith("superseded")] == model.superseded
+        if cut:
+            dispatcher.disconnect("lamps")
+            await _turns()
+        while device.busy and not cut:
+            assert device.end is not None
+            device.end.set_result(Outcome.ACKNOWLEDGED)
+            await _turns()
+        await dispatcher.close()
+        assert sorted(int(r.command) for r in results) == list(range(1, count + 1))
+        for point in ("a.level", "a.mode", "a.plan"):
+            order_of = [int(o.id) for o in device.begun if o.point == point]
+            assert order_of == sorted(order_of)
+
+
+async def _turns() -> None:
+    for _ in range(6):
+        await asyncio.sleep(0)
 
 
 class TestOrder:
