@@ -544,6 +544,7 @@ class Engine:
                 (self.stop_rule(rule.name) if rule.name in self._off else self.start_rule(rule))
         for plan in new_plans:
             self.plans.start(plan.name)
+        self.graph.forget_compiled()
         self.graph.flush()
 
     def _exchange_plans(

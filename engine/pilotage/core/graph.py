@@ -21,9 +21,10 @@ from pilotage.language.compiler import (
     compile_reaction,
     is_static,
 )
+from pilotage.language.functions import honest
 from pilotage.language.typed import Read, Typed
 from pilotage.language.wording import wording
-from pilotage.model.entities import Kind, PointSpec
+from pilotage.model.entities import Function, Kind, PointSpec
 from pilotage.model.quality import Quality
 from pilotage.model.values import ANY
 
@@ -50,10 +51,6 @@ def _parts_that_read(node: Typed) -> Iterator[Typed]:
         yield node
     for child in typed.children(node):
         yield from _parts_that_read(child)
-
-
-def _key(node: Typed, about: tuple[Any, ...]) -> tuple[int, ...]:
-    return (id(node), *map(id, about))
 
 
 def leads_elsewhere(structure: Structure) -> bool:
@@ -280,7 +277,7 @@ class Graph:
         on_too_many: Told which pairs are left out, since there are too many.
     """
 
-    MADE: ClassVar = ("_compiled", "_free", "_hoisted", "_reactions", "_readers")
+    MADE: ClassVar = ("_calls",)
 
     def __init__(
         self,
@@ -305,18 +302,23 @@ class Graph:
         self._asked: dict[Watch, int] = {}
         self._guard = guard
         self._order = 0
-        self._made: dict[Cell, tuple[Typed, tuple[Any, ...]]] = {}
+        self._keys: dict[Cell, tuple[Any, ...]] = {}
         self._heap: list[tuple[int, int, Node]] = []
         self._pending: dict[Watch, None] = {}
+        self._hoisted: dict[tuple[Any, ...], Cell] = {}
         self.remake()
+        self.forget_compiled()
 
     def remake(self) -> None:
-        """Begin without anything compiled; hoisted values are found by the identity of what they are about."""
-        self._compiled: dict[int, tuple[Typed, Compiled]] = {}
-        self._free: dict[int, tuple[Typed, tuple[str, ...]]] = {}
-        self._reactions: dict[tuple[int, ...], tuple[tuple[Typed, ...], Reaction]] = {}
-        self._readers: dict[int, tuple[Typed, tuple[Typed, ...]]] = {}
-        self._hoisted = {_key(*made): cell for cell, made in self._made.items()}
+        """Guard each function of a plugin when it is first needed."""
+        self._calls: dict[str, Callable[..., Any]] = {}
+
+    def forget_compiled(self) -> None:
+        """Compile what is bound from now on anew: the expressions of rules that are gone must not be kept."""
+        self._compiled: dict[Typed, Compiled] = {}
+        self._free: dict[Typed, tuple[str, ...]] = {}
+        self._reactions: dict[tuple[Typed, ...], Reaction] = {}
+        self._readers: dict[Typed, tuple[Typed, ...]] = {}
 
     # ── entities ─────────────────────────────────────────────────────────────────────────────
 
@@ -352,10 +354,9 @@ class Graph:
             env: Its variables.
             wanted: Gives the cell behind `wanted(point)`; an invariant judges a candidate that is not wanted yet.
         """
-        entry = self._compiled.get(id(node))
-        if entry is None:
-            entry = self._compiled[id(node)] = (node, compile_expression(node, guard=self._guard))
-        compiled = entry[1]
+        compiled = self._compiled.get(node)
+        if compiled is None:
+            compiled = self._compiled[node] = compile_expression(node)
         if wanted is not None:
             return compiled.make(
                 *(
@@ -381,10 +382,18 @@ class Graph:
                 return self.entities[what.id]
             case "clock":
                 return self.clock
+            case "function":
+                return self._call_of(what)
             case "city":
                 return self.city
             case _:
                 return what
+
+    def _call_of(self, function: Function) -> Callable[..., Any]:
+        call = self._calls.get(function.name)
+        if call is None:
+            call = self._calls[function.name] = self._guard(honest(function))
+        return call
 
     def reaction(self, watches: tuple[Watch, ...]) -> Callable[[], bool]:
         """Return the function that asks everybody who reads a cell; it says whether one had another answer.
@@ -396,16 +405,15 @@ class Graph:
             return _nobody
         if len(watches) > MOST_INLINED or not all(w.is_plain for w in watches):
             return _asking(watches)
-        key = tuple(id(w.node) for w in watches)
-        entry = self._reactions.get(key)
-        if entry is None:
-            nodes = tuple(w.node for w in watches)
-            entry = self._reactions[key] = (nodes, compile_reaction(nodes, guard=self._guard))
+        nodes = tuple([w.node for w in watches])
+        reaction = self._reactions.get(nodes)
+        if reaction is None:
+            reaction = self._reactions[nodes] = compile_reaction(nodes)
         bound: list[Any] = []
-        for watch, slots in zip(watches, entry[1].slots, strict=True):
+        for watch, slots in zip(watches, reaction.slots, strict=True):
             bound.append(watch)
             bound.extend(self._slot(s.how, s.what, watch.env) for s in slots)
-        return entry[1].make(*bound)
+        return reaction.make(*bound)
 
     def base(self, node: Typed, env: Env) -> Entity | None:
         """Return the entity that an expression leads to now, or None."""
@@ -456,10 +464,10 @@ class Graph:
 
     def _parts_that_read(self, node: Typed) -> tuple[Typed, ...]:
         """Return the parts of an expression that read a cell by themselves; worked out once per expression."""
-        entry = self._readers.get(id(node))
-        if entry is None:
-            entry = self._readers[id(node)] = (node, tuple(_parts_that_read(node)))
-        return entry[1]
+        parts = self._readers.get(node)
+        if parts is None:
+            parts = self._readers[node] = tuple(_parts_that_read(node))
+        return parts
 
     def _collect_read(
         self,
@@ -515,14 +523,13 @@ class Graph:
         """Return the cell of an expression that keeps a state of its own, made when first asked for."""
         if isinstance(node, typed.Global):
             return self.global_cell(node.key)
-        about = tuple(env[name] for name in self._free_variables(node))
-        key = _key(node, about)
+        key = (node, *(env[name] for name in self._free_variables(node)))
         cell = self._hoisted.get(key)
         if cell is None:
             spec = PointSpec("", node.type if node.type is not None else ANY)
             self._order += 1
             cell = self._hoisted[key] = Cell(wording(node), spec)
-            self._made[cell] = (node, about)
+            self._keys[cell] = key
             made = self.hoisters[type(node)](
                 node, {n: env[n] for n in self._free_variables(node)}, cell
             )
@@ -544,8 +551,8 @@ class Graph:
         return cell
 
     def _free_variables(self, node: Typed) -> tuple[str, ...]:
-        entry = self._free.get(id(node))
-        if entry is None or not entry[1]:
+        found = self._free.get(node)
+        if found is None:
             bound = {
                 n.variable
                 for n in typed.walk(node)
@@ -554,14 +561,14 @@ class Graph:
             names = dict.fromkeys(
                 n.name for n in typed.walk(node) if isinstance(n, typed.Var) and n.name not in bound
             )
-            entry = self._free[id(node)] = (node, tuple(names))
-        return entry[1]
+            found = self._free[node] = tuple(names)
+        return found
 
     def forget_if_unread(self, cell: Cell) -> None:
         """Let go of a hoisted value that nobody reads any more."""
-        made = self._made.get(cell)
-        if made is not None and not cell.watches and not cell.nodes:
-            del self._made[cell], self._hoisted[_key(*made)]
+        key = self._keys.get(cell)
+        if key is not None and not cell.watches and not cell.nodes:
+            del self._keys[cell], self._hoisted[key]
             if cell.source is not None:
                 cell.source.close()
 

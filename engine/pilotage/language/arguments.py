@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pilotage.language import check_findings as say
@@ -67,4 +66,4 @@ def how_many(count: int) -> str:
 def keyword_at(word: str, value: syntax.Expr) -> Span:
     """Return where the name of an argument stands: in front of its value and the sign of equality."""
     at = value.at
-    return replace(at, column=max(1, at.column - len(word) - 1), length=len(word))
+    return at._replace(column=max(1, at.column - len(word) - 1), length=len(word))

@@ -142,7 +142,7 @@ def _parameter_type(inspection: Inspection, word: syntax.Word) -> ValueType:
         return simple[text]
     kind = text.removeprefix("set of ")  # the reader lets no other word through
     if inspection.vocabulary.kind(kind) is None:
-        at = replace(word.at, column=word.at.column + len("set of "), length=len(kind))
+        at = word.at._replace(column=word.at.column + len("set of "), length=len(kind))
         inspection.report(say.unknown_kind(at, kind, inspection.vocabulary.kinds))
     return set_of(kind)
 

@@ -16,7 +16,6 @@ from types import CodeType
 from typing import Any, Final, NamedTuple
 
 from pilotage.language import typed
-from pilotage.language.functions import honest
 from pilotage.language.typed import Const, Read, Typed
 from pilotage.model.values import Base
 
@@ -26,7 +25,8 @@ Evaluate = Callable[[], Any]
 class Slot(NamedTuple):
     """A closure variable of a generated function; the core finds the live object for it.
 
-    `how` is `cell` (a Read), `hoisted` (a node with a cell of its own), `variable`, `entity`, `object` or `clock`.
+    `how` is `cell` (a Read), `hoisted` (a node with a cell of its own), `variable`, `entity`, `object`, `function` (of a
+    plugin) or `clock`.
     """
 
     how: str
@@ -41,6 +41,10 @@ class Compiled:
     slots: tuple[Slot, ...]
     make: Callable[..., Evaluate] = field(repr=False)
 
+    def __reduce__(self) -> tuple[Callable[..., Compiled], tuple[Any, ...]]:
+        """Return the source, of which the function is made anew."""
+        return _compiled, (self.source, self.slots)
+
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
@@ -49,6 +53,10 @@ class Reaction:
     source: str
     slots: tuple[tuple[Slot, ...], ...]
     make: Callable[..., Callable[[], bool]] = field(repr=False)
+
+    def __reduce__(self) -> tuple[Callable[..., Reaction], tuple[Any, ...]]:
+        """Return the source, of which the function is made anew."""
+        return _reaction, (self.source, self.slots)
 
 
 HOISTED: Final = (
@@ -69,22 +77,29 @@ def is_static(node: Typed) -> bool:
     return isinstance(node, (typed.Var, typed.EntityConst))
 
 
-def compile_expression(
-    node: Typed, *, guard: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
-) -> Compiled:
-    """Return the function of an expression.
-
-    Args:
-        node: The typed expression.
-        guard: Wraps each function of a plugin, so that one that fails gives unknown.
-    """
-    coder = _Coder(guard or (lambda call: call))
+def compile_expression(node: Typed) -> Compiled:
+    """Return the function of an expression."""
+    coder = _Coder()
     body = coder.code(node)
     parameters = ", ".join(f"s{i}" for i in range(len(coder.slots)))
     source = f"def make({parameters}):\n    def evaluate():\n        return {body}\n    return evaluate\n"
+    return _compiled(source, tuple(coder.slots))
+
+
+def _compiled(source: str, slots: tuple[Slot, ...]) -> Compiled:
+    return Compiled(source, slots, _made(source, "<condition>"))
+
+
+def _reaction(source: str, slots: tuple[tuple[Slot, ...], ...]) -> Reaction:
+    return Reaction(source, slots, _made(source, "<reaction>"))
+
+
+def _made(source: str, name: str) -> Callable[..., Any]:
+    """Return the function `make` of a generated source, which has no names but its own."""
     scope: dict[str, Any] = {"__builtins__": {}}
-    exec(_bytecode(source, "<condition>"), scope)
-    return Compiled(source, tuple(coder.slots), scope["make"])
+    exec(_bytecode(source, name), scope)
+    make: Callable[..., Any] = scope["make"]
+    return make
 
 
 @lru_cache(maxsize=4096)
@@ -93,11 +108,7 @@ def _bytecode(source: str, name: str) -> CodeType:
     return compile(source, name, "exec")
 
 
-def compile_reaction(
-    nodes: Sequence[Typed],
-    *,
-    guard: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
-) -> Reaction:
+def compile_reaction(nodes: Sequence[Typed]) -> Reaction:
     """Return one flat function for all conditions that read a point: it tells each watch whose answer is another.
 
     Spares a call per condition on the hottest path of the engine. The closure variables are, per condition, its watch and
@@ -107,7 +118,7 @@ def compile_reaction(
     slots: list[tuple[Slot, ...]] = []
     lines: list[str] = []
     for index, node in enumerate(nodes):
-        coder = _Coder(guard or (lambda call: call), f"_{index}")
+        coder = _Coder(f"_{index}")
         body = coder.code(node)
         parameters += [f"w{index}", *(f"s{i}_{index}" for i in range(len(coder.slots)))]
         slots.append(tuple(coder.slots))
@@ -127,20 +138,15 @@ def compile_reaction(
             "    return react",
         ]
     )
-    scope: dict[str, Any] = {"__builtins__": {}}
-    exec(_bytecode(source, "<reaction>"), scope)
-    return Reaction(source, tuple(slots), scope["make"])
+    return _reaction(source, tuple(slots))
 
 
 class _Coder:
-    def __init__(
-        self, guard: Callable[[Callable[..., Any]], Callable[..., Any]], suffix: str = ""
-    ) -> None:
+    def __init__(self, suffix: str = "") -> None:
         self._suffix = suffix
         self.slots: list[Slot] = []
         self._names: dict[tuple[Any, ...], str] = {}
         self._temporaries = 0
-        self._guard = guard
 
     def slot(self, how: str, what: Any, key: tuple[Any, ...]) -> str:
         name = self._names.get((how, *key))
@@ -297,9 +303,7 @@ class _Coder:
         return f"({self.code(node.operand)} is not None)"
 
     def _apply(self, node: typed.Apply) -> str:
-        call = self.slot(
-            "object", self._guard(honest(node.function)), ("function", node.function.name)
-        )
+        call = self.slot("function", node.function, (node.function.name,))
         city = f"{self.slot('city', None, ('city',))}, " if node.function.wants_city else ""
         return self._unless_unknown(
             node.arguments, lambda *parts: f"{call}({city}{', '.join(parts)})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Severity(Enum):
@@ -14,9 +15,11 @@ class Severity(Enum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Span:
-    """A place in a file; line and column count from 1, `length` characters on that line."""
+class Span(NamedTuple):
+    """A place in a file; line and column count from 1, `length` characters on that line.
+
+    A named tuple: each piece of each rule has one.
+    """
 
     file: str
     line: int
