@@ -28,6 +28,7 @@ from pilotage.adapter.payload_binding import (
     grouped,
 )
 from pilotage.adapter.payloads import Convert, Path, Render, text_of, translate
+from pilotage.adapter.selection import is_taken
 from pilotage.model.diagnostics import Finding
 from pilotage.model.entities import EntitySpec, Kind
 from pilotage.model.messages import PointHandle
@@ -406,9 +407,7 @@ class _Binder(PayloadBinder):
         table = self.plan.requests if held else self.plan.writes
         for entity in members:
             point = f"{entity.id}.{name}"
-            if point in table:
-                message = f'"{point}" is written twice'
-                self.problems.error("two-writers", section.where, message, "keep one of the two")
+            if is_taken(section, point, table):
                 break
             table[point] = Target(
                 server,
@@ -433,9 +432,7 @@ class _Binder(PayloadBinder):
             return
         if not self._check_path(section, template, CALL_SLOTS, None):
             return
-        if name in self.plan.calls:
-            message = f'"{name}" is bound twice'
-            self.problems.error("two-writers", section.where, message, "keep one of the two")
+        if is_taken(section, name, self.plan.calls, "bound"):
             return
         convert = None if table is None else translate(table)
         path = compile_path_template(template)

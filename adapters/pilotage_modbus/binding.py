@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pilotage.adapter import ConnectionSettings, Site
 from pilotage.adapter.options import Problems, Section, meant
+from pilotage.adapter.selection import select
 from pilotage.model.diagnostics import Finding
 from pilotage.model.entities import EntitySpec, Kind, PointSpec
 from pilotage.model.messages import PointHandle
@@ -314,7 +315,7 @@ class _Binder:
 
     def bind(self, section: Section) -> None:
         """Bind one entry under `points:`."""
-        kind, members = self._members(section)
+        kind, members = select(section, self.site, self.entities)
         homes = self._homes(section, members)
         pace = _Pace(
             section.seconds("poll", self.pace.every_s, 0.02, 86_400.0),
@@ -333,35 +334,6 @@ class _Binder:
             part = Section(raw, points.path(name), self.problems)
             if part.is_mapping:
                 self._point(part, name, kind, homes, layout, pace)
-
-    def _members(self, section: Section) -> tuple[Kind | None, Sequence[EntitySpec]]:
-        name, one, zone = section.text("kind"), section.text("entity"), section.text("zone")
-        if bool(name) == bool(one):
-            message = 'expected either "kind" or "entity"'
-            self.problems.error("missing-key", section.where, message)
-            return None, ()
-        if one:
-            return self._one(section, one)
-        kind = self.site.kind(name)
-        if kind is None:
-            kinds = {entity.kind for entity in self.entities.values()}
-            message = f'there is no kind "{name}"'
-            self.problems.error("unknown-kind", section.path("kind"), message, meant(name, kinds))
-            return None, ()
-        members = [e for e in self.site.entities(name) if zone in ("", e.zone)]
-        if not members:
-            message = f'the inventory has no "{name}"' + (f' in zone "{zone}"' if zone else "")
-            self.problems.warning("no-entities", section.where, message)
-        return kind, members
-
-    def _one(self, section: Section, name: str) -> tuple[Kind | None, Sequence[EntitySpec]]:
-        entity = self.entities.get(name)
-        if entity is None:
-            message = f'there is no entity "{name}"'
-            mend = meant(name, self.entities)
-            self.problems.error("unknown-entity", section.path("entity"), message, mend)
-            return None, ()
-        return self.site.kind(entity.kind), (entity,)
 
     # ── which unit, and from which address on ────────────────────────────────────────────────
 

@@ -32,6 +32,7 @@ from pilotage.adapter.payloads import (
     compile_payload,
     translate,
 )
+from pilotage.adapter.selection import is_taken
 from pilotage.model.diagnostics import Finding
 from pilotage.model.entities import EntitySpec, Kind
 from pilotage.model.messages import PointHandle
@@ -434,9 +435,7 @@ class _Binder(PayloadBinder):
         table = self.plan.requests if held else self.plan.writes
         for levels, entity in zip(filled or (), members, strict=False):
             point = f"{entity.id}.{name}"
-            if point in table:
-                message = f'"{point}" is written twice'
-                self.problems.error("two-writers", section.where, message, "keep one of the two")
+            if is_taken(section, point, table):
                 break
             attributes = Attributes(entity, self.site.name)
             table[point] = Target("/".join(levels), outlet, attributes, content_type, properties)
@@ -473,10 +472,7 @@ class _Binder(PayloadBinder):
         if template.slots:
             message = "the topic of a call has no placeholders"
             self.problems.error("template", section.path("topic"), message)
-        elif name in self.plan.calls:
-            message = f'"{name}" is bound twice'
-            self.problems.error("two-writers", section.where, message, "keep one of the two")
-        else:
+        elif not is_taken(section, name, self.plan.calls, "bound"):
             self.plan.calls[name] = Target(
                 template.text, outlet, {}, content_type, properties, reply_to
             )

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pilotage.adapter import ConnectionSettings, Site
 from pilotage.adapter.options import Problems, Section, meant
+from pilotage.adapter.selection import is_taken, select
 from pilotage.model.diagnostics import Finding
 from pilotage.model.entities import EntitySpec, Kind, PointSpec
 from pilotage.model.messages import PointHandle
@@ -228,7 +229,7 @@ class _Binder:
 
     def points(self, section: Section) -> None:
         """Bind one entry under `points:`."""
-        kind, members = self._members(section)
+        kind, members = select(section, self.site, self.entities)
         reads, writes = section.sections("read"), section.sections("write")
         requests = section.sections("request")
         section.end()
@@ -243,35 +244,6 @@ class _Binder:
             self._several(part, kind, members, self._write)
         for part in requests:
             self._request(part, kind, members)
-
-    def _members(self, section: Section) -> tuple[Kind | None, Sequence[EntitySpec]]:
-        name, one, zone = section.text("kind"), section.text("entity"), section.text("zone")
-        if bool(name) == bool(one):
-            message = 'expected either "kind" or "entity"'
-            self.problems.error("missing-key", section.where, message)
-            return None, ()
-        if one:
-            return self._one(section, one)
-        kind = self.site.kind(name)
-        if kind is None:
-            kinds = {entity.kind for entity in self.entities.values()}
-            message = f'there is no kind "{name}"'
-            self.problems.error("unknown-kind", section.path("kind"), message, meant(name, kinds))
-            return None, ()
-        members = [e for e in self.site.entities(name) if zone in ("", e.zone)]
-        if not members:
-            message = f'the inventory has no "{name}"' + (f' in zone "{zone}"' if zone else "")
-            self.problems.warning("no-entities", section.where, message)
-        return kind, members
-
-    def _one(self, section: Section, name: str) -> tuple[Kind | None, Sequence[EntitySpec]]:
-        entity = self.entities.get(name)
-        if entity is None:
-            message = f'there is no entity "{name}"'
-            mend = meant(name, self.entities)
-            self.problems.error("unknown-entity", section.path("entity"), message, mend)
-            return None, ()
-        return self.site.kind(entity.kind), (entity,)
 
     def _several(
         self,
@@ -450,16 +422,9 @@ class _Binder:
         convert = outgoing(*self._scaling(section, spec.type), table)
         for entity, address in self._filled(section, "node", template, members):
             point = f"{entity.id}.{name}"
-            if self._is_taken(section, point, self.plan.writes):
+            if is_taken(section, point, self.plan.writes):
                 return
             self.plan.writes[point] = Write(address, convert, release)
-
-    def _is_taken(self, section: Section, name: str, table: Mapping[str, Any]) -> bool:
-        if name not in table:
-            return False
-        message = f'"{name}" is written twice'
-        self.problems.error("two-writers", section.where, message, "keep one of the two")
-        return True
 
     def _commandable(
         self, section: Section, name: str, kind: Kind, *, held: bool
@@ -496,7 +461,7 @@ class _Binder:
         )
         for (entity, object_), (_, method_) in filled:
             point = f"{entity.id}.{name}"
-            if self._is_taken(section, point, self.plan.requests):
+            if is_taken(section, point, self.plan.requests):
                 return
             values = self._attributes(entity)
             self.plan.requests[point] = Method(
@@ -523,9 +488,7 @@ class _Binder:
                 return
         if owner is None or method is None or not name:
             return
-        if name in self.plan.calls:
-            message = f'"{name}" is bound twice'
-            self.problems.error("two-writers", section.where, message, "keep one of the two")
+        if is_taken(section, name, self.plan.calls, "bound"):
             return
         said = None if words is None else {text_of(k): text_of(v) for k, v in words.items()}
         self.plan.calls[name] = Method(

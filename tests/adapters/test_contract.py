@@ -19,6 +19,7 @@ from pilotage.model.entities import Access, EntitySpec, Kind, PointSpec
 from pilotage.model.values import number
 from pilotage.testing.contract import AdapterContract, Bench
 from pilotage.testing.peers import LinePeer, free_port
+from pilotage_http.plugin import HttpFactory
 from pilotage_modbus.plugin import ModbusFactory
 from pilotage_mqtt.plugin import MqttFactory
 from pilotage_opcua.plugin import OpcUaFactory
@@ -106,6 +107,26 @@ class TestMqttOnMosquitto(AdapterContract):
         }  # fmt: skip
         options: dict[str, Any] = {"host": "127.0.0.1", "port": peer.port, "points": points}
         return Bench(MqttFactory(), options, peer=peer, **LAMPS)
+
+
+class TestHttpOnTheStandardLibrary(AdapterContract):
+    """HTTP polls and orders against http.server."""
+
+    @pytest.fixture
+    def bench(self) -> Bench:
+        port = free_port()
+        lamp = {"at": "/lamps/{id}", "point": "level"}
+        options = {
+            "servers": {
+                "street": {"url": f"http://127.0.0.1:{port}", "plain": True, "private": True}
+            },
+            "points": {
+                "kind": "lamp",
+                "poll": {**lamp, "path": "$.level", "quality": "$.quality", "every": 0.1},
+                "write": {**lamp, "payload": {"level": "{value}"}},
+            },
+        }
+        return Bench(HttpFactory(), options, peer=python("http_lamp.py", port), **LAMPS)
 
 
 def modbus(peer: LinePeer, port: int) -> Bench:

@@ -26,6 +26,7 @@ ENGINE = ROOT / "engine" / "pilotage"
 ADAPTER = ROOT / "adapters" / "pilotage_mqtt"
 OPTIONS = ROOT / "engine" / "pilotage" / "adapter" / "options.py"
 PAYLOADS = OPTIONS.with_name("payload_binding.py")
+SELECTION = OPTIONS.with_name("selection.py")
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 _CODE = re.compile(r'"([ECWT]\d{3})"')
@@ -116,7 +117,7 @@ def section_of(command: str) -> str:
 class TestMqtt:
     def test_options_of_a_connection(self) -> None:
         """Each option that the adapter reads stands in the manual."""
-        files = (ADAPTER / "binding.py", ADAPTER / "discovery.py", PAYLOADS)
+        files = (ADAPTER / "binding.py", ADAPTER / "discovery.py", PAYLOADS, SELECTION)
         source = "\n".join(file.read_text(encoding="utf-8") for file in files)
         read = set(re.findall(r'(?:options|section)\.\w+\(\s*"(\w+)"', source))
         assert sorted(word for word in read if f"`{word}" not in text("adapters.md")) == []
@@ -125,7 +126,7 @@ class TestMqtt:
         """The words of the adapter's findings are all in the manual, and no others."""
         said = {
             word
-            for file in (*ADAPTER.glob("*.py"), OPTIONS, PAYLOADS)
+            for file in (*ADAPTER.glob("*.py"), OPTIONS, PAYLOADS, SELECTION)
             for word in re.findall(
                 r'problems\.(?:error|warning)\(\s*"([a-z-]+)"', file.read_text(encoding="utf-8")
             )

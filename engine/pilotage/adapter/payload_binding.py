@@ -35,6 +35,7 @@ from pilotage.adapter.payloads import (
     text_of,
     translate,
 )
+from pilotage.adapter.selection import select
 from pilotage.model.entities import EntitySpec, Kind, PointSpec
 from pilotage.model.messages import CallOut, Command, PointHandle, Request
 from pilotage.model.quality import Quality
@@ -151,34 +152,7 @@ class PayloadBinder:
 
     def members_of(self, section: Section) -> tuple[Kind | None, Sequence[EntitySpec]]:
         """Return the kind of an entry and the entities that it binds; (None, ()) after a finding."""
-        name, one, zone = section.text("kind"), section.text("entity"), section.text("zone")
-        if bool(name) == bool(one):
-            message = 'expected either "kind" or "entity"'
-            self.problems.error("missing-key", section.where, message)
-            return None, ()
-        if one:
-            return self._one(section, one)
-        kind = self.site.kind(name)
-        if kind is None:
-            kinds = {entity.kind for entity in self.entities.values()}
-            message = f'there is no kind "{name}"'
-            self.problems.error("unknown-kind", section.path("kind"), message, meant(name, kinds))
-            return None, ()
-        members = [e for e in self.site.entities(name) if zone in ("", e.zone)]
-        if not members:
-            message = f'the inventory has no "{name}"' + (f' in zone "{zone}"' if zone else "")
-            self.problems.warning("no-entities", section.where, message)
-        return kind, members
-
-    def _one(self, section: Section, name: str) -> tuple[Kind | None, Sequence[EntitySpec]]:
-        entity = self.entities.get(name)
-        if entity is None:
-            message = f'there is no entity "{name}"'
-            self.problems.error(
-                "unknown-entity", section.path("entity"), message, meant(name, self.entities)
-            )
-            return None, ()
-        return self.site.kind(entity.kind), (entity,)
+        return select(section, self.site, self.entities)
 
     # ── what is read ─────────────────────────────────────────────────────────────────────────
 
