@@ -28,7 +28,7 @@ from pilotage.cli.console import (
 
 if TYPE_CHECKING:
     from pilotage.runtime.audit.reader import Shown, Wanted
-    from pilotage.runtime.audit.verify import Verified
+    from pilotage.runtime.audit.verified import Verified
     from pilotage.runtime.config import Settings
 
 LAST: Final = 50

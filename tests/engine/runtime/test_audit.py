@@ -304,6 +304,22 @@ class TestAnchors:
         assert len(list(read_anchors(blocked))) == 2
         assert desk.is_sound()
 
+    async def test_verified_meanwhile(self, desk: Desk) -> None:
+        """While rows and anchors are written without a pause, every look at it is sound."""
+        for number in range(1, 40):
+            await desk.decide(command(number), *override())
+            desk.log.committed(Decision(number, START, ()))
+            waiting = [desk.log.anchor(), desk.log.record(Entry(START, "access", "login"))]
+            found = await asyncio.to_thread(
+                verify,
+                desk.file,
+                anchor_folder=desk.folder / "elsewhere",
+                journal=desk.journal.path,
+            )
+            assert [flaw.what for flaw in found.flaws] == []
+            for each in waiting:
+                each.result(5)
+
     async def test_copy_that_says_something_else(self, desk: Desk) -> None:
         """Two folders that contradict each other are told while the engine runs."""
         await desk.decide(command(1))
