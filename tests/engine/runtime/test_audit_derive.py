@@ -183,6 +183,14 @@ class TestOrders:
         assert from_json(entry.detail)["why"] == f"{LEVEL} is not overridden"
         assert people == {"person": "m.garcia", "account": "maria"}
 
+    def test_name_in_a_refusal(self) -> None:
+        """A refusal that names the person does so in the part that can be erased only."""
+        why = "m.garcia may not set it"
+        event = {"event": "OrderRefused", "order": "plan", "person": "m.garcia", "why": why, "about": "plan storm"}  # fmt: skip
+        ((entry, people),) = derive({"number": 1, "now": 5.0, "events": [event]}, Notebook())
+        assert from_json(entry.detail)["why"] == "… may not set it"
+        assert people == {"person": "m.garcia"}
+
     def test_kinds(self) -> None:
         """Orders to alarms and plans are told apart, also when there is no such thing."""
         street = Street()
