@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +35,7 @@ DAYS: Final = {Size.SHORT: 250, Size.LONG: 3_652}
 STEP_S: Final = {Size.SHORT: DAY_S / 2, Size.LONG: DAY_S / 4}
 ERASED: Final = {Size.SHORT: 8, Size.LONG: 100}
 START: Final = 1_764_543_600.0  # 2025-12-01 00:00 in Paris
+FORGET_DAYS: Final = {Size.SHORT: 4, Size.LONG: 20}
 PARIS: Final = ZoneInfo("Europe/Paris")
 SEED: Final = 19
 KEEP_DAYS: Final = {
@@ -52,6 +53,7 @@ def measure(size: Size, say: Callable[[str], None]) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="pilotage-privacy-") as folder:
         return [
             _years(Path(folder) / "years.db", size, say),
+            _deleted(Path(folder) / "deleted.db", FORGET_DAYS[size], say),
             *_erasures(Path(folder), ERASED[size], say),
         ]
 
@@ -65,9 +67,11 @@ class City:
 
     path: Path
     vans: int = 1
+    keep_days: Mapping[Privacy, float] = field(default_factory=lambda: KEEP_DAYS)
     now: float = START
     cells: dict[str, Cell] = field(default_factory=dict)
     recorder: Any = None
+    dice: random.Random = field(default_factory=lambda: random.Random(SEED))
 
     def __post_init__(self) -> None:
         for privacy in Privacy:
@@ -88,7 +92,7 @@ class City:
         )
         settings = HistorySettings(
             True,
-            {privacy: days * DAY_S for privacy, days in KEEP_DAYS.items()},
+            {privacy: days * DAY_S for privacy, days in self.keep_days.items()},
             {level: days * DAY_S for level, days in ROLLS_DAYS.items()},
             (entry,),
         )
@@ -98,6 +102,13 @@ class City:
     def read(self, point: str, value: Any, at: float) -> None:
         """Have a device report."""
         self.recorder.take(self.now, [Reading(self.cells[point], value, Quality.GOOD, at)])
+
+    def drive(self) -> None:
+        """Have each van report three times in the hour that is over."""
+        for van in range(self.vans):
+            for _ in range(3):
+                place = Position(47 + self.dice.random(), 5 + self.dice.random())
+                self.read(f"van-{van}.position", place, self.now - self.dice.uniform(0, 3_000))
 
     def settle(self) -> None:
         """Have everything that is due done."""
@@ -158,8 +169,9 @@ def _older(path: Path, now: float) -> dict[str, int]:
 
 def _begins(path: Path) -> Iterator[tuple[str, str, float]]:
     """Yield of every row its class, its level and the time of its first sample or bucket."""
-    connection = sqlite.connect(path)
+    connection = sqlite.connect(path, isolation_level=None)
     try:
+        connection.execute("BEGIN")
         classes = dict(connection.execute("SELECT number, class FROM limits").fetchall())
         points = dict(connection.execute("SELECT number, keep FROM points").fetchall())
         for keep, blob in connection.execute("SELECT keep, blob FROM blocks"):
@@ -185,6 +197,46 @@ def _proofs(path: Path) -> tuple[int, int]:
             "SELECT count(*), coalesce(sum(older > 0), 0) FROM proofs"
         ).fetchone()
         return int(count), int(shown)
+    finally:
+        connection.close()
+
+
+# ── what retention deleted ───────────────────────────────────────────────────────────────────
+
+
+def _deleted(path: Path, days: int, say: Callable[[str], None]) -> Figure:
+    """Look for the bytes of what was deleted by its age, in the file and in its log."""
+    short = {privacy: 1.0 if privacy is Privacy.PERSONAL else 2.0 for privacy in Privacy}
+    city = City(path, vans=4, keep_days=short)
+    city.start()
+    seen: set[bytes] = set()
+    for _ in range(days * 24):
+        city.now += 3_600.0
+        city.drive()
+        city.settle()
+        seen |= _personal(path)
+    left = path.read_bytes() + path.with_name(path.name + "-wal").read_bytes()
+    gone = seen - _personal(path)
+    found = sum(blob in left for blob in gone)
+    city.recorder.close()
+    say(f"{len(gone):,} deleted pieces looked for, {found} found")
+    return Figure(
+        "G19",
+        f"{days} days of positions, kept for one; the files searched for what was deleted",
+        "0 pieces found",
+        f"{found} of {len(gone):,}",
+        found == 0 and len(gone) > 50,
+    )
+
+
+def _personal(path: Path) -> set[bytes]:
+    """Return every block of the vans."""
+    connection = sqlite.connect(path)
+    try:
+        rows = connection.execute(
+            "SELECT b.blob FROM blocks b JOIN limits l ON l.number = b.keep WHERE l.class = 'personal'"
+        )
+        return {blob for (blob,) in rows}
     finally:
         connection.close()
 
@@ -237,10 +289,7 @@ def _erase_all(path: Path, count: int, *, overwrite: bool = True) -> Search:
     search = Search()
     for hour in range(12 * max(1, min(8, count // 10)) + 30):
         city.now += 3_600.0
-        for van in range(count):
-            for _ in range(3):
-                place = Position(47 + rng.random(), 5 + rng.random())
-                city.read(f"van-{van}.position", place, city.now - rng.uniform(0, 3_000))
+        city.drive()
         driver = city.cells[f"van-{hour % count}.position"].entity
         city.read("gate.opened_by", driver, city.now - 60)
     city.settle()
@@ -265,8 +314,9 @@ def _erase_all(path: Path, count: int, *, overwrite: bool = True) -> Search:
 
 def _blobs(path: Path, point: str) -> list[bytes]:
     """Return every piece of the file that holds something of a point."""
-    connection = sqlite.connect(path)
+    connection = sqlite.connect(path, isolation_level=None)
     try:
+        connection.execute("BEGIN")
         (number_,) = connection.execute(
             "SELECT number FROM points WHERE id = ?", (point,)
         ).fetchone()
@@ -287,8 +337,9 @@ def _blobs(path: Path, point: str) -> list[bytes]:
 
 def _samples(path: Path, point: str) -> list[Any]:
     """Return every sample of a point, in order of time; nothing of one that is not there any more."""
-    connection = sqlite.connect(path)
+    connection = sqlite.connect(path, isolation_level=None)
     try:
+        connection.execute("BEGIN")  # an hour may be packed between two questions
         row = connection.execute("SELECT number FROM points WHERE id = ?", (point,)).fetchone()
         if row is None:
             return []

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,6 +193,36 @@ class TestReading:
         """Fewer values than asked for are given as they are."""
         values = [HistoryValue(float(t), "up", Quality.GOOD) for t in range(10)]
         assert list(thin(values, 0.0, 10.0, 10)) == values
+
+
+class TestWhilePacked:
+    def test_nothing_is_missed_or_twice(self, file: File) -> None:
+        """Whoever reads while hours are packed sees every sample once."""
+        number = file.point("a.x")
+        hours = 80
+        file.write(number, at(0, 0.0))
+        file.alive(NOON + hours * HOUR)
+        seen: list[list[Any]] = []
+        done = threading.Event()
+
+        def read() -> None:
+            while not done.is_set():
+                found = file.reader.samples("a.x", NOON, NOON + hours * HOUR)
+                seen.append([value.value for value in found])
+
+        reading = threading.Thread(target=read)
+        reading.start()
+        try:
+            for hour in range(hours):
+                file.write(number, at(hour * HOUR + 60, float(hour + 1)))
+                time.sleep(0.003)
+                file.upkeep.pack_hour(file.connection, NOON + (hour + 3) * HOUR)
+        finally:
+            done.set()
+            reading.join()
+        assert len(seen) > 20
+        for values in seen:
+            assert values == [float(n) for n in range(len(values))]
 
 
 class TestRollups:

@@ -209,7 +209,10 @@ class HistoryReader:
     def connected(self) -> Iterator[Any]:
         """Open the file for one question, read only."""
         connection = sqlite.connect(
-            f"{self.path.resolve().as_uri()}?mode=rw", uri=True, check_same_thread=False
+            f"{self.path.resolve().as_uri()}?mode=rw",
+            uri=True,
+            check_same_thread=False,
+            isolation_level=None,
         )
         try:
             connection.execute("PRAGMA busy_timeout = 2000")
@@ -297,21 +300,30 @@ def _samples(connection: Any, point: PointRow, since: float, until: float) -> It
     if since <= alive < until - LAG_S:
         gaps.append((alive, until))
     for hour in _hours(connection, point, since, until):
-        rows = connection.execute(
-            "SELECT blob FROM blocks WHERE keep = ? AND hour = ? AND point = ?",
-            (point.keep, hour, point.number),
-        ).fetchall()
-        found = [s for (blob,) in rows for s in _readable(decode_block, blob)]
-        for (blob,) in connection.execute(
-            "SELECT blob FROM segments WHERE hour = ? AND shard = ?", (hour, point.number // SHARD)
-        ).fetchall():
-            found += _readable(partial(_of_point, point.number), blob)
+        found = _hour_of(connection, point, hour)
         end = (hour + 1) * HOUR
         while gaps and gaps[0][0] < end:
             found = cut(found, [gaps.pop(0)])
         for sample in sorted(found, key=_time):
             if since <= sample[0] / 1000 < until:
                 yield sample
+
+
+def _hour_of(connection: Any, point: PointRow, hour: int) -> list[Sample]:
+    """Return the samples of an hour, from one state of the file: it may be packed at any moment."""
+    connection.execute("BEGIN")
+    blocks = connection.execute(
+        "SELECT blob FROM blocks WHERE keep = ? AND hour = ? AND point = ?",
+        (point.keep, hour, point.number),
+    ).fetchall()
+    segments = connection.execute(
+        "SELECT blob FROM segments WHERE hour = ? AND shard = ?", (hour, point.number // SHARD)
+    ).fetchall()
+    connection.execute("COMMIT")
+    found = [sample for (blob,) in blocks for sample in _readable(decode_block, blob)]
+    for (blob,) in segments:
+        found += _readable(partial(_of_point, point.number), blob)
+    return found
 
 
 def _of_point(number: int, blob: bytes) -> list[Sample]:
