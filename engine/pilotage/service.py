@@ -43,7 +43,7 @@ from pilotage.runtime.journal import SqliteJournal
 from pilotage.runtime.loop import DiskRefusesError, Pump
 from pilotage.runtime.loop_watch import Hold, LoopWatch, end_process, last_stuck
 from pilotage.runtime.ownership import THE_CITY, FileOwnership
-from pilotage.runtime.plugins import Catalogue
+from pilotage.runtime.plugins import Catalogue, import_ahead
 from pilotage.runtime.promises import Promises
 from pilotage.runtime.recovery import Recovered, Recovery
 from pilotage.runtime.snapshots import FileSnapshots
@@ -488,7 +488,10 @@ class Service:
 
     def _read_anew(self) -> tuple[Settings, CityPlan]:
         settings = self._reread()
-        return settings, self._workshop.read(settings, self.plan.catalogue)
+        plan = self._workshop.read(settings, self.plan.catalogue)
+        adapters, wanted = plan.catalogue.adapters, plan.settings.connections
+        import_ahead(adapters[c.factory] for c in wanted if not c.isolate and c.factory in adapters)
+        return settings, plan
 
     def _reload_refused(self, error: Exception, by: str) -> api.Reloaded:
         if isinstance(error, RuleError):

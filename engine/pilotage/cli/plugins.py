@@ -21,10 +21,16 @@ from pilotage.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from pilotage.runtime.plugins import PluginReport
+    from pilotage.runtime.plugins import Catalogue, PluginReport
 
 LOCK: Final = Path("plugins.lock")
-_STYLES = {"loaded": "good", "disabled": "quiet", "broken": "bad", "refused": "bad"}
+_STYLES = {
+    "loaded": "good",
+    "isolated": "good",
+    "disabled": "quiet",
+    "broken": "bad",
+    "refused": "bad",
+}
 
 
 def register(subparsers: Any) -> None:
@@ -50,6 +56,13 @@ def register(subparsers: Any) -> None:
         metavar="FILE",
         help=f"the approved plugins; lock and verify take {LOCK} by default, list loads everything without",
     )
+    parser.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="list what this site would load: without those it disables, apart those it isolates",
+    )
     parser.add_argument("--approver", metavar="NAME", help="who has looked at them, for lock")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.set_defaults(run=run)
@@ -61,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _lock(arguments.lock or LOCK, arguments.approver or getpass.getuser())
     if arguments.action == "verify":
         return _verify(arguments.lock or LOCK, as_json=arguments.json)
-    return _list(arguments.lock, as_json=arguments.json)
+    return _list(arguments.lock, arguments.config, as_json=arguments.json)
 
 
 def plugin_record(report: PluginReport) -> dict[str, Any]:
@@ -76,10 +89,10 @@ def plugin_record(report: PluginReport) -> dict[str, Any]:
     }
 
 
-def _list(lock: Path | None, *, as_json: bool) -> int:
+def _list(lock: Path | None, config: Path | None, *, as_json: bool) -> int:
     from pilotage.runtime.plugins import load_plugins
 
-    catalogue = load_plugins(lock=lock)
+    catalogue = load_plugins(lock=lock) if config is None else _of_site(config)
     if as_json:
         print_json([plugin_record(report) for report in catalogue.plugins])
     else:
@@ -87,6 +100,22 @@ def _list(lock: Path | None, *, as_json: bool) -> int:
         for warning in catalogue.warnings:
             console().print(warning, markup=False)
     return FAILED if catalogue.broken else OK
+
+
+def _of_site(config: Path) -> Catalogue:
+    """Return what a site would load.
+
+    Raises:
+        RuleError: Something is wrong with its configuration.
+    """
+    from pilotage.model.diagnostics import RuleError
+    from pilotage.runtime.config import read_settings
+    from pilotage.runtime.isolation.factory import load_catalogue
+
+    read = read_settings(config, secrets=False)
+    if read.settings is None:
+        raise RuleError(read.findings, read.sources)
+    return load_catalogue(read.settings)
 
 
 def _lock(file: Path, approver: str) -> int:

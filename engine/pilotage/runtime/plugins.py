@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import Enum
+from importlib import import_module
 from importlib.metadata import EntryPoint
 from importlib.metadata import entry_points as installed_entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -126,6 +129,17 @@ def load_plugins(
     for plugin in extra:
         loader.load(_name_of(plugin), "", lambda plugin=plugin: plugin)  # type: ignore[misc]
     return loader.catalogue()
+
+
+def import_ahead(factories: Iterable[AdapterFactory]) -> None:
+    """Import the `connection` modules of adapters, where they are: in a thread, so that opening them does not hold the loop.
+
+    A protocol library takes from 80 ms to a second. What fails here fails again, and is named, when the connection is opened.
+    """
+    for package in {type(factory).__module__.rpartition(".")[0] for factory in factories} - {""}:
+        with suppress(Exception):
+            if find_spec(f"{package}.connection") is not None:
+                import_module(f"{package}.connection")
 
 
 def installed_plugins() -> list[EntryPoint]:

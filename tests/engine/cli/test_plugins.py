@@ -41,3 +41,20 @@ class TestPlugins:
         assert (records["acme"]["state"], records["acme"]["version"]) == ("broken", "2.1")
         assert records["lighting"]["brings"]["kinds"] >= 3
         assert "acme" not in sys.modules
+
+
+class TestOfASite:
+    def test_isolated(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """With a configuration the list shows which plugins that site runs in processes of their own."""
+        monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "faults" / "rogue"))
+        config = tmp_path / "config.yaml"
+        config.write_text(
+            "site: {name: Testville, position: [47.32, 5.04]}\nrules: []\n"
+            "connections: {v: {adapter: rogue, isolate: true}}\n"
+        )
+        assert main(["plugins", "-c", str(config)]) == 0
+        (line,) = (n for n in capsys.readouterr().out.splitlines() if n.startswith("rogue"))
+        assert "isolated" in line
+        assert "1 adapter" in line

@@ -14,7 +14,13 @@ import pytest
 from pilotage.hookspecs import hookimpl
 from pilotage.model.entities import CallSpec, Function, Group, Kind, PointSpec
 from pilotage.model.values import BOOLEAN, NUMBER, enum, number
-from pilotage.runtime.plugins import Catalogue, PluginReport, PluginState, load_plugins
+from pilotage.runtime.plugins import (
+    Catalogue,
+    PluginReport,
+    PluginState,
+    import_ahead,
+    load_plugins,
+)
 
 LAMP = Kind("lamp", "Lamp", (PointSpec("level", number("%"), low=0.0, high=100.0, default=50.0),))
 
@@ -277,3 +283,23 @@ class TestVendors:
 
         assert report.state is PluginState.BROKEN
         assert report.why.startswith(why)
+
+
+class TestImportAhead:
+    def test_the_module_with_the_network(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What an adapter needs to connect can be imported before, elsewhere; one that fails fails later, by name."""
+        package = tmp_path / "pilotage_slow"
+        package.mkdir()
+        (package / "__init__.py").touch()
+        (package / "plugin.py").write_text("class Factory: pass\n")
+        (package / "connection.py").write_text("raise ValueError('no licence')\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        from pilotage_slow.plugin import Factory  # type: ignore[import-not-found]
+
+        import_ahead([Factory()])
+        assert "pilotage_slow.connection" not in sys.modules
+        (package / "connection.py").write_text("import threading\n")
+        import_ahead([Factory()])
+        assert "pilotage_slow.connection" in sys.modules
