@@ -53,6 +53,7 @@ from pilotage.runtime.workshop import CityPlan, LiveEngine, Workshop
 
 JOURNAL_FILE: Final = "journal.db"
 SNAPSHOT_FOLDER: Final = "snapshots"
+LONG_REPLAY: Final = 2_000  # ticks; after so many a start keeps what they came to
 RETENTION_EVERY_S: Final = 300.0  # small steps: what is forgotten at once holds the writer
 DRAIN_S: Final = 2.0
 
@@ -254,8 +255,11 @@ class Service:
         if isinstance(self.clock, SystemClock):
             self.clock.go_on_from(recovered.engine.now)
         self._began = now = self.clock.now()
-        if recovered.how == "carried" and self._snapshotter is not None:
-            self._snapshotter.take_now()  # what was carried over cannot be replayed
+        is_long = recovered.replay.ticks > LONG_REPLAY
+        if (recovered.how == "carried" or is_long) and self._snapshotter is not None:
+            # What was carried over cannot be replayed. And an engine that dies soon after each start would replay all that
+            # came since its last snapshot, and more each time.
+            self._snapshotter.take_now()
         word, rules = ("continued" if recovered.how == "continued" else "started"), plan.rules
         city = f"city {plan.city}" if recovered.how == "started" else recovered.how
         mark = ConfigSwitch(now, plan.digest, f"{word} with {rules} rules, {city}")

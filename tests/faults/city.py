@@ -107,7 +107,10 @@ class City:
     def start(self) -> None:
         """Start the engine and wait until it answers."""
         self.spawn()
-        until(self._answers, "the engine does not answer")
+        try:
+            until(self._answers, "the engine does not answer")
+        except AssertionError as error:
+            raise EngineEnded(f"{error}: {self.log.read_text()[-4000:]}") from error
 
     def spawn(self) -> None:
         """Start the engine."""
