@@ -17,7 +17,7 @@ BOLLARD: Final = Kind(
             Access.BOTH,
             max_age_s=60.0,
             default="up",
-            fail_safe="down",
+            on_loss_by_site=True,
             combine=Combine.REFUSE,
             min_on_s=10.0,
             travel_s=4.0,

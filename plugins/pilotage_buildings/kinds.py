@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pilotage.model.entities import Access, Combine, Kind, PointSpec, Privacy
+from pilotage.model.entities import Access, Combine, Kind, OnLoss, PointSpec, Privacy
 from pilotage.model.values import BOOLEAN, POSITION, enum, number, reference
 
 BUILDING_ZONE: Final = Kind(
@@ -38,7 +38,7 @@ BUILDING_ZONE: Final = Kind(
             high=30.0,
             max_age_s=3_600.0,
             default=19.0,
-            fail_safe=19.0,
+            on_loss=OnLoss(19.0),
             combine=Combine.MAX,
             travel_s=60.0,
             tolerance=0.3,
@@ -50,7 +50,7 @@ BUILDING_ZONE: Final = Kind(
             Access.BOTH,
             max_age_s=3_600.0,
             default="comfort",
-            fail_safe="comfort",
+            on_loss=OnLoss("comfort"),
             combine=Combine.FIRST,
             travel_s=60.0,
             doc="Mode of the heating.",
@@ -61,7 +61,7 @@ BUILDING_ZONE: Final = Kind(
             Access.BOTH,
             max_age_s=900.0,
             default="low",
-            fail_safe="low",
+            on_loss=OnLoss("low"),
             combine=Combine.FIRST,
             min_on_s=600.0,
             travel_s=30.0,
@@ -97,7 +97,7 @@ GATE: Final = Kind(
             Access.BOTH,
             max_age_s=120.0,
             default="locked",
-            fail_safe="free",
+            on_loss=OnLoss("free"),
             combine=Combine.REFUSE,
             travel_s=2.0,
             doc="Free can be pushed open by anybody.",

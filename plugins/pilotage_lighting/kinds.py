@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pilotage.model.entities import Access, Combine, Group, Kind, PointSpec, Privacy
+from pilotage.model.entities import Access, Combine, Group, Kind, OnLoss, PointSpec, Privacy
 from pilotage.model.values import BOOLEAN, POSITION, TEXT, enum, number, reference
 
 CLASSES: Final = (
@@ -29,7 +29,7 @@ LAMP: Final = Kind(
             high=100.0,
             max_age_s=1_800.0,
             default=100.0,
-            fail_safe=100.0,
+            on_loss=OnLoss(100.0),
             combine=Combine.MAX,
             travel_s=1.0,
             tolerance=2.0,
@@ -184,7 +184,7 @@ LIGHTING_SEGMENT: Final = Kind(
             high=100.0,
             max_age_s=1_800.0,
             default=100.0,
-            fail_safe=100.0,
+            on_loss=OnLoss(100.0),
             combine=Combine.MAX,
             travel_s=1.0,
             tolerance=2.0,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pilotage.model.entities import Access, Combine, Kind, PointSpec, Privacy
+from pilotage.model.entities import Access, Combine, Kind, OnLoss, PointSpec, Privacy
 from pilotage.model.values import BOOLEAN, POSITION, TEXT, enum, reference
 
 BUILDING: Final = Kind(
@@ -87,7 +87,7 @@ CAMERA: Final = Kind(
             Access.BOTH,
             max_age_s=300.0,
             default="motion",
-            fail_safe="motion",
+            on_loss=OnLoss("motion"),
             combine=Combine.FIRST,
             travel_s=2.0,
             doc="How it records. Source for the month that recordings may be kept: Code de la sécurité "

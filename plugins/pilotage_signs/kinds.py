@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pilotage.model.entities import Access, Combine, Kind, PointSpec, Privacy
+from pilotage.model.entities import Access, Combine, Kind, OnLoss, PointSpec, Privacy
 from pilotage.model.values import BOOLEAN, POSITION, TEXT
 
 MESSAGE_SIGN: Final = Kind(
@@ -17,7 +17,7 @@ MESSAGE_SIGN: Final = Kind(
             Access.BOTH,
             max_age_s=900.0,
             default="",
-            fail_safe="",
+            on_loss=OnLoss(""),
             combine=Combine.FIRST,
             travel_s=10.0,
             privacy=Privacy.OPEN,

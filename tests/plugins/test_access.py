@@ -11,7 +11,7 @@ class TestBollard:
         """It closes the street by default, and opens it when it loses us: emergency ways stay free."""
         position = kinds["bollard"].point("position")
         assert position is not None
-        assert (position.default, position.fail_safe) == ("up", "down")
+        assert (position.default, position.on_loss, position.on_loss_by_site) == ("up", None, True)
 
     def test_physics(self, kinds: dict[str, Kind]) -> None:
         """It moves within the 4 s that the proof for emergency vehicles takes for granted."""

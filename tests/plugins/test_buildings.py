@@ -10,7 +10,7 @@ class TestGate:
         """A gate that loses us is free."""
         lock = kinds["gate"].point("lock")
         assert lock is not None
-        assert (lock.default, lock.fail_safe) == ("locked", "free")
+        assert (lock.default, lock.value_on_loss) == ("locked", "free")
 
     def test_panel_knows_its_gates(self, kinds: dict[str, Kind]) -> None:
         """A fire panel leads to the gates of its building."""

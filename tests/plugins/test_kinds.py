@@ -89,9 +89,9 @@ class TestPoints:
                 assert point.low < point.high, name
 
     def test_defaults(self, kinds: dict[str, Kind]) -> None:
-        """Defaults and fail-safe values are values of the point, in its range."""
+        """Defaults and values on loss are values of the point, in its range."""
         for kind, point in points(kinds):
-            for value in (point.default, point.fail_safe):
+            for value in (point.default, point.value_on_loss):
                 if value is None:
                     continue
                 name = f"{kind.name}.{point.name}"

@@ -11,7 +11,11 @@ class TestLevel:
         for kind, point in (("lamp", "level"), ("lighting_segment", "lights.level")):
             level = kinds[kind].point(point)
             assert level is not None
-            assert (level.default, level.fail_safe, level.combine) == (100.0, 100.0, Combine.MAX)
+            assert (level.default, level.value_on_loss, level.combine) == (
+                100.0,
+                100.0,
+                Combine.MAX,
+            )
             assert (level.low, level.high) == (0.0, 100.0)
 
     def test_group(self, kinds: dict[str, Kind]) -> None:

@@ -10,4 +10,4 @@ class TestMessageSign:
         """No stale message: dark by default, and dark when it loses us."""
         text = kinds["message_sign"].point("text")
         assert text is not None
-        assert (text.default, text.fail_safe) == ("", "")
+        assert (text.default, text.value_on_loss) == ("", "")

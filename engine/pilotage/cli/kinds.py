@@ -84,7 +84,11 @@ def _point_record(point: PointSpec) -> dict[str, Any]:
         "high": point.high,
         "max_age_s": point.max_age_s,
         "default": as_plain(point.default),
-        "fail_safe": as_plain(point.fail_safe),
+        "on_loss": as_plain(point.value_on_loss),
+        "on_loss_after_s": None if point.on_loss is None else point.on_loss.after_s,
+        "on_loss_by_site": point.on_loss_by_site,
+        "max_rate": None if point.max_rate is None else str(point.max_rate),
+        "pulse": point.pulse,
         "combine": point.combine.value,
         "statuses": list(point.statuses),
         "privacy": point.privacy.value,
@@ -116,7 +120,9 @@ def _show(kind: Kind, catalogue: Catalogue) -> None:
     if kind.doc:
         out.print(kind.doc, markup=False)
     out.print()
-    made = table("POINT", "TYPE", "RANGE", "ACCESS", "DEFAULT", "STALE AFTER", "WHAT IT IS")
+    made = table(
+        "POINT", "TYPE", "RANGE", "ACCESS", "DEFAULT", "STALE AFTER", "WITHOUT US", "WHAT IT IS"
+    )
     for point in kind.points:
         made.row(
             point.name,
@@ -125,6 +131,7 @@ def _show(kind: Kind, catalogue: Catalogue) -> None:
             point.access.value,
             _default(point),
             "-" if point.max_age_s is None else duration(point.max_age_s),
+            _on_loss(point),
             point.doc,
         )
     print_table(made)
@@ -151,6 +158,14 @@ def _range(point: PointSpec) -> str:
     if point.low is None:
         return f"up to {point.high:g}"
     return f"{point.low:g} and up" if point.high is None else f"{point.low:g} to {point.high:g}"
+
+
+def _on_loss(point: PointSpec) -> str:
+    from pilotage.model.values import format_value
+
+    if point.on_loss is not None:
+        return f"{format_value(point.on_loss.value, point.type)} after {point.on_loss.after_s:g} s"
+    return "the site decides" if point.on_loss_by_site else "-"
 
 
 def _default(point: PointSpec) -> str:

@@ -386,7 +386,8 @@ class Engine:
     def _add_entity(self, spec: EntitySpec) -> None:
         kind = self.program.kinds[spec.kind]
         entity = Entity(spec.id, spec.kind, spec.name, spec.zone)
-        points = [*kind.points, *(s for p in kind.points if (s := status_point(p)) is not None)]
+        own = [spec.point(p) for p in kind.points]
+        points = [*own, *(s for p in kind.points if (s := status_point(p)) is not None)]
         self.graph.add_entity(entity, points)
         for relation, target in kind.relations.items():
             relation_spec = PointSpec(relation, set_of(target))

@@ -70,7 +70,7 @@ class _Guard:
         value = self._value()
         if value is None and self.cell is not None:
             spec = self.cell.spec
-            value = spec.default if spec.fail_safe is None else spec.fail_safe
+            value = spec.default if spec.on_loss is None else spec.on_loss.value
         return value
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Protocol
 
@@ -78,6 +78,14 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class OnLoss:
+    """What a device shall do by itself when it has not heard of us for `after_s` seconds."""
+
+    value: Value
+    after_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class PointSpec:
     """One point of a kind.
 
@@ -86,7 +94,8 @@ class PointSpec:
         low, high: Range in the point's unit; a reading outside it is bad.
         max_age_s: Older is stale; None never is.
         default: Relinquish default, what is wanted when nobody demands anything.
-        fail_safe: What the device should do when we are gone.
+        on_loss: What the device shall do by itself when we are gone.
+        on_loss_by_site: That is a decision of each site: the inventory says it for every entity.
         combine: How ties at one level are settled.
         min_on_s, min_off_s: Least time in any value other than the default, and in the default.
         travel_s: Time the device may take to follow.
@@ -109,7 +118,7 @@ class PointSpec:
     high: float | None = None
     max_age_s: float | None = None
     default: Value | None = None
-    fail_safe: Value | None = None
+    on_loss: OnLoss | None = None
     combine: Combine = Combine.REFUSE
     min_on_s: float = 0.0
     min_off_s: float = 0.0
@@ -125,6 +134,12 @@ class PointSpec:
     pulse: bool = False
     max_rate: Rate | None = None
     deadline_s: float = 5.0
+    on_loss_by_site: bool = False
+
+    @property
+    def value_on_loss(self) -> Value | None:
+        """What the device shall show when we are gone, or None when nobody said."""
+        return None if self.on_loss is None else self.on_loss.value
 
     def is_rest(self, value: Any) -> bool:
         """Return whether this value of a pulse means that nothing is to be done."""
@@ -155,6 +170,14 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
+class PointSettings:
+    """What the inventory says of one entity's point otherwise than its kind; None leaves it to the kind."""
+
+    on_loss: OnLoss | None = None
+    max_rate: Rate | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EntitySpec:
     """One thing of a kind, as the inventory lists it.
 
@@ -163,6 +186,7 @@ class EntitySpec:
             references as ids.
         relations: Ids by relation.
         zone: Placement key (zone or commune).
+        settings: What is otherwise than in the kind, by point.
     """
 
     id: str
@@ -171,6 +195,18 @@ class EntitySpec:
     values: Mapping[str, Value] = field(default_factory=dict)
     relations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     zone: str = ""
+    settings: Mapping[str, PointSettings] = field(default_factory=dict)
+
+    def point(self, spec: PointSpec) -> PointSpec:
+        """Return a point of the kind as it is for this entity."""
+        own = self.settings.get(spec.name)
+        if own is None:
+            return spec
+        return replace(
+            spec,
+            on_loss=own.on_loss or spec.on_loss,
+            max_rate=own.max_rate or spec.max_rate,
+        )
 
 
 class EntityView(Protocol):

@@ -471,6 +471,19 @@ def bad_value(at: Span, point: str, why: str, mend: str) -> Finding:
     return _error("C215", at, f"{point}: {why}", "", mend)
 
 
+def bad_point_rate(at: Span, written: str) -> Finding:
+    """Return the finding for a `max_rate` of a point that says no number and no time."""
+    return _error("C226", at, f'"{_shown(written)}" is no rate', "", "write 1 per 10 s")
+
+
+def on_loss_unsaid(at: Span, entity: str, point: str) -> Finding:
+    """Return the finding for an entity of which the site must say what it does when we are gone."""
+    return _error(
+        "C227", at, f"nobody says what {entity}.{point} does when the engine is gone: that is the site's decision", "",
+        f"add on_loss: {{{point}: {{value: VALUE, after: 30 s}}}}",
+    )  # fmt: skip
+
+
 def missing_entity(at: Span, owner: str, point: str, wanted: str, hint: str) -> Finding:
     """Return the finding for a reference or relation that leads nowhere."""
     return _error(

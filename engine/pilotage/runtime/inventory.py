@@ -39,6 +39,7 @@ from pilotage.runtime.inventory_drafts import (
 )
 from pilotage.runtime.inventory_mapping import FileMapping
 from pilotage.runtime.inventory_relate import Relate, read_relate, relate
+from pilotage.runtime.inventory_settings import KEYS, read_settings, unsaid
 from pilotage.runtime.point_values import Convert, MisfitError, converter
 from pilotage.runtime.tables import nearest
 
@@ -47,9 +48,10 @@ MAX_ALIKE: Final = 10
 
 YAML_SUFFIXES: Final = (".yaml", ".yml")
 _ID: Final = re.compile(r"[^\W_][\w:-]*")
-_FILE_KEYS: Final = ("file", "format", "kind", "zone", "values")
+_FILE_KEYS: Final = ("file", "format", "kind", "zone", "values", *KEYS)
 _MAPPING_KEYS: Final = (
     *("file", "format", "kind", "id", "name", "zone", "values", "relations", "member_of"),
+    *KEYS,
     *("where", "only", "delimiter", "encoding", "decimal"),
 )
 _FORMATS: Final = {
@@ -250,12 +252,16 @@ class _Reader:
             zone = defaults.get("zone")
             draft.zone = (as_text(zone, "zone", self.report) or "") if zone is not None else ""
             self._nested(draft, defaults.get("values"), "values")
+            draft.settings.update(read_settings(defaults, kind, self.report))
+        draft.settings.update(read_settings(node, kind, self.report))
         for name, value in node.entries:
             self._attribute(draft, name, value)
 
     def _attribute(self, draft: Draft, name: ScalarNode, value: Node) -> None:
         match name.text:
             case "kind":
+                pass
+            case "on_loss" | "max_rate" if draft.kind.point(name.text) is None:
                 pass
             case "name":
                 draft.name = as_text(value, "name", self.report) or ""
@@ -358,6 +364,9 @@ class _Reader:
         for order in self._relates:
             relate(order, self._drafts, self.say)
         self._drafts = {id_: d for id_, d in self._drafts.items() if d.kind is not NO_KIND}
+        for draft in self._drafts.values():
+            for point in unsaid(draft.kind, draft.settings):
+                self.say(site.on_loss_unsaid(draft.place.at, draft.id, point))
 
     def _check(self, owner: str, point: str, target: str, kind: str, place: Place) -> None:
         found = self._drafts.get(target)

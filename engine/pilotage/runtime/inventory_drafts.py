@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from pilotage.language.loader import ListNode, Node, ScalarNode
 from pilotage.model.diagnostics import Finding, Span
-from pilotage.model.entities import Access, EntitySpec, Kind
+from pilotage.model.entities import Access, EntitySpec, Kind, PointSettings
 from pilotage.model.values import Base, Position, Value
 from pilotage.runtime.point_values import Convert
 from pilotage.runtime.tables import Fill, Table
@@ -39,11 +39,14 @@ class Draft:
     zone: str = ""
     values: dict[str, Value] = field(default_factory=dict)
     relations: dict[str, list[str]] = field(default_factory=dict)
+    settings: dict[str, PointSettings] = field(default_factory=dict)
 
     def spec(self) -> EntitySpec:
         """Return the entity as it is from now on."""
         relations = {name: tuple(dict.fromkeys(ids)) for name, ids in self.relations.items()}
-        return EntitySpec(self.id, self.kind.name, self.name, self.values, relations, self.zone)
+        return EntitySpec(
+            self.id, self.kind.name, self.name, self.values, relations, self.zone, self.settings
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from pilotage.runtime.inventory_drafts import (
     place_point,
     plain,
 )
+from pilotage.runtime.inventory_settings import Settings, read_settings
 from pilotage.runtime.point_values import Convert, MisfitError
 from pilotage.runtime.tables import (
     LATITUDE,
@@ -85,6 +86,7 @@ class FileMapping:
         self.format = format_
         self.at = at
         self._index: dict[str, int] = {}
+        self._settings: Settings = {}
 
     def read(self) -> None:
         """Read the file; nothing of it is taken when its mapping has a mistake."""
@@ -97,6 +99,7 @@ class FileMapping:
             return
         self._index = {column: place for place, column in enumerate(table.columns)}
         columns = self._columns(kind, table)
+        self._settings = read_settings(self.node, kind, self.report)
         if len(self.report.findings) == before:
             self._rows(table, kind, *columns)
 
@@ -305,7 +308,7 @@ class FileMapping:
             if only is not None and entity not in only:
                 continue
             count += 1
-            draft = Draft(entity, kind, Cell(table, line, id_.columns))
+            draft = Draft(entity, kind, Cell(table, line, id_.columns), settings=self._settings)
             if not reader.keep(draft):
                 continue
             if name is not None:

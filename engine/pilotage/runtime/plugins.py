@@ -452,7 +452,7 @@ def _check_kind(kind: Any) -> str:
 def _check_point(kind: Kind, point: PointSpec) -> str:
     if point.low is not None and point.high is not None and point.low > point.high:
         return f"has a range from {point.low:g} to {point.high:g}"
-    for what, value in (("default", point.default), ("fail-safe value", point.fail_safe)):
+    for what, value in (("default", point.default), ("value on loss", point.value_on_loss)):
         if value is not None and not _fits(point, value):
             return f"has a {what} ({value!r}) that it cannot hold"
     if point.group is not None and point.group.relation not in kind.relations:

@@ -410,11 +410,12 @@ def _words(ended: Exception) -> str:
 
 def _safe_states(points: Iterable[PointHandle]) -> str:
     """Return what the devices should do by themselves now, as their kinds declare it."""
-    specs = {point.spec.name: point.spec for point in points if point.spec.fail_safe is not None}
+    specs = {point.spec.name: point.spec for point in points if point.spec.on_loss is not None}
     if not specs:
         return ""
     safe = [
-        f"{name} {format_value(spec.fail_safe, spec.type)}" for name, spec in sorted(specs.items())
+        f"{name} {format_value(spec.value_on_loss, spec.type)}"
+        for name, spec in sorted(specs.items())
     ]
     return f", and its devices should be in their safe state ({', '.join(safe)})"
 

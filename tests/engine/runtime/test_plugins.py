@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pilotage.hookspecs import hookimpl
-from pilotage.model.entities import CallSpec, Function, Group, Kind, PointSpec
+from pilotage.model.entities import CallSpec, Function, Group, Kind, OnLoss, PointSpec
 from pilotage.model.values import BOOLEAN, NUMBER, enum, number
 from pilotage.runtime.plugins import (
     Catalogue,
@@ -229,7 +229,7 @@ class TestBrokenPlugins:
             (Kind("k", "", (PointSpec("a", BOOLEAN),), {"a": "lamp"}), 'in which "a" is a point and a relation'),
             (Kind("k", "", (PointSpec("a", NUMBER, low=3.0, high=1.0),)), 'whose point "a" has a range from 3 to 1'),
             (Kind("k", "", (PointSpec("a", NUMBER, high=1.0, default=2.0),)), 'whose point "a" has a default (2.0) that it cannot hold'),
-            (Kind("k", "", (PointSpec("a", enum("x"), fail_safe="y"),)), "whose point \"a\" has a fail-safe value ('y') that it cannot hold"),
+            (Kind("k", "", (PointSpec("a", enum("x"), on_loss=OnLoss("y")),)), "whose point \"a\" has a value on loss ('y') that it cannot hold"),
             (Kind("k", "", (PointSpec("a", BOOLEAN, default=1.0),)), 'whose point "a" has a default (1.0) that it cannot hold'),
             (Kind("k", "", (PointSpec("a", NUMBER, group=Group("lamps", "a")),)), 'whose point "a" stands for the relation "lamps", which the kind does not have'),
         ],

@@ -12,7 +12,7 @@ import pytest
 
 from pilotage.adapter import ConnectionSettings
 from pilotage.core.store import Cell, Entity
-from pilotage.model.entities import Access, EntitySpec, Kind, PointSpec
+from pilotage.model.entities import Access, EntitySpec, Kind, OnLoss, PointSpec
 from pilotage.model.messages import Input, PointHandle, Reading
 from pilotage.model.values import POSITION, number
 from pilotage.runtime.clock import SystemClock
@@ -26,7 +26,7 @@ LAMP = Kind(
     "lamp",
     "Lamp",
     (
-        PointSpec("level", number("%"), Access.BOTH, low=0, high=100, fail_safe=100.0),
+        PointSpec("level", number("%"), Access.BOTH, low=0, high=100, on_loss=OnLoss(100.0)),
         PointSpec("place", POSITION, Access.BOTH),
     ),
 )

@@ -15,7 +15,7 @@ from pathlib import Path
 from pilotage.adapter import Adapter, AdapterFactory, ConnectionSettings, Door, Site
 from pilotage.hookspecs import hookimpl
 from pilotage.model.diagnostics import Finding
-from pilotage.model.entities import Access, Kind, PointSpec
+from pilotage.model.entities import Access, Kind, OnLoss, PointSpec
 from pilotage.model.messages import CallOut, Command, Outcome, Request
 from pilotage.model.values import BOOLEAN
 
@@ -24,7 +24,7 @@ LIGHT = Kind(
     "Light",
     (
         PointSpec("seen", BOOLEAN),
-        PointSpec("shown", BOOLEAN, Access.BOTH, default=False, fail_safe=True),
+        PointSpec("shown", BOOLEAN, Access.BOTH, default=False, on_loss=OnLoss(True)),
     ),
 )
 SAMPLE = struct.Struct("dd")
