@@ -296,7 +296,7 @@ class ConnectionDoor:
         self._health.count(f"bad.{self.name}")
         self._health.remark(
             f"bad.{self.name}.{point.id}",
-            f"connection {self.name}: {point.id} says {ascii(raw)[:60]}, which is no"
+            f"connection {self.name}: {point.id} says {ascii(raw[:60] if isinstance(raw, str) else raw)[:60]}, which is no"
             f" {' '.join([str(spec.type), *limits])}; its value is unknown until the next reading",
         )
 

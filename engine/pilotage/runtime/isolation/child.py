@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import logging
 import os
 import random
@@ -59,9 +58,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     link = Link(site)
     await loop.create_connection(lambda: link, sock=sock)
-    if link.bind(factory, settings):
-        gc.collect()
-        gc.freeze()
+    link.bind(factory, settings)
     await link.ended.wait()
 
 
@@ -124,8 +121,8 @@ class Link(asyncio.Protocol):
 
     # ── the adapter ──────────────────────────────────────────────────────────────────────────
 
-    def bind(self, factory: AdapterFactory, settings: ConnectionSettings) -> bool:
-        """Open the adapter and tell the engine what it can be sent; False when it cannot be opened."""
+    def bind(self, factory: AdapterFactory, settings: ConnectionSettings) -> None:
+        """Open the adapter, and tell the engine what it can be sent, or that it cannot be opened."""
         before = set(sys.modules)
         try:
             self._adapter = factory.open(settings, self._site, self._door)
@@ -134,10 +131,9 @@ class Link(asyncio.Protocol):
         except Exception as error:
             log.error("connection %s: its adapter cannot be opened", settings.name, exc_info=error)
             self._say(wire.Failed(f"could not open its adapter: {_words(error)}"))
-            return False
+            return
         for message in bound:
             self._say(message)
-        return True
 
     def _take(self, message: Any) -> None:
         match message:

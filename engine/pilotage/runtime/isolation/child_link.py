@@ -168,6 +168,7 @@ class ChildLink(asyncio.Protocol):
         self._heard_at, self._looks = time.monotonic(), 0
         if self._gone.done():
             return
+        self._intake.charge(len(data))
         try:
             for message in self._decoder.feed(data):
                 self._take(message)

@@ -15,6 +15,7 @@ from pilotage.runtime.isolation import wire
 
 LIMIT: Final = 10_000
 """Above so many waiting readings, of each point only the newest is kept."""
+LONGEST_TEXT: Final = 2_000
 MOST_MESSAGES: Final = 10_000
 MOST_REFUSALS: Final = 100
 
@@ -50,6 +51,8 @@ class RemoteDoor:
         source_time: float | None = None,
     ) -> bool:
         """Take what a device reported; True, since the engine looks at it later."""
+        if type(raw) is str and len(raw) > LONGEST_TEXT:
+            raw = raw[:LONGEST_TEXT]  # as the engine does
         self._waiting.append((point.id, raw, wire.QUALITY_NUMBERS[quality], source_time))
         if len(self._waiting) > self._limit_now:
             self._conflate()

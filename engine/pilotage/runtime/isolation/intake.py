@@ -16,16 +16,18 @@ from pilotage.adapter import Site
 from pilotage.runtime.inbox import ConnectionDoor
 from pilotage.runtime.isolation import wire
 
-SLICE_S: Final = 0.001
+SLICE_S: Final = 0.0005
 """Time that may be spent in one turn of the event loop."""
 BETWEEN_LOOKS: Final = 16  # readings, some 50 µs
 ENOUGH: Final = 1_000  # waiting readings above which the socket is not read
-RATE: Final = 2_000.0
+RATE: Final = 500.0
 """Messages a second that a connection may send on average, and …"""
 RATE_PER_POINT: Final = 10.0
 """… readings a second for each of its points."""
 COST: Final = 20.0
 """What another message costs, in readings."""
+BYTES: Final = 256
+"""Bytes that cost as much as a reading."""
 
 _Job = tuple[str, Any, int, float | None] | wire.Message | Callable[[], None]
 
@@ -56,6 +58,10 @@ class Intake:
         """Take it that the connection has so many points, and let each of them speak at once."""
         self._points = max(self._points, points)
         self._tokens = max(self._tokens, RATE + 2.0 * self._points)
+
+    def charge(self, length: int) -> None:
+        """Note that so many bytes came: long messages cost more than short ones."""
+        self._tokens -= length / BYTES
 
     def close(self) -> None:
         """Take nothing any more."""

@@ -75,6 +75,7 @@ class Keeper:
                     self._fork(sockets.pop())
                 case wire.Warm():
                     _import(message.modules)
+                    _freeze()
 
     def _load(self, keep: wire.Keep) -> None:
         confine(keep.memory)
@@ -85,6 +86,7 @@ class Keeper:
         loaded = load_one(keep.entry, Path(keep.lock) if keep.lock else None)
         self._factory = loaded.adapters.get(self._settings.adapter)
         if self._factory is not None:
+            _freeze()
             self._say(wire.Loaded())
             return
         why = next((report.why for report in loaded.plugins if report.why), "")
@@ -98,8 +100,6 @@ class Keeper:
         ):  # a fork would copy their locks without them: this process itself becomes the child
             self._say(wire.Forked(os.getpid()))
             live(socket.socket(fileno=descriptor), self._factory, self._settings, self._site)
-        gc.collect()
-        gc.freeze()
         pid = os.fork()
         if pid == 0:
             self._control.close()
@@ -127,6 +127,12 @@ def _import(modules: list[str]) -> None:
     for name in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+
+
+def _freeze() -> None:
+    """Leave what is loaded out of every later collection: the children share its memory, and a fork does not wait."""
+    gc.collect()
+    gc.freeze()
 
 
 def _threads() -> int:

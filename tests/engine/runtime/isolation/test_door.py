@@ -10,7 +10,7 @@ import pytest
 from pilotage.model.quality import Quality
 from pilotage.runtime.isolation import wire
 from pilotage.runtime.isolation.city import RemotePoint
-from pilotage.runtime.isolation.door import LIMIT, MOST_MESSAGES, RemoteDoor
+from pilotage.runtime.isolation.door import LIMIT, LONGEST_TEXT, MOST_MESSAGES, RemoteDoor
 
 
 class Socket:
@@ -100,6 +100,12 @@ class TestBounds:
         door.flush()
         assert len(socket.messages) == 100
         assert sum(m.times for m in socket.messages) == 1_000
+
+    async def test_long_texts_are_cut(self, door: RemoteDoor, socket: Socket) -> None:
+        """Of a text as much crosses as a point can hold."""
+        door.report(point("a.x"), "x" * 100_000)
+        door.flush()
+        assert readings(socket.messages) == [("a.x", "x" * LONGEST_TEXT)]
 
     async def test_one_lie_among_many(self, door: RemoteDoor, socket: Socket) -> None:
         """A value that cannot cross is refused by its point; those around it arrive."""

@@ -10,7 +10,7 @@ import pytest
 from pilotage.runtime.health import Health
 from pilotage.runtime.inbox import ConnectionDoor, Inbox
 from pilotage.runtime.isolation import wire
-from pilotage.runtime.isolation.intake import ENOUGH, RATE, RATE_PER_POINT, Intake
+from pilotage.runtime.isolation.intake import BYTES, ENOUGH, RATE, RATE_PER_POINT, Intake
 
 
 class Transport:
@@ -104,6 +104,13 @@ class TestRate:
         intake.take(flows(10_000))
         await turns(2_000)
         assert len(inbox) == 10_000
+
+    async def test_long_messages_cost_more(self, intake: Intake, inbox: Inbox) -> None:
+        """What came in many bytes leaves less for others."""
+        intake.charge(int(RATE) * BYTES)
+        intake.take(flows(50))
+        await turns()
+        assert len(inbox) < 50
 
     async def test_drops_are_counted(self, intake: Intake, health: Health) -> None:
         """What the plugin's side left out stands in the counters."""
