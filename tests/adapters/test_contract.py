@@ -46,7 +46,7 @@ def python(name: str, *arguments: object) -> LinePeer:
 def node(name: str, *arguments: object) -> LinePeer:
     """Return a peer that is a script of node, on libraries that nobody here wrote; `make peers` installs them."""
     binary = shutil.which("node")
-    if binary is None or not (PEERS / "node_modules").is_dir():
+    if binary is None or not (PEERS / "node_modules" / ".package-lock.json").is_file():
         pytest.skip("node and its libraries are not here: make peers")
     return LinePeer([binary, str(PEERS / name), *map(str, arguments)])
 

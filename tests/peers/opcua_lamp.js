@@ -16,7 +16,8 @@ async function main() {
         port: Number(process.argv[2]), host: "127.0.0.1", hostname: "127.0.0.1",
         securityPolicies: [opcua.SecurityPolicy.None], securityModes: [opcua.MessageSecurityMode.None],
         serverCertificateManager: certificates, userCertificateManager: certificates,
-        nodeset_filename: [opcua.nodesets.standard],
+        // The whole standard takes seconds to load at each start; this is what a session needs.
+        nodeset_filename: [path.join(path.dirname(require.resolve("node-opcua-address-space/package.json")), "nodesets", "mini.Nodeset2.xml")],
     });
     await server.initialize();
     const namespace = server.engine.addressSpace.getOwnNamespace();

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pilotage.testing.contract import Bench
 
 STEP_S: Final = 0.02
-VERIFIED_S: Final = 30.0
+VERIFIED_S: Final = 60.0
 """How long an engine may take to see that a device follows: it repeats an order that went unanswered."""
 
 

@@ -89,8 +89,9 @@ class LinePeer:
         Raises:
             RuntimeError: It ended, or was not ready in time; the text has what it said.
         """
-        if self._process is not None:
+        if self._process is not None and self._process.poll() is None:
             return
+        self._end()  # one that ended by itself leaves its pipes behind
         process = subprocess.Popen(
             self.command,
             stdin=subprocess.PIPE,
@@ -108,13 +109,16 @@ class LinePeer:
             timer.cancel()
             timer.join()
         if said != READY:
-            self.kill()
+            self._end()
             raise RuntimeError(
                 f"{' '.join(self.command)} is not ready; it said: {said or 'nothing'}"
             )
 
     def kill(self) -> None:
         """End the process with SIGKILL."""
+        self._end()
+
+    def _end(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return
