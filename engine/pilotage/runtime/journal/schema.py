@@ -52,6 +52,8 @@ def open_for_writing(connection: Any, path: Path, sync: str) -> None:
     if not _tables(connection):
         connection.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
     connection.execute("PRAGMA journal_mode = WAL")
+    # The writer does it when nobody waits, not inside a commit that somebody waits for.
+    connection.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
     connection.execute(f"PRAGMA synchronous = {'FULL' if sync == 'full' else 'NORMAL'}")
     # What was forgotten must not be found in free pages: readings can be personal data.
     connection.execute("PRAGMA secure_delete = ON")

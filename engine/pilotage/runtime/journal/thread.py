@@ -24,19 +24,25 @@ from pilotage.runtime.journal.schema import WAL_LIMIT, open_for_writing, sqlite
 RETRY_S: Final = (0.2, 5.0)
 LOOK_S: Final = 5.0
 
-_EPOCHS: Final = "SELECT partition, number, epoch FROM partitions"
-# The one row that all writers share: who finds another number or epoch in it has been replaced.
-_ADVANCE: Final = (
-    "UPDATE partitions SET number = ? WHERE partition = ? AND number = ? AND epoch = ?"
-)
+# The rows that all writers share: who finds another number or epoch in one has been replaced. They are read and written
+# in the same transaction as the decisions.
+_STANDINGS: Final = "SELECT partition, number, epoch FROM partitions"
+_ADVANCE: Final = "UPDATE partitions SET number = ? WHERE partition = ?"
+_MOVE_ON: Final = "UPDATE partitions SET position = ? WHERE partition = ?"
+# The log is copied into the file when nobody waits, and at the latest when it has grown fourfold.
+_CHECKPOINT_BYTES: Final = 4_000_000
+_BYTES_PER_COMMIT: Final = 16_384
 
 
 @dataclass(slots=True)
 class Job:
-    """Something that the writer has to write.
+    """Something that the writer has to write: rows of one statement, or something of its own.
 
     Attributes:
-        write: Does it, within a transaction; called again when the transaction failed.
+        sql: An INSERT; all rows of a batch go through it together.
+        row: What is inserted.
+        write: Does something else, within a transaction; called again when the transaction failed.
+        expect: For a decision, the number that it follows.
         partition: Whose; empty for what belongs to all.
         size: About how many bytes it keeps in memory until then.
         result: Where it is awaited, the future for `number`.
@@ -45,7 +51,10 @@ class Job:
         then: Called in the writing thread when it is on disk.
     """
 
-    write: Callable[[Any], None]
+    sql: str = ""
+    row: tuple[Any, ...] = ()
+    write: Callable[[Any], None] | None = None
+    expect: int = -1
     partition: str = ""
     size: int = 0
     result: asyncio.Future[int] | None = None
@@ -90,6 +99,8 @@ class WritingThread:
         self._urgent = False
         self._oldest_at = 0.0
         self._closing = False
+        self._numbers: dict[str, int] = {}
+        self._log_bytes = 0
         self._looked_at = 0.0
         self._file: tuple[int, int] | None = None
         self._thread: threading.Thread | None = None
@@ -158,6 +169,8 @@ class WritingThread:
             while (jobs := self._next_batch()) is not None:
                 if jobs:
                     self._write_until_done(jobs)
+                    self._log_bytes += _BYTES_PER_COMMIT + sum(job.size for job in jobs)
+                    self._checkpoint()
                 self._look()
         finally:
             with contextlib.suppress(sqlite.Error):
@@ -207,15 +220,17 @@ class WritingThread:
         try:
             cursor.execute("BEGIN IMMEDIATE")
             self._look_who_writes(cursor)
+            rows: dict[str, list[tuple[Any, ...]]] = {}
             for job in jobs:
-                try:
-                    if job.partition in self._fenced:
-                        raise self._fenced[job.partition]
+                outcome = self._refusal(job)
+                outcomes.append(outcome)
+                if outcome is None and job.sql:
+                    rows.setdefault(job.sql, []).append(job.row)
+                elif outcome is None and job.write is not None:
+                    _insert(cursor, rows)
                     job.write(cursor)
-                    outcomes.append(None)
-                except Fenced as error:
-                    outcomes.append(error)
-            self._advance_positions(cursor, jobs)
+            _insert(cursor, rows)
+            self._move_on(cursor, jobs, outcomes)
             cursor.execute("COMMIT")
         except Exception:
             self._fenced = fenced
@@ -262,8 +277,9 @@ class WritingThread:
         return int(position)
 
     def _look_who_writes(self, cursor: Any) -> None:
-        """Fence the partitions that another writer has taken over."""
-        for partition, number, epoch in cursor.execute(_EPOCHS).fetchall():
+        """Fence the partitions that another writer has taken over, and see where the others stand."""
+        for partition, number, epoch in cursor.execute(_STANDINGS).fetchall():
+            self._numbers[partition] = number
             ours = self.epochs.get(partition, epoch)
             if epoch != ours and partition not in self._fenced:
                 self._fenced[partition] = Fenced(
@@ -271,33 +287,37 @@ class WritingThread:
                     f" {number} in epoch {epoch}"
                 )
 
-    def advance(self, cursor: Any, partition: str, expect: int, number: int) -> None:
-        """Move the number of a partition's last decision on, within a job.
-
-        Raises:
-            Fenced: It is not the one that was expected.
-        """
-        epoch = self.epochs[partition]
-        cursor.execute(_ADVANCE, (number, partition, expect, epoch))
-        if not cursor.execute("SELECT changes()").fetchone()[0]:
-            cursor.execute("SELECT number FROM partitions WHERE partition = ?", (partition,))
-            self._fenced[partition] = Fenced(
-                f"{self._path}: decision {number} was to follow {expect} in epoch {epoch},"
-                f" but the journal stands at {cursor.fetchone()}"
+    def _refusal(self, job: Job) -> Fenced | None:
+        """Return why a job may not be written; a decision that may be is the last one from here on."""
+        fenced = self._fenced.get(job.partition)
+        if fenced is not None or job.expect < 0:
+            return fenced
+        stands = self._numbers.get(job.partition)
+        if stands != job.expect:
+            self._fenced[job.partition] = fenced = Fenced(
+                f"{self._path}: decision {job.number} was to follow {job.expect} in epoch"
+                f" {self.epochs[job.partition]}, but the journal stands at {stands}"
             )
-            raise self._fenced[partition]
+            return fenced
+        self._numbers[job.partition] = job.number
+        return None
 
-    def _advance_positions(self, cursor: Any, jobs: list[Job]) -> None:
-        """Write where the inputs of each partition stand now: it must be known when they are forgotten too."""
+    def _move_on(self, cursor: Any, jobs: list[Job], outcomes: list[Exception | None]) -> None:
+        """Write where each partition stands now: it must be known when its rows are forgotten too."""
+        decided = {
+            job.partition
+            for job, refused in zip(jobs, outcomes, strict=True)
+            if job.expect >= 0 and not refused
+        }
+        for partition in decided:
+            cursor.execute(_ADVANCE, (self._numbers[partition], partition))
         reached = {
             job.partition: job.position
-            for job in jobs
-            if job.position and job.partition not in self._fenced
+            for job, refused in zip(jobs, outcomes, strict=True)
+            if job.position and not refused
         }
         for partition, position in reached.items():
-            cursor.execute(
-                "UPDATE partitions SET position = ? WHERE partition = ?", (position, partition)
-            )
+            cursor.execute(_MOVE_ON, (position, partition))
 
     # ── trouble ──────────────────────────────────────────────────────────────────────────────
 
@@ -335,6 +355,14 @@ class WritingThread:
         except OSError:
             return None
         return found.st_dev, found.st_ino
+
+    def _checkpoint(self) -> None:
+        """Copy the log into the file, after the answers and not before: it takes some syncs of its own."""
+        if self._log_bytes < _CHECKPOINT_BYTES * (4 if self._waiting else 1):
+            return
+        self._log_bytes = 0
+        with contextlib.suppress(sqlite.Error):  # the log grows on, and `_look` tells it
+            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     # ── the ballast, and a look around ───────────────────────────────────────────────────────
 
@@ -385,6 +413,13 @@ class WritingThread:
             self._health.cleared("journal.gone")
             return
         trouble.file_is_gone(self._health, self._path)
+
+
+def _insert(cursor: Any, rows: dict[str, list[tuple[Any, ...]]]) -> None:
+    """Insert what was gathered, and gather anew."""
+    for sql, of in rows.items():
+        cursor.executemany(sql, of)
+    rows.clear()
 
 
 def _is_busy(error: Exception) -> bool:

@@ -150,9 +150,10 @@ class SqliteJournal:
         row = (partition, position, now, after, ENVELOPE_VERSION, data)
         self._thread.hand_over(
             Job(
-                lambda cursor: cursor.execute(_INSERT_INPUT, row),
-                partition,
-                100 + len(data),
+                _INSERT_INPUT,
+                row,
+                partition=partition,
+                size=100 + len(data),
                 position=position,
             )
         )
@@ -165,28 +166,30 @@ class SqliteJournal:
     def switch(self, partition: str, switch: ConfigSwitch) -> None:
         """Keep that the rules were exchanged after the envelope that was put last."""
         row = (partition, switch.now, switch.digest, switch.detail, self._positions[partition])
-        self._thread.hand_over(
-            Job(lambda cursor: cursor.execute(_INSERT_SWITCH, row), partition, 100)
-        )
+        self._thread.hand_over(Job(_INSERT_SWITCH, row, partition=partition, size=100))
 
     def append(self, partition: str, expect: int, record: DecisionRecord) -> asyncio.Future[int]:
         """Append a decision; the result comes when it is on disk."""
         result: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-        def write(cursor: Any) -> None:
-            self._thread.advance(cursor, partition, expect, record.number)
-            row = (partition, record.number, record.now, record.record)
-            cursor.execute(_INSERT_DECISION, row)
-
-        size = 100 + len(record.record)
-        self._thread.hand_over(Job(write, partition, size, result, record.number))
+        self._thread.hand_over(
+            Job(
+                _INSERT_DECISION,
+                (partition, record.number, record.now, record.record),
+                expect=expect,
+                partition=partition,
+                size=100 + len(record.record),
+                result=result,
+                number=record.number,
+            )
+        )
         return result
 
     def flushed(self, partition: str) -> asyncio.Future[int]:
         """Have everything that was put so far written; the result is the last position, once it is on disk."""
         result: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         number = self._positions[partition]
-        self._thread.hand_over(Job(lambda _: None, partition, 0, result, number))
+        self._thread.hand_over(Job(partition=partition, result=result, number=number))
         return result
 
     # ── what may be called from any thread ───────────────────────────────────────────────────
@@ -203,7 +206,9 @@ class SqliteJournal:
             now: Seconds since 1970.
         """
         packed = archive.pack(digest, files, now)
-        self._thread.hand_over(Job(lambda cursor: archive.write(cursor, packed), size=packed.size))
+        self._thread.hand_over(
+            Job(write=lambda cursor: archive.write(cursor, packed), size=packed.size)
+        )
 
     def needed_after(self, partition: str, position: int) -> None:
         """Never forget an envelope after this position: the oldest snapshot that is kept needs them."""
@@ -236,7 +241,7 @@ class SqliteJournal:
             if step.left:
                 self._forget_on(keep, pressed or step.for_size)
 
-        self._thread.hand_over(Job(write, then=then))
+        self._thread.hand_over(Job(write=write, then=then))
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
 
