@@ -112,6 +112,7 @@ class Service:
         self._pump: Pump | None = None
         self._dispatcher: Dispatcher | None = None
         self._snapshotter: Snapshotter | None = None
+        self._snapshots: FileSnapshots | None = None
         self._groups: tuple[str, ...] = ()
         self._gateways: tuple[str, ...] | None = ()
         self._open: dict[str, _OpenConnection] = {}
@@ -222,6 +223,7 @@ class Service:
 
     def _make_engine(self, plan: CityPlan) -> Recovered:
         snapshots = FileSnapshots(self.settings.storage.path / SNAPSHOT_FOLDER, self.health)
+        self._snapshots = snapshots
         recovery = Recovery(THE_CITY, self._workshop, self.journal, snapshots, self.health)
         recovered = recovery.recover(plan, self.clock.now())
         self._engine = recovered.engine
@@ -576,6 +578,10 @@ class Service:
 
     def _forget_old(self) -> None:
         now, storage = self.clock.now(), self.settings.storage
+        assert self._snapshots is not None, "the service has not been started"
+        oldest = self._snapshots.oldest_position(THE_CITY)
+        if oldest is not None:
+            self.journal.needed_after(THE_CITY, oldest)
         self.journal.forget(now - storage.journal_keep_inputs_s, now - storage.journal_keep_s)
         loop = asyncio.get_running_loop()
         task = loop.create_task(

@@ -90,6 +90,10 @@ class FileSnapshots:
         self._tell(partition, damaged, found)
         return found
 
+    def oldest_position(self, partition: str) -> int | None:
+        """Return the position of the oldest snapshot that is kept: a start may need all inputs after it."""
+        return min((name.position for name in self._names(partition)), default=None)
+
     def files(self) -> list[Path]:
         """Return every snapshot of every partition, in order of name."""
         return sorted(self.folder.glob(f"*{SUFFIX}"))

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,9 @@ import pytest
 
 from pilotage.ports import (
     ConfigSwitch,
-    DecisionLog,
     DecisionRecord,
     Envelope,
     Fenced,
-    InputLog,
     LogClosedError,
     LogUnusableError,
 )
@@ -37,102 +35,6 @@ def open_sqlite(folder: Path) -> SqliteJournal:
     journal = SqliteJournal(folder / "journal.db", Health(), lazy_s=0.01)
     journal.open("city", "north")
     return journal
-
-
-LOGS: dict[str, Callable[[Path], Any]] = {"sqlite": open_sqlite}
-"""Every implementation of `InputLog` and `DecisionLog`: a second one is one line."""
-
-
-@pytest.fixture(params=LOGS)
-def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    log = LOGS[request.param](tmp_path)
-    yield log
-    log.close()
-
-
-class TestDecisionLogContract:
-    async def test_answers_with_the_number(self, log: DecisionLog) -> None:
-        """An append answers with the decision's number, and the log ends there."""
-        assert log.last_number("city") == 0
-        assert await log.append("city", 0, record(1)) == 1
-        assert await log.append("city", 1, record(2)) == 2
-        assert log.last_number("city") == 2
-
-    async def test_many_at_once_keep_their_order(self, log: DecisionLog) -> None:
-        """Appends that were not awaited one by one are answered in order, and read back in order."""
-        answered: list[int] = []
-        waiting = [asyncio.ensure_future(log.append("city", n, record(n + 1))) for n in range(500)]
-        for one in waiting:
-            one.add_done_callback(lambda done: answered.append(done.result()))
-        await asyncio.gather(*waiting)
-        assert answered == list(range(1, 501))
-        assert [r.number for r in log.decisions("city")] == answered
-
-    async def test_same_bytes(self, log: DecisionLog) -> None:
-        """A record comes back byte for byte."""
-        given = DecisionRecord(1, 1_800_000_000.25, '{"text":"café ☂"}'.encode())
-        await log.append("city", 0, given)
-        assert list(log.decisions("city")) == [given]
-
-    async def test_wrong_expectation_is_fenced(self, log: DecisionLog) -> None:
-        """A record that does not follow the last one is refused, and so is all that this writer appends later."""
-        await log.append("city", 0, record(1))
-        for expect in (5, 1):
-            with pytest.raises(Fenced):
-                await log.append("city", expect, record(expect + 1))
-        assert log.last_number("city") == 1
-
-    async def test_partitions_are_apart(self, log: DecisionLog) -> None:
-        """Each partition has its own numbers, and a fence in one leaves the other alone."""
-        with pytest.raises(Fenced):
-            await log.append("city", 3, record(4))
-        assert await log.append("north", 0, record(1)) == 1
-        assert list(log.decisions("city")) == []
-
-    async def test_by_time(self, log: DecisionLog) -> None:
-        """Decisions are found from a time on, before a time, and after a number."""
-        for number in range(1, 11):
-            await log.append("city", number - 1, record(number, 100.0 + number))
-        assert [r.number for r in log.decisions("city", since=103.0, until=106.0)] == [3, 4, 5]
-        assert [r.number for r in log.decisions("city", after=8)] == [9, 10]
-        assert list(log.decisions("city", since=200.0)) == []
-
-    async def test_pages(self, log: DecisionLog) -> None:
-        """More decisions than one page holds are read without a gap."""
-        await asyncio.gather(*(log.append("city", n, record(n + 1)) for n in range(1_234)))
-        assert [r.number for r in log.decisions("city")] == list(range(1, 1_235))
-
-
-class TestInputLogContract:
-    async def test_inputs_before_their_decision(self, log: Any) -> None:
-        """Once a decision is answered, the inputs before it are on disk, in order."""
-        envelopes = [Envelope(float(n), b"[1,%d]" % n, 0, n + 1) for n in range(20)]
-        assert [log.put("city", envelope) for envelope in envelopes] == list(range(1, 21))
-        await log.append("city", 0, record(1))
-        assert list(log.inputs("city")) == envelopes
-
-    async def test_without_a_decision(self, log: InputLog, eventually: Eventually) -> None:
-        """Inputs that decide nothing are written too, a little later."""
-        log.put("city", Envelope(1.0, b"[1]", 0))
-        await eventually(lambda: list(log.inputs("city")))
-
-    async def test_after_a_position(self, log: Any) -> None:
-        """A replay gets the inputs that came after the position that it starts from."""
-        for number in range(3):
-            log.put("city", Envelope(float(number), b"[1]", number))
-        assert await log.flushed("city") == log.position("city") == 3
-        assert [e.now for e in log.inputs("city", after_position=1)] == [1.0, 2.0]
-        assert list(log.inputs("city", after_position=3)) == []
-
-    async def test_positions_of_partitions_are_apart(self, log: Any) -> None:
-        """Each partition counts its own inputs."""
-        for partition in ("city", "north", "city"):
-            log.put(partition, Envelope(1.0, b"[1]", 0))
-        await log.flushed("city")
-        assert [(p, [e.position for e in log.inputs(p)]) for p in ("city", "north")] == [
-            ("city", [1, 2]),
-            ("north", [1]),
-        ]
 
 
 class TestWriter:
