@@ -17,10 +17,12 @@ from unittest import mock
 
 import apsw
 import msgspec
+from tests.faults.city import City, until
 from tests.faults.crash_disk import Connection
 from tests.faults.figures import Figure, Size
 
 import pilotage
+from pilotage import api
 from pilotage.model.messages import Command, Decision, Override, Reading
 from pilotage.model.quality import Quality
 from pilotage.runtime import loop
@@ -28,6 +30,7 @@ from pilotage.runtime.clock import SystemClock
 from pilotage.runtime.health import Health
 from pilotage.runtime.inbox import Inbox
 from pilotage.runtime.journal import JournalReader, SqliteJournal, connect, sqlite, thread
+from pilotage.runtime.verification import verify
 
 GOALS = ("G12",)
 CITY: Final = "city"
@@ -36,6 +39,7 @@ DISK_BYTES: Final = 12_000_000
 BALLAST_BYTES: Final = 2_000_000
 WAIT_S: Final = 20.0
 
+UNREACHABLE: Final = "  field: {adapter: mqtt, host: 127.0.0.1, port: 1}"
 RULES: Final = """\
 version: 1
 rules:
@@ -82,7 +86,63 @@ def measure(size: Size, say: Callable[[str], None]) -> list[Figure]:
                 outcome.cycles == CYCLES[size] and outcome.in_memory > 0 and not outcome.wrong,
             )
         )
-    return figures
+    return [*figures, _process_figure(say)]
+
+
+def _process_figure(say: Callable[[str], None]) -> Figure:
+    """Fill the disk of a real engine process, kill it there, start it on its ballast, and free the disk."""
+    what = "an engine process whose disk is full, killed and started again there"
+    wanted = "orders on the ballast taken, later ones refused, a start on the ballast, right again"
+    try:
+        wrong = _fill_under_a_process()
+    except PermissionError as error:
+        say(f"process: left out, {error}")
+        return Figure("G12", what, "a disk of its own", "left out", True)
+    return Figure("G12", what, wanted, "; ".join(wrong) or "as wanted", not wrong)
+
+
+def _fill_under_a_process() -> list[str]:
+    wrong = []
+    with tempfile.TemporaryDirectory() as place:
+        city = City(Path(place), UNREACHABLE, 1)
+        config = city.folder / "config.yaml"
+        config.write_text(config.read_text() + "storage: {ballast: 4 MB}\n")
+        with mounted(city.folder / "var", 40_000_000) as var:
+            try:
+                city.start()
+                _fill(var / "filler")
+                if (answer := _override(city)) != "taken":
+                    wrong.append(f"on the ballast: {answer}")
+                city.kill()
+                _free(var / "filler")  # a moment, long enough to hold the space back again
+                city.start()
+                until((var / "ballast").exists, "no ballast again")
+                _fill(var / "filler")
+                city.kill()
+                city.start()  # on the ballast: nothing else is left
+                _fill(var / "filler")
+                until(lambda: _override(city) != "taken", "orders are still taken")
+                (var / "filler").unlink()
+                until(lambda: _override(city) == "taken", "orders are not taken again")
+                city.stop()
+            finally:
+                city.kill()
+            wrong += [p for one in verify(var, lambda *_: None) for p in one.problems]
+    return wrong
+
+
+def _free(filler: Path) -> None:
+    filler.unlink(missing_ok=True)
+
+
+def _override(city: City) -> str:
+    order = api.SetOverride(
+        point="s-0.level", value=50.0, for_s=60.0, person="m.garcia", reason="works"
+    )
+    try:
+        return "taken" if city.ask(order).taken else "not taken"
+    except api.ApiError as error:
+        return error.code
 
 
 # ── disks that fail ──────────────────────────────────────────────────────────────────────────
@@ -116,21 +176,29 @@ def quick() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def full_disk() -> Iterator[FailingDisk]:
-    """A real file system of a few megabytes, and a file that fills it to the last byte.
+def mounted(folder: Path, size: int) -> Iterator[Path]:
+    """A real file system of so many bytes, in a folder.
 
     Raises:
         PermissionError: Only root may mount.
     """
-    with tempfile.TemporaryDirectory() as place:
-        command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", place]
-        if os.geteuid() or subprocess.run(command, capture_output=True).returncode:
-            raise PermissionError("a file system can be mounted by root only")
-        filler = Path(place, "filler")
-        try:
-            yield FailingDisk(Path(place), connect, lambda: _fill(filler), filler.unlink, True)
-        finally:
-            subprocess.run(["umount", "-l", place], check=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    options = f"size={size},mode=700"
+    command = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
+    if os.geteuid() or subprocess.run(command, capture_output=True).returncode:
+        raise PermissionError("a file system can be mounted by root only")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@contextlib.contextmanager
+def full_disk() -> Iterator[FailingDisk]:
+    """A file system of a few megabytes, and a file that fills it to the last byte."""
+    with tempfile.TemporaryDirectory() as place, mounted(Path(place), DISK_BYTES) as folder:
+        filler = folder / "filler"
+        yield FailingDisk(folder, connect, lambda: _fill(filler), filler.unlink, True)
 
 
 def _fill(filler: Path) -> None:
