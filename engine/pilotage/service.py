@@ -197,6 +197,8 @@ class Service:
         self.pump.start(recovered.replay.undelivered)
         stack.push_async_callback(self._stop_ticking)
         self._snapshotter.start()
+        loop, snapshotter = asyncio.get_running_loop(), self._snapshotter
+        self.journal.call_on_gap(lambda: loop.call_soon_threadsafe(snapshotter.soon))
         stack.callback(self._snapshotter.stop)
         await self._open_control()
         self._freeze()

@@ -164,6 +164,8 @@ class TestTrouble:
         journal._connection.execute("PRAGMA busy_timeout = 20")
         other = sqlite.connect(journal.path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
+        told: list[str] = []
+        journal.call_on_gap(lambda: told.append("a snapshot is due"))
         first = journal.append("city", 0, record(1))
         while journal.refusing_since is None:
             await asyncio.sleep(0.005)
@@ -178,6 +180,7 @@ class TestTrouble:
         await journal.flushed("city")
         assert [e.position for e in journal.inputs("city")] == [1, 2, 3, 4, 11]
         assert health.counters["journal.inputs_left_out"] == 6
+        assert told == ["a snapshot is due"]
         journal.close()
 
     async def test_whatever_it_meets(self, journal: SqliteJournal, health: Health) -> None:

@@ -298,5 +298,6 @@ class TestSlowPlugin:
                 pass
 
         asyncio.get_running_loop().call_soon(vendor_callback)
-        await eventually(lambda: service.health.counters["loop.slow"])
-        assert "in vendor_callback holds the event loop" in caplog.text
+        # Other code may hold the loop too, on a machine that is busy.
+        await eventually(lambda: "in vendor_callback holds the event loop" in caplog.text)
+        assert service.health.counters["loop.slow"]

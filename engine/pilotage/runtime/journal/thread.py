@@ -67,6 +67,7 @@ class WritingThread:
     """Writes jobs in the order in which they are handed over.
 
     Attributes:
+        on_gap: Called in this thread when inputs were left out and the disk takes everything again.
         refusing_since: Since when the disk refuses (of `time.monotonic`), None while it takes everything.
     """
 
@@ -83,6 +84,7 @@ class WritingThread:
     ) -> None:
         """Prepare the thread; `open` begins. The arguments are those of `SqliteJournal`."""
         self.connection: Any = None
+        self.on_gap: Callable[[], object] = lambda: None
         self.refusing_since: float | None = None
         self.waiting_bytes = 0
         self.epochs: dict[str, int] = {}
@@ -99,6 +101,7 @@ class WritingThread:
         self._urgent = False
         self._oldest_at = 0.0
         self._closing = False
+        self._has_gap = False
         self._numbers: dict[str, int] = {}
         self._log_bytes = 0
         self._looked_at = 0.0
@@ -143,6 +146,7 @@ class WritingThread:
                 return
             if self._leaves_out(job):
                 self._health.count("journal.inputs_left_out")
+                self._has_gap = True
                 return
             if not self._waiting:
                 self._oldest_at = time.monotonic()
@@ -210,6 +214,12 @@ class WritingThread:
             self.refusing_since = None
             self._health.cleared("journal.disk")
             self._settle(jobs, outcomes)
+            if self._has_gap:
+                self._has_gap = False
+                with contextlib.suppress(
+                    RuntimeError
+                ):  # the loop was closed; nobody waits any more
+                    self.on_gap()
             return
 
     def _write(self, jobs: list[Job]) -> list[Exception | None]:

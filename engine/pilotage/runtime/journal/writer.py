@@ -133,6 +133,13 @@ class SqliteJournal:
         """Since when the disk refuses (of `time.monotonic`), None while it takes everything."""
         return self._thread.refusing_since
 
+    def call_on_gap(self, told: Callable[[], object]) -> None:
+        """Have `told` called in the writing thread when inputs were left out and the disk takes everything again.
+
+        What came before the gap cannot be replayed across it: a snapshot is due.
+        """
+        self._thread.on_gap = told
+
     @property
     def _connection(self) -> Any:
         return self._thread.connection
