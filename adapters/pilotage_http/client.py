@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from aiohttp.client_exceptions import (
 from pilotage_http.binding import Server
 
 AGENT: Final = "pilotage"
+CLOSE_S: Final = 1.0
 
 
 class NotSent(Exception):
@@ -91,6 +93,7 @@ class HttpClient:
         self._server = server
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
+        self._is_closed = False
 
     async def open(self) -> None:
         """Look the address up and judge it, once.
@@ -100,7 +103,10 @@ class HttpClient:
         """
         async with self._opening:
             if self._session is None:
-                self._session = self._make(await self._address())
+                address = await self._address()
+                if self._is_closed:
+                    raise NotSent("the connection has ended")
+                self._session = self._make(address)
 
     async def _address(self) -> str:
         server, loop = self._server, asyncio.get_running_loop()
@@ -201,9 +207,12 @@ class HttpClient:
 
     async def close(self) -> None:
         """Close all connections to it."""
+        self._is_closed = True
         session, self._session = self._session, None
         if session is not None:
-            await session.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await session.close()
 
 
 def _whole(server: Server, path: str) -> Any:

@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pilotage.adapter import ConnectionSettings, Door, Site, has_room
 from pilotage.adapter.payload_binding import payload_of, values_of
@@ -79,7 +79,9 @@ class HttpConnection:
         self._turns: dict[str, list[_Turn]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._newest: dict[str, str] = {}
-        self._silent: dict[str, set[int]] = {}
+        self._asked: list[_Turn] = []
+        self._is_up = False
+        self._down: Any = None
 
     def targets(self) -> tuple[Sequence[str], Sequence[str]]:
         """Return the points that can be ordered, and the calls that are served."""
@@ -89,7 +91,7 @@ class HttpConnection:
         """Listen and ask until cancelled.
 
         Raises:
-            ConnectionLost: It cannot listen; its text says why.
+            ConnectionLost: It cannot listen, or nothing that is polled answers and nobody may call; its text says why.
         """
         plan = self._plan
         listening = None
@@ -101,7 +103,6 @@ class HttpConnection:
             if listening is not None:
                 await self._listen(listening)
             self._clients = {name: HttpClient(server) for name, server in plan.servers.items()}
-            self._silent = {name: set() for name in plan.servers}
             await self._work()
         finally:
             if listening is not None:
@@ -120,16 +121,39 @@ class HttpConnection:
 
     async def _work(self) -> None:
         turns = [_Turn(poll, asyncio.Event()) for poll in self._plan.polls.values()]
+        self._down = asyncio.get_running_loop().create_future()
+        self._is_up = False
         self._turns = {}
         for turn in turns:
             for point in turn.poll.points:
                 self._turns.setdefault(point.id, []).append(turn)
+        self._asked = turns
+        if self._plan.listener is not None or not turns:
+            self._announce()  # somebody else may speak first
+        # Not all at the same moment; the first ones at once.
+        tasks: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(self._ask_again_and_again(turn, number * 0.01))
+            for number, turn in enumerate(turns)
+        ]
+        try:
+            await asyncio.wait([*tasks, self._down], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+            raise ConnectionLost(self._down.result())
+        except ConnectionLost as error:
+            if self._is_up:
+                self._door.lost(self._plan.points, str(error))
+            raise
+        finally:
+            self._down.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _announce(self) -> None:
+        self._is_up = True
         self._door.connected(self._detail())
-        async with asyncio.TaskGroup() as group:
-            for number, turn in enumerate(turns):
-                # Not all at the same moment; the first ones at once.
-                group.create_task(self._ask_again_and_again(turn, number * 0.01))
-            group.create_task(asyncio.Event().wait())
 
     def _detail(self) -> str:
         plan, parts = self._plan, []
@@ -192,26 +216,28 @@ class HttpConnection:
             self._door.report(point, None, quality=Quality.BAD)
 
     def _failed(self, turn: _Turn, why: str) -> None:
+        """Lose the points of a poll; when nothing answers and nobody can speak to us, the connection is lost."""
         turn.failures += 1
         turn.etag = ""
-        if turn.failures == 1:
+        if turn.failures == 1 and self._is_up:
             self._door.lost(turn.poll.points, f"{turn.poll.server} {turn.poll.path}: {why}")
-        self._silent[turn.poll.server].add(id(turn))
+        silent = all(other.failures for other in self._asked)
+        if silent and self._plan.listener is None and not self._down.done():
+            self._down.set_result(f"{turn.poll.server}: {why}")
 
     def _answered(self, turn: _Turn) -> None:
-        if not turn.failures:
+        failures, turn.failures = turn.failures, 0
+        if not self._is_up:
+            self._announce()
+        elif failures:
+            # The engine tells the wanted values again when a connection says that it is up.
+            self._door.connected(f"{turn.poll.server} {turn.poll.path} answers again")
+        else:
             return
-        turn.failures = 0
-        silent = self._silent[turn.poll.server]
-        silent.discard(id(turn))
-        if silent:
-            return
-        # The engine tells the wanted values again when a connection says that it is up.
-        self._door.connected(f"{turn.poll.server} answers again")
-        for others in self._turns.values():
-            for other in others:
-                if other.failures and other is not turn:
-                    self._door.lost(other.poll.points, f"{other.poll.server} does not answer")
+        for other in self._asked:
+            if other.failures:
+                where = f"{other.poll.server} {other.poll.path}"
+                self._door.lost(other.poll.points, f"{where} does not answer")
 
     # ── orders ───────────────────────────────────────────────────────────────────────────────
 

@@ -311,7 +311,7 @@ class _Binder:
         self._claims: dict[tuple[bool, int, Table, int], list[_Claim]] = {}
         self._read: set[str] = set()
         self._told: set[str] = set()
-        self._strangers: set[tuple[str, str]] = set()
+        self._checked: set[str] = set()
 
     def bind(self, section: Section) -> None:
         """Bind one entry under `points:`."""
@@ -389,9 +389,10 @@ class _Binder:
     ) -> int | None:
         """Return an entity's number of a map `{CAB-1: 1, CAB-2: 2}`."""
         inner = section.section(key)
-        for name in inner.raw:
-            if name not in self.entities and (section.where, name) not in self._strangers:
-                self._strangers.add((section.where, name))
+        is_new = inner.where not in self._checked
+        self._checked.add(inner.where)
+        for name in inner.raw if is_new else ():
+            if name not in self.entities:
                 message = f'there is no entity "{name}"'
                 mend = meant(name, self.entities)
                 self.problems.error("unknown-entity", section.path(key), message, mend)

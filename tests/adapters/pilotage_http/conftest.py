@@ -151,10 +151,11 @@ def peer(make_peer: MakePeer) -> Peer:
 
 
 class Running:
-    """A connection that runs."""
+    """A connection that runs as the engine's supervisor runs it, once it has come up."""
 
     def __init__(self, settings: ConnectionSettings, city: FixedSite) -> None:
         self.door = RecordingDoor()
+        self.endings: list[str] = []
         self.adapter: HttpConnection = open_connection(settings, city, self.door)
 
     async def __aenter__(self) -> Running:
@@ -165,7 +166,18 @@ class Running:
             up.cancel()
             self.task.result()
         await up
+        self.task.add_done_callback(self._again)
         return self
+
+    def _again(self, ended: asyncio.Task[None]) -> None:
+        if not ended.cancelled() and ended.exception() is not None:
+            self.endings.append(str(ended.exception()))
+            self.task = asyncio.ensure_future(self._later())
+            self.task.add_done_callback(self._again)
+
+    async def _later(self) -> None:
+        await asyncio.sleep(0.1)
+        await self.adapter.run()
 
     async def __aexit__(self, *_: object) -> None:
         self.task.cancel()
