@@ -55,6 +55,8 @@ connections:
       - kind: lamp
         read: {{topic: "lamp/{{id}}/state", point: level}}
         write: {{topic: "lamp/{{id}}/set", point: level, qos: 0}}
+      - entity: lamp_mqtt
+        read: {{topic: "bench/canary", point: power, path: $.v, time: $.t}}
   controllers:
     adapter: opcua
     url: opc.tcp://127.0.0.1:{opcua}
@@ -64,6 +66,8 @@ connections:
       - kind: detector
         zone: opcua
         read: {{point: flow, node: "ns=2;s={{id}}"}}
+      - entity: lamp_opcua
+        read: {{point: power, node: "ns=2;s=canary"}}
 {modbus}"""
 
 DEVICE: Final = """\
@@ -80,6 +84,12 @@ DEVICE: Final = """\
         points: {{flow: {{holding: 0}}}}
 """
 
+CANARY: Final = """\
+      - entity: lamp_modbus
+        unit_id: 1
+        points: {{power: {{holding: {address}}}}}
+"""
+
 
 def rules() -> str:
     """Return a rule per protocol: its canary, and the lamp that answers."""
@@ -90,9 +100,8 @@ def rules() -> str:
             "    title: A canary is answered",
             "    owner: bench",
             "    for_each:",
-            f'      canary: {{kind: detector, where: canary.id == "canary_{protocol}"}}',
             f'      lamp: {{kind: lamp, where: lamp.id == "lamp_{protocol}"}}',
-            "    while: canary.flow > 500 veh/h",
+            "    while: lamp.power > 500 W",
             "    hold:",
             "      - {set: lamp.level, to: 30 %, priority: saving}",
         ]
@@ -154,17 +163,15 @@ def write_city(folder: Path, ports: dict[str, int], load: Load) -> None:
     for unit in range(1, UNITS + 1):
         ids = [f"mod-{unit}-{number}" for number in range(each)]
         base: dict[str, int] = {id_: number for number, id_ in enumerate(ids)}
-        if unit == 1:
-            base["canary_modbus"] = each
         for id_ in base:
             add(id_, f"modbus-{unit}")
         devices.append(DEVICE.format(unit=unit, port=ports["modbus"], base=json.dumps(base)))
+        if unit == 1:
+            devices.append(CANARY.format(address=each))
     for number in range(load.opcua):
         add(f"opc-{number}", "opcua")
     for number in range(5_000):
         add(f"mqtt-{number}", "mqtt")
-    add("canary_opcua", "opcua")
-    add("canary_mqtt", "mqtt")
     for protocol in PROTOCOLS:
         entities[f"lamp_{protocol}"] = {"kind": "lamp"}
     config = CONFIG.format(mqtt=ports["mqtt"], opcua=ports["opcua"], modbus="".join(devices))

@@ -74,7 +74,7 @@ async def opcua(port: int, items: int, every_s: float) -> None:
         return await parent.add_variable(node_id, f"{index}:{name}", 0.0, ua.VariantType.Double)
 
     nodes = [(await add(f"opc-{number}")).nodeid for number in range(items)]
-    watched = (await add("canary_opcua")).nodeid
+    watched = (await add("canary")).nodeid
 
     async def write(node: Any, value: float) -> None:
         data = ua.DataValue(ua.Variant(value, ua.VariantType.Double))
@@ -114,7 +114,7 @@ def mqtt(port: int, points: int, per_s: float) -> None:
         now = time.time()
         if canary(now) != last:
             last = canary(now)
-            client.publish("bench/canary_mqtt", b'{"v": %d, "t": %.3f}' % (last, now), 1)
+            client.publish("bench/canary", b'{"v": %d, "t": %.3f}' % (last, now), 1)
         wanted = int((now - begun) * per_s)
         for number in range(done, wanted):
             value = 1000 + number % 1000
