@@ -14,6 +14,8 @@ from asyncua import Client, ua
 from asyncua.common.ua_utils import data_type_to_variant_type
 from asyncua.crypto import security_policies
 from asyncua.crypto.uacrypto import CertProperties, InvalidSignature
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+from cryptography.x509 import load_der_x509_certificate
 
 from pilotage.adapter import Door
 from pilotage_opcua.binding import Plan, Server
@@ -74,11 +76,34 @@ async def connect(client: Client, server: Server) -> None:
             getattr(security_policies, f"SecurityPolicy{security.policy}"),
             CertProperties(security.certificate, "der"),
             CertProperties(security.key, "der"),
-            server_certificate=CertProperties(security.trusted, "der"),
+            server_certificate=CertProperties(await _trusted(server), "der"),
             mode=ua.MessageSecurityMode[security.mode],
         )
+        if security.user_certificate:
+            user_key: Any = load_der_private_key(security.user_key, None)
+            client.user_certificate = load_der_x509_certificate(security.user_certificate)
+            client.user_private_key = user_key
     async with asyncio.timeout(server.timeout_s * 2):
         await client.connect()
+
+
+async def _trusted(server: Server) -> bytes:
+    """Return the trusted certificate that the server has; of several, the server says which.
+
+    Raises:
+        ConnectionLost: It has none of them.
+    """
+    trusted = server.security.trusted
+    if len(trusted) == 1:
+        return trusted[0]
+    asking = Client(server.url, timeout=server.timeout_s)
+    async with asyncio.timeout(server.timeout_s):
+        endpoints = await asking.connect_and_get_server_endpoints()
+    for endpoint in endpoints:
+        # It only says so here; the secure channel that follows proves it.
+        if endpoint.ServerCertificate in trusted:
+            return bytes(endpoint.ServerCertificate)
+    raise ConnectionLost(f"{server.url}: the server has none of the certificates that are trusted")
 
 
 class Link:

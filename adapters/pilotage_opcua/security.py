@@ -22,7 +22,8 @@ class Security:
     Attributes:
         policy: One of `POLICIES`.
         application_uri: The name in our certificate, which the server compares.
-        trusted: The one certificate that the server must have.
+        trusted: The certificates of which the server must have one.
+        user_certificate, user_key: Who we are as a user; empty for a name with a password, or nobody.
     """
 
     policy: str = "none"
@@ -30,14 +31,18 @@ class Security:
     application_uri: str = "urn:pilotage"
     certificate: bytes = b""
     key: bytes = field(default=b"", repr=False)
-    trusted: bytes = b""
+    trusted: tuple[bytes, ...] = ()
+    user_certificate: bytes = b""
+    user_key: bytes = field(default=b"", repr=False)
 
 
 def read_security(options: Section) -> Security:
     """Return the protection that options describe; without a word it is the strongest, which needs certificates."""
     policy = options.text("security", POLICIES[0])
     mode = options.text("mode", MODES[0])
-    names = {key: options.text(key) for key in ("certificate", "key", "server_certificate")}
+    names = {key: options.text(key) for key in ("certificate", "key")}
+    names |= _trusted(options)
+    users = {key: options.text(key) for key in ("user_certificate", "user_key")}
     password = options.text("key_password")
     if policy not in POLICIES:
         message = f'there is no security "{policy}" here'
@@ -49,18 +54,42 @@ def read_security(options: Section) -> Security:
         message = f'there is no mode "{mode}"'
         options.problems.error("wrong-value", options.path("mode"), message, meant(mode, MODES))
         return Security()
-    given = [key for key, name in names.items() if name]
+    given = [key for key, name in (names | users).items() if name]
     if policy == "none":
         if given:
             message = f'"{given[0]}" does nothing with "security: none"'
             options.problems.error("certificate", options.where, message, 'write a "security"')
         return Security()
-    missing = [key for key in names if key not in given]
+    missing = [key for key in ("certificate", "key") if key not in given]
+    if not any(key.startswith("server_certificate") for key in given):
+        missing.append("server_certificate")
     if missing:
         message = f'security {policy} needs "{missing[0]}"'
         mend = 'name the file, or write "security: none" for a network that nobody else can reach'
         options.problems.error("missing-key", options.where, message, mend)
-    return _Files(options, names, password).read(policy, mode)
+    if any(users.values()) and not all(users.values()):
+        message = '"user_certificate" and "user_key" are needed together'
+        options.problems.error("missing-key", options.where, message)
+    elif all(users.values()) and options.any("username") is not None:
+        message = "a user has a name with a password, or a certificate"
+        options.problems.error("certificate", options.path("username"), message, "keep one")
+    return _Files(options, names | users, password).read(policy, mode)
+
+
+def _trusted(options: Section) -> dict[str, str]:
+    """Return the files of the certificates that are trusted, by where they stand."""
+    raw = options.any("server_certificate")
+    if not isinstance(raw, (list, tuple)):
+        return {"server_certificate": options.text("server_certificate")}
+    found = {}
+    for number, name in enumerate(raw):
+        key = f"server_certificate[{number}]"
+        if isinstance(name, str) and name:
+            found[key] = name
+        else:
+            message = "expected the name of a file"
+            options.problems.error("wrong-type", options.path(key), message)
+    return found
 
 
 class _Files:
@@ -73,15 +102,29 @@ class _Files:
 
     def read(self, policy: str, mode: str) -> Security:
         """Return what the files hold; each mistake is a finding."""
-        own, trusted = self._certificate("certificate"), self._certificate("server_certificate")
-        key = self._key()
-        if own is None or trusted is None or key is None:
+        own = self._certificate("certificate")
+        named = [name for name in self._names if name.startswith("server_certificate")]
+        trusted = [self._certificate(name) for name in named]
+        key = self._key("key")
+        user, user_key = b"", b""
+        if self._names["user_certificate"]:
+            user, user_key = self._user()
+        if own is None or key is None or not trusted or None in trusted:
             return Security(policy, mode)
         if own.public_key() != key.public_key():
             self._error("key", "does not belong to the certificate")
+        known = tuple(_der(certificate) for certificate in trusted)
         return Security(
-            policy, mode, self._uri(own), _der(own), _private(key), _der(trusted)
+            policy, mode, self._uri(own), _der(own), _private(key), known, user, user_key
         )  # fmt: skip
+
+    def _user(self) -> tuple[bytes, bytes]:
+        certificate, key = self._certificate("user_certificate"), self._key("user_key")
+        if certificate is None or key is None:
+            return b"", b""
+        if certificate.public_key() != key.public_key():
+            self._error("user_key", "does not belong to the user_certificate")
+        return _der(certificate), _private(key)
 
     def _bytes(self, key: str) -> bytes | None:
         name = self._names[key]
@@ -122,10 +165,10 @@ class _Files:
             where = self._options.path(key)
             self._options.problems.warning("certificate", where, f"ends on {end:%Y-%m-%d}")
 
-    def _key(self) -> Any:
+    def _key(self, name: str) -> Any:
         from cryptography.hazmat.primitives import serialization
 
-        content = self._bytes("key")
+        content = self._bytes(name)
         if content is None:
             return None
         load = serialization.load_der_private_key
@@ -135,9 +178,9 @@ class _Files:
             return load(content, self._password.encode() or None)
         except TypeError:
             word = "needs a password" if not self._password else "has no password"
-            self._error("key", word, mend='set "key_password" as the file wants it')
+            self._error(name, word, mend='set "key_password" as the file wants it')
         except ValueError:
-            self._error("key", f'"{self._names["key"]}" is no private key that can be read')
+            self._error(name, f'"{self._names[name]}" is no private key that can be read')
         return None
 
     def _uri(self, own: Any) -> str:

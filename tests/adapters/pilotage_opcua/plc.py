@@ -9,6 +9,7 @@ import asyncio
 import json
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from asyncua import Server, ua
@@ -20,12 +21,21 @@ LAMPS = ("lamp-1", "lamp-2", "lamp-3")
 
 
 class Users:
-    """One user with one password; nobody else comes in."""
+    """One user with one password, or with one certificate; nobody else comes in."""
+
+    def __init__(self, known: str = "") -> None:
+        self.known = Path(known).read_bytes() if known else b""
 
     def get_user(
         self, _server: Any, username: Any = None, password: Any = None, certificate: Any = None
     ) -> User | None:
-        return User(role=UserRole.User) if (username, password) == ("city", "secret") else None
+        # With a name the library hands in the certificate of the application.
+        is_known = (
+            (username, password) == ("city", "secret")
+            if username
+            else (bool(self.known) and certificate == self.known)
+        )
+        return User(role=UserRole.User) if is_known else None
 
 
 class Plc:
@@ -38,7 +48,8 @@ class Plc:
 
     async def start(self) -> None:
         settings = self.settings
-        self.server = Server(user_manager=Users() if settings.get("users") else None)
+        users = Users(settings.get("user", "")) if settings.get("users") else None
+        self.server = Server(user_manager=users)
         await self.server.init()
         self.server.set_endpoint(f"opc.tcp://127.0.0.1:{settings['port']}")
         if "certificate" in settings:

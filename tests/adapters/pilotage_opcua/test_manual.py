@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pilotage.adapter
 import pilotage_opcua
 
 FOLDER = Path(pilotage_opcua.__file__).parent
+SHARED = Path(pilotage.adapter.__file__).parent
 PAGE = (Path(__file__).parents[3] / "docs" / "opcua.md").read_text(encoding="utf-8")
 SOURCES = {file.name: file.read_text(encoding="utf-8") for file in FOLDER.glob("*.py")}
 
@@ -23,7 +25,10 @@ def test_options() -> None:
 def test_findings() -> None:
     """The words of the adapter's findings are all in the manual, and no others."""
     said = set()
-    for text in SOURCES.values():
+    shared = [
+        (SHARED / name).read_text(encoding="utf-8") for name in ("options.py", "selection.py")
+    ]
+    for text in (*SOURCES.values(), *shared):
         said |= set(re.findall(r'problems\.(?:error|warning)\(\s*"([a-z-]+)"', text))
     said |= {"no-such-file", "certificate"}  # through a function of the certificate files
     section = PAGE.split("## Findings")[1]

@@ -147,6 +147,24 @@ class TestCheck:
         assert "sesame" not in repr(plan)
 
 
+class TestUserCheck:
+    found = TestCheck.found
+
+    def test_half_a_user(self, make_settings: Any, city: Any, own: Any, plcs: Any) -> None:
+        """A user's certificate needs its key, and no name beside it."""
+        given = {"certificate": own[0], "key": own[1], "server_certificate": plcs[0]}
+        half = self.found(make_settings, city, **given, user_certificate=own[0])
+        assert half == [("missing-key", ': "user_certificate" and "user_key" are needed together')]
+        both = {"user_certificate": own[0], "user_key": own[1], "username": "u"}
+        found = self.found(make_settings, city, **given, **both)
+        why = ".username: a user has a name with a password, or a certificate"
+        assert found == [("certificate", why)]
+        wrong = {"user_certificate": own[0], "user_key": plcs[1]}
+        assert self.found(make_settings, city, **given, **wrong) == [
+            ("certificate", ".user_key: does not belong to the user_certificate")
+        ]
+
+
 class TestConnect:
     @pytest.mark.parametrize("policy", ["Basic256Sha256", "Aes256Sha256RsaPss"])
     async def test_let_in(
@@ -160,6 +178,39 @@ class TestConnect:
             await city.up()
             assert f"security {policy}" in city.door.ups[0]
             assert city.door.last("lamp-1.level") == 10
+
+    async def test_user_with_a_certificate(
+        self, make: Make, make_plc: Any, running: Any, own: Any, plcs: Any
+    ) -> None:
+        """A user may be a certificate instead of a name; one that the server does not know is kept out."""
+        known, stranger = make("known"), make("stranger")
+        plc = make_plc(certificate=plcs[0], key=plcs[1], users=True, user=known[0])
+        given = {"certificate": own[0], "key": own[1], "server_certificate": plcs[0]}
+        given |= {"security": "Basic256Sha256", "points": LAMP}
+        who = {"user_certificate": known[0], "user_key": known[1]}
+        async with running(plc, **given, **who) as city:
+            await city.up()
+            assert city.door.last("lamp-1.level") == 10
+        who = {"user_certificate": stranger[0], "user_key": stranger[1]}
+        async with running(plc, **given, **who) as city:
+            await city.door.until(lambda: bool(city.errors))
+            assert city.errors[0].startswith(f"cannot connect to {plc.url}: Bad")
+            assert city.door.reports == []
+
+    async def test_trust_list(
+        self, make_plc: Any, running: Any, own: Any, plcs: Any, make: Make
+    ) -> None:
+        """Of several trusted certificates the server must have one: an exchange can be prepared."""
+        old, other = make("old"), make("other")
+        plc = make_plc(certificate=plcs[0], key=plcs[1])
+        given = {"certificate": own[0], "key": own[1], "security": "Basic256Sha256", "points": LAMP}
+        async with running(plc, server_certificate=[old[0], plcs[0]], **given) as city:
+            await city.up()
+            assert city.door.last("lamp-1.level") == 10
+        async with running(plc, server_certificate=[old[0], other[0]], **given) as city:
+            await city.door.until(lambda: bool(city.errors))
+            assert "none of the certificates that are trusted" in city.errors[0]
+            assert city.door.reports == []
 
     async def test_wrong_user(self, make_plc: Any, running: Any, own: Any, plcs: Any) -> None:
         """A wrong password is the reason that a person reads, and no value comes."""
