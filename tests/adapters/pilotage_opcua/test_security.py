@@ -146,10 +146,6 @@ class TestCheck:
         plan, _ = bind(make_settings(username="u", password="open sesame"), city)
         assert "sesame" not in repr(plan)
 
-
-class TestUserCheck:
-    found = TestCheck.found
-
     def test_half_a_user(self, make_settings: Any, city: Any, own: Any, plcs: Any) -> None:
         """A user's certificate needs its key, and no name beside it."""
         given = {"certificate": own[0], "key": own[1], "server_certificate": plcs[0]}
