@@ -18,20 +18,13 @@ from typing import Any, Final
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from pilotage.demo.child import HOST, Peer, until_told
+from pilotage.demo.child import HOST, until_told
 from pilotage.demo.clock import DemoClock, add_clock, clock_of
 from pilotage.demo.street import Cabinets
 
 REGISTERS: Final = 4
 READ_INPUT: Final = 4
 LONGEST_NAP_S: Final = 0.2
-
-
-class CabinetsProcess(Peer):
-    """The cabinets as a child process; a context manager. It ends with its parent, however that ends."""
-
-    name = "lighting cabinets"
-    module = "pilotage.demo.cabinets"
 
 
 def registers(fields: dict[str, Any]) -> list[int]:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from asyncua import Server, ua
 from asyncua.common.methods import uamethod
 
-from pilotage.demo.child import HOST, Peer, until_told
+from pilotage.demo.child import HOST, until_told
 from pilotage.demo.clock import DemoClock, add_clock, clock_of
 from pilotage.demo.device import Message
 from pilotage.demo.sight import Shown
@@ -42,13 +42,6 @@ VARIABLES: Final = (
 
 LONGEST_NAP_S: Final = 0.05
 SHOW_S: Final = 0.5
-
-
-class ControllersProcess(Peer):
-    """The signal controllers as a child process; a context manager. It ends with its parent, however that ends."""
-
-    name = "signal controllers"
-    module = "pilotage.demo.controllers"
 
 
 class Controllers:

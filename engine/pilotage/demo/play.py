@@ -20,13 +20,12 @@ from typing import Any, Final, Protocol
 
 from pilotage import api
 from pilotage.demo.broker import BrokerProcess
-from pilotage.demo.cabinets import CabinetsProcess
 from pilotage.demo.child import Peer, free_port
 from pilotage.demo.clock import DemoClock
-from pilotage.demo.controllers import ControllersProcess
 from pilotage.demo.device import CITY
 from pilotage.demo.engine import EngineProcess
 from pilotage.demo.equipment import EquipmentProcess
+from pilotage.demo.parts import CabinetsProcess, ControllersProcess
 from pilotage.demo.scene import Watcher
 from pilotage.demo.view import show
 from pilotage.runtime.config import load_settings

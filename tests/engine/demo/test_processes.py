@@ -17,11 +17,10 @@ import pytest
 
 from pilotage.adapter import ConnectionSettings
 from pilotage.demo.broker import BrokerProcess
-from pilotage.demo.cabinets import CabinetsProcess
 from pilotage.demo.child import Peer, free_port
 from pilotage.demo.clock import DemoClock
-from pilotage.demo.controllers import ControllersProcess
 from pilotage.demo.equipment import EquipmentProcess
+from pilotage.demo.parts import CabinetsProcess, ControllersProcess
 from pilotage.demo.sight import look
 from pilotage.model.messages import Command, Outcome, Request
 from pilotage.runtime.plugins import load_plugins
@@ -152,9 +151,8 @@ class TestEnd:
         """When the parent is killed, its parts end by themselves."""
         code = (
             "from pilotage.demo.broker import BrokerProcess\n"
-            "from pilotage.demo.cabinets import CabinetsProcess\n"
             "from pilotage.demo.clock import DemoClock\n"
-            "from pilotage.demo.controllers import ControllersProcess\n"
+            "from pilotage.demo.parts import CabinetsProcess, ControllersProcess\n"
             "from pilotage.demo.equipment import EquipmentProcess\n"
             "with BrokerProcess() as b, CabinetsProcess(), ControllersProcess(options=['--eyes', '9']), \\\n"
             "  EquipmentProcess(b.port, DemoClock.begin(1.0)):\n"
