@@ -218,6 +218,70 @@ def recorded(
     vfs.unregister()
 
 
+@contextlib.contextmanager
+def recorded_files(folder: Path, recording: Recording) -> Iterator[None]:
+    """Record what this process does to plain files in a folder through `os`."""
+    real = {
+        name: getattr(os, name) for name in ("open", "write", "fsync", "close", "replace", "unlink")
+    }
+    handles: dict[int, list[Any]] = {}  # name and how much has been written
+
+    def is_here(path: Any) -> bool:
+        return Path(path).parent == folder
+
+    def open_(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        is_new = bool(flags & os.O_CREAT) and not Path(path).exists()
+        handle: int = real["open"](path, flags, *more, **named)
+        if is_here(path):
+            handles[handle] = [Path(path).name, 0]
+            if is_new:
+                recording.note("create", Path(path).name)
+        return handle
+
+    def write(handle: int, data: Any) -> int:
+        written: int = real["write"](handle, data)
+        if handle in handles:
+            name, at = handles[handle]
+            recording.note("write", name, at, bytes(data[:written]))
+            handles[handle][1] += written
+        return written
+
+    def fsync(handle: int) -> None:
+        real["fsync"](handle)
+        if handle in handles:
+            recording.note("sync", handles[handle][0])
+        elif os.path.samestat(os.fstat(handle), folder.stat()):
+            recording.note("folder", "")
+
+    def close(handle: int) -> None:
+        handles.pop(handle, None)
+        real["close"](handle)
+
+    def replace(source: Any, target: Any) -> None:
+        real["replace"](source, target)
+        if is_here(target):
+            operation = Operation("rename", Path(source).name, mark=Path(target).name)
+            recording.operations.append(operation)
+
+    def unlink(path: Any, *more: Any, **named: Any) -> None:
+        real["unlink"](path, *more, **named)
+        if is_here(path):
+            recording.note("delete", Path(path).name)
+
+    ours: dict[str, Any] = {
+        "open": open_,
+        "write": write,
+        "fsync": fsync,
+        "close": close,
+        "replace": replace,
+        "unlink": unlink,
+    }
+    with contextlib.ExitStack() as stack:
+        for name, function in ours.items():
+            stack.enter_context(mock.patch.object(os, name, function))
+        yield
+
+
 # ── power cuts ───────────────────────────────────────────────────────────────────────────────
 
 
