@@ -36,6 +36,7 @@ from pilotage_modbus.codec import (
     truth_in,
     truth_out,
 )
+from pilotage_modbus.guard import Guard, read_register
 
 TABLES: Final = tuple(table.value for table in Table)
 ORDERS: Final = ("big", "little")
@@ -146,6 +147,8 @@ class Plan:
     gap: int = 0
     max_registers: int = MAX_REGISTERS
     max_bits: int = MAX_BITS
+    guards: list[Guard] = field(default_factory=list)
+    heartbeat_s: float = 1.0
 
     @property
     def blocks(self) -> list[Block]:
@@ -173,8 +176,43 @@ def bind(settings: ConnectionSettings, site: Site) -> tuple[Plan, list[Finding]]
     binder = _Binder(plan, site, problems, defaults)
     for section in options.sections("points"):
         binder.bind(section)
+    plan.heartbeat_s = options.seconds("heartbeat_every", 1.0, 0.05, 3600.0)
+    for section in options.sections("guards"):
+        _guard(section, plan, problems)
     options.end()
     return plan, problems.found
+
+
+def _guard(section: Section, plan: Plan, problems: Problems) -> None:
+    """Read what a device does without us, and where that is written."""
+    id_ = section.text("point", required=True)
+    heartbeat = section.whole("heartbeat", 0, 0, 65_535)
+    value, after = read_register(section, "value"), read_register(section, "after")
+    if "heartbeat" not in section:
+        problems.error(
+            "missing-key", section.where, 'a guard needs "heartbeat"', "add the register's number"
+        )
+    section.end()
+    target = plan.writes.get(id_)
+    if target is None:
+        message = f'"{id_}" is not ordered over this connection'
+        problems.error("unknown-point", section.path("point"), message, "bind it under points")
+        return
+    on_loss = target.point.spec.on_loss
+    if on_loss is None:
+        message = f"nobody says what {id_} does when the engine is gone"
+        problems.error(
+            "missing-key", section.where, message, "add on_loss to the entity in the inventory"
+        )
+        return
+    try:
+        words = tuple(target.registers(on_loss.value))
+    except Garbage as error:
+        problems.error("out-of-range", section.where, f"on_loss of {id_}: {error}", "mend on_loss")
+        return
+    plan.guards.append(
+        Guard(id_, target.unit, heartbeat, value, after, words, on_loss, target.timeout_s)
+    )
 
 
 # ── the line ─────────────────────────────────────────────────────────────────────────────────

@@ -22,6 +22,7 @@ from pilotage_modbus.binding import Plan, Target, bind
 from pilotage_modbus.blocks import Block, Part
 from pilotage_modbus.client import BadAnswer, Client, ConnectionLost, Refusal, Silence
 from pilotage_modbus.codec import Garbage
+from pilotage_modbus.heartbeat import Guards
 
 JITTER: Final = 0.05
 """A pause between two polls is up to so much shorter or longer, so that connections do not keep step."""
@@ -215,6 +216,7 @@ class _Poller:
         self._turns: list[_Turn] = []
         self._turn_of: dict[str, _Turn] = {}
         self._bad: set[str] = set()
+        self._guards = Guards(client, plan.guards, plan.heartbeat_s, door, name)
         for block in plan.blocks:
             self._add(block, 0.0)
         for target in plan.writes.values():
@@ -254,6 +256,8 @@ class _Poller:
             self._announce()  # nothing to ask: a connection that only writes
         while self._client.is_up:
             await self._write_all()
+            if self._guards and self._guards.due <= self._clock():
+                await self._guards.beat(self._clock())
             if self._turns and self._turns[0].due <= self._clock():
                 await self._poll(heappop(self._turns))
             else:
@@ -263,7 +267,8 @@ class _Poller:
         if self._waiting:
             return
         self._news.clear()
-        pause = self._turns[0].due - self._clock() if self._turns else None
+        dues = [turn.due for turn in self._turns[:1]] + [self._guards.due] * bool(self._guards)
+        pause = min(dues) - self._clock() if dues else None
         try:
             async with asyncio.timeout(pause):
                 await self._news.wait()

@@ -283,7 +283,7 @@ class PlannedSite:
                 relations = (PointSpec(name, set_of(of)) for name, of in kind.relations.items())
                 self._cache.update(
                     (f"{spec.id}.{point.name}", PlannedPoint(f"{spec.id}.{point.name}", point))
-                    for point in (*kind.points, *relations)
+                    for point in (*map(spec.point, kind.points), *relations)
                 )
         return self._cache
 

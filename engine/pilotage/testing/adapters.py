@@ -54,7 +54,11 @@ class FixedSite:
     def _points_of(self, entity: EntitySpec) -> Iterable[FixedPoint]:
         kind = self._kinds[entity.kind]
         relations = (PointSpec(name, set_of(of)) for name, of in kind.relations.items())
-        for spec in (PointSpec("name", TEXT, Access.FIXED), *kind.points, *relations):
+        for spec in (
+            PointSpec("name", TEXT, Access.FIXED),
+            *map(entity.point, kind.points),
+            *relations,
+        ):
             yield FixedPoint(f"{entity.id}.{spec.name}", spec)
             if spec.is_request:
                 status = PointSpec(f"{spec.name}.status", enum(*spec.statuses))
