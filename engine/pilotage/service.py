@@ -102,6 +102,7 @@ class Service:
         self.audit = AuditDesk(audit, self.clock)
         self._audit_log = audit
         self._stopped_by = ""
+        self._snapshots = FileSnapshots(settings.storage.path / SNAPSHOT_FOLDER, self.health)
         self._promises = Promises(self.health)
         self._workshop = workshop
         self._reread = reread or (lambda: load_settings(settings.file))
@@ -112,7 +113,6 @@ class Service:
         self._pump: Pump | None = None
         self._dispatcher: Dispatcher | None = None
         self._snapshotter: Snapshotter | None = None
-        self._snapshots: FileSnapshots | None = None
         self._groups: tuple[str, ...] = ()
         self._gateways: tuple[str, ...] | None = ()
         self._open: dict[str, _OpenConnection] = {}
@@ -176,7 +176,7 @@ class Service:
         owner = FileOwnership(settings.storage.path)
         owner.acquire(THE_CITY)
         stack.callback(owner.release, THE_CITY)
-        self._plan = self._workshop.read(settings, None)
+        self._plan = self._read()
         for warning in self._plan.warnings:
             log.warning("%s", warning)
         self._tell_of_plugins(self._plan.catalogue)
@@ -213,6 +213,15 @@ class Service:
             settings.control.socket,
         )
 
+    def _read(self) -> CityPlan:
+        """Read the city; from the newest snapshot, when nothing has changed since."""
+        newest = self._snapshots.newest(THE_CITY)
+        plan = None if newest is None else self._workshop.recall(self.settings, newest.state)
+        if plan is None:
+            return self._workshop.read(self.settings, None)
+        log.info("rules and inventory are as they were; they are taken from the snapshot")
+        return plan
+
     def _tell_of_plugins(self, catalogue: Catalogue) -> None:
         """Say in the health report which plugins were left out, and what Python itself ran unapproved."""
         for plugin in catalogue.broken:
@@ -224,8 +233,7 @@ class Service:
             self.health.raised(f"startup.{number}", text, mend, Severity.WARNING)
 
     def _make_engine(self, plan: CityPlan) -> Recovered:
-        snapshots = FileSnapshots(self.settings.storage.path / SNAPSHOT_FOLDER, self.health)
-        self._snapshots = snapshots
+        snapshots = self._snapshots
         recovery = Recovery(THE_CITY, self._workshop, self.journal, snapshots, self.health)
         recovered = recovery.recover(plan, self.clock.now())
         self._engine = recovered.engine
@@ -278,7 +286,7 @@ class Service:
     def _state(self) -> Snapshot:
         """Return the state of this moment; between two ticks."""
         engine, journal = self.engine, self.journal
-        state = self._workshop.dump(engine)
+        state = self._workshop.dump(engine, self.plan)
         return Snapshot(
             engine.number, journal.position(THE_CITY), engine.now, self.plan.digest, state
         )
@@ -580,7 +588,6 @@ class Service:
 
     def _forget_old(self) -> None:
         now, storage = self.clock.now(), self.settings.storage
-        assert self._snapshots is not None, "the service has not been started"
         oldest = self._snapshots.oldest_position(THE_CITY)
         if oldest is not None:
             self.journal.needed_after(THE_CITY, oldest)

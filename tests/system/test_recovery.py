@@ -145,6 +145,35 @@ class TestStop:
         assert int(ticks) == 0
 
 
+class TestUnchanged:
+    """What has not changed is not read again."""
+
+    TAKEN = "taken from the snapshot"
+
+    def test_taken_from_the_snapshot(self, busy: Any) -> None:
+        """Rules and inventory that are as they were are taken from the snapshot."""
+        busy.stop()
+        busy.start()
+        busy.report("s-1.flow", 500)
+        assert self.TAKEN in log_of(busy)
+
+    @pytest.mark.parametrize("file", ["rules/more.yaml", "streets.yaml", "config.yaml"])
+    def test_changed(self, busy: Any, file: str) -> None:
+        """A file that holds anything else is read, with all the others."""
+        busy.stop()
+        path = busy.folder / file
+        path.write_text(path.read_text() + "\n# a remark\n")
+        busy.start()
+        assert self.TAKEN not in log_of(busy)
+
+    def test_new_file(self, busy: Any) -> None:
+        """A file that is new in a folder is read."""
+        busy.stop()
+        (busy.folder / "rules" / "new.yaml").write_text("version: 1\n")
+        busy.start()
+        assert self.TAKEN not in log_of(busy)
+
+
 class TestOtherRules:
     def test_changed_meanwhile(self, busy: Any) -> None:
         """Rules that were changed while the engine was down are adopted; the others keep their state."""

@@ -64,6 +64,7 @@ class Engine:
     Attributes:
         cells: Every point by id, relations among them.
         entities: Every entity by id, plans and incidents among them.
+        inventory: What it was made with.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Engine:
             keeps_fresh: Values never grow stale by age; for tests, in which devices repeat themselves unseen.
         """
         self.program = program
-        self._inventory = tuple(inventory)
+        self.inventory = tuple(inventory)
         self._events: list[Any] = []
         self._number = number
         self._count = 0
@@ -498,7 +499,7 @@ class Engine:
             {name: kind for name, kind in found.items() if not name.startswith("plan:")}
             for found in (self.program.kinds, kinds)
         )
-        return self._inventory == tuple(inventory) and mine == theirs
+        return self.inventory == tuple(inventory) and mine == theirs
 
     def resume(self, now: float) -> None:
         """Go on after the engine was gone: its process died, and it was read back from what is on disk.

@@ -71,6 +71,8 @@ class Inventory:
     findings: list[Finding]
     sources: dict[str, str]
     _places: Mapping[str, Place] = field(default_factory=dict, repr=False)
+    files: tuple[Path, ...] = ()
+    """The files and folders that it was read from."""
 
     @property
     def has_errors(self) -> bool:
@@ -126,6 +128,7 @@ class _Reader:
         self._relates: list[Relate] = []
         self._converters: dict[str, dict[str, Convert]] = {}
         self._open: list[Path] = []
+        self._files: dict[Path, None] = {}
         self._alike: Counter[tuple[str, str]] = Counter()
         self._last: dict[tuple[str, str], Span] = {}
 
@@ -140,6 +143,7 @@ class _Reader:
             sorted(self.report.findings, key=lambda finding: finding.at),
             self.report.sources,
             {id_: draft.place for id_, draft in self._drafts.items()},
+            tuple(self._files),
         )
 
     def say(self, finding: Finding) -> None:
@@ -177,6 +181,7 @@ class _Reader:
             self.say(site.entry_shape(node.at, shape(node)))
 
     def _path(self, path: Path, named: ScalarNode, defaults: MapNode | None = None) -> None:
+        self._files[path] = None
         if path.is_dir():
             for file in sorted(path.rglob("*")):
                 if file.suffix in YAML_SUFFIXES and file.is_file():
@@ -201,6 +206,7 @@ class _Reader:
         if file in self._open:  # a list that names its own folder
             return
         self._open.append(file)
+        self._files[file] = None
         self.document(self.report.read_yaml(file, at), file.parent, defaults)
         self._open.pop()
 
@@ -212,6 +218,7 @@ class _Reader:
             check_keys(node, "the entry of a YAML file", _FILE_KEYS, self.report)
             self._path(folder / written.text, written, node)
         elif format_:
+            self._files[folder / written.text] = None
             required = {"kind": "kind: KIND", "id": 'id: "L-{number}"'}
             check_keys(node, "the mapping of a file", _MAPPING_KEYS, self.report, required)
             FileMapping(self, node, folder / written.text, format_, written.at).read()

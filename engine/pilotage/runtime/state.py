@@ -27,16 +27,42 @@ class StateUnusableError(Exception):
     """A kept state cannot become an engine again; the text says why."""
 
 
+class Summary(msgspec.Struct, frozen=True):
+    """What was said of a city when it was read, and what it was read from (nothing, when the engine is not of that)."""
+
+    origins: dict[str, str]
+    plugins: str
+    settings: str
+    digest: str
+    rules: int
+    warnings: tuple[str, ...]
+    promises: dict[str, float]
+    identities: dict[str, str]
+    inventory: str
+    city: str
+
+
 class _State(msgspec.Struct):
     image: bytes
     kept: bytes
+    summary: Summary
+    code: str
 
 
-def dump_state(engine: Engine) -> bytes:
+def dump_state(engine: Engine, summary: Summary) -> bytes:
     """Return the state of an engine between two ticks."""
     image = zlib.compress(dump(engine, code()), QUICKLY)
     kept = zlib.compress(msgspec.json.encode(essentials(engine)), QUICKLY)
-    return msgspec.msgpack.encode(_State(image, kept))
+    return msgspec.msgpack.encode(_State(image, kept, summary, code()))
+
+
+def summary_of(state: bytes) -> Summary | None:
+    """Return what was said of the city; None when that cannot be read, or other code said it."""
+    try:
+        found = _read(state)
+    except StateUnusableError:
+        return None
+    return found.summary if found.code == code() else None
 
 
 def load_state(state: bytes, functions: Mapping[str, Function]) -> Engine:

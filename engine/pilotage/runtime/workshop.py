@@ -28,8 +28,16 @@ from pilotage.runtime.history.settings import check_history
 from pilotage.runtime.inventory import read_inventory
 from pilotage.runtime.isolation.factory import load_catalogue
 from pilotage.runtime.loop import TickEngine
+from pilotage.runtime.origins import are_unchanged, origins_of
 from pilotage.runtime.plugins import Catalogue
-from pilotage.runtime.state import dump_state, kept_of, load_state
+from pilotage.runtime.state import (
+    StateUnusableError,
+    Summary,
+    dump_state,
+    kept_of,
+    load_state,
+    summary_of,
+)
 from pilotage.runtime.views import CityViews
 
 
@@ -69,6 +77,7 @@ class CityPlan:
         program: The compiled rules, opaque here.
         digest: Names the rule set in the journal.
         city: Names the inventory and the kinds in the same way.
+        origins: What all of it was read from.
         rules: How many rules, plans, alarms and invariants there are.
         warnings: What was found and did not keep anything out, as people read it.
         promises: `respond_within` by rule, in seconds.
@@ -87,6 +96,7 @@ class CityPlan:
     identities: Mapping[str, str] = field(default_factory=dict)
     inventory: str = ""
     city: str = ""
+    origins: Mapping[str, str] = field(default_factory=dict)
 
 
 class Workshop(Protocol):
@@ -101,6 +111,13 @@ class Workshop(Protocol):
 
         Raises:
             RuleError: Something is wrong; the error shows everything.
+        """
+        ...
+
+    def recall(self, settings: Settings, state: bytes) -> CityPlan | None:
+        """Return what was read before, with the engine that a state holds, when nothing of it has changed; else None.
+
+        Spares reading and checking everything again; `load` then gives that engine.
         """
         ...
 
@@ -124,8 +141,8 @@ class Workshop(Protocol):
         """Have an engine that was read back go on from now."""
         ...
 
-    def dump(self, engine: LiveEngine) -> bytes:
-        """Return the state of an engine between two ticks."""
+    def dump(self, engine: LiveEngine, plan: CityPlan) -> bytes:
+        """Return the state of an engine between two ticks, with what was said of its city."""
         ...
 
     def load(self, state: bytes, plan: CityPlan) -> LiveEngine:
@@ -159,6 +176,9 @@ class Workshop(Protocol):
 
 class CityWorkshop:
     """The ordinary workshop: plugins, inventory, rule files, core."""
+
+    def __init__(self) -> None:
+        self._recalled: tuple[bytes, Engine] | None = None
 
     def read(self, settings: Settings, catalogue: Catalogue | None) -> CityPlan:
         """Read and compile everything, and refuse all of it when one part is wrong."""
@@ -195,6 +215,35 @@ class CityWorkshop:
             _identities(program),
             _digest(inventory.sources),
             _city_digest(inventory.entities, catalogue.kinds),
+            origins_of((*_rule_files(settings, catalogue), *inventory.files)),
+        )
+
+    def recall(self, settings: Settings, state: bytes) -> CityPlan | None:
+        """Compare what was read with what is there, and take engine and findings from the state."""
+        said = summary_of(state)
+        if said is None or said.settings != _settings_digest(settings):
+            return None
+        catalogue = load_catalogue(settings)
+        if said.plugins != _plugins_digest(catalogue) or not are_unchanged(said.origins):
+            return None
+        try:
+            engine = load_state(state, catalogue.functions)
+        except StateUnusableError:
+            return None
+        self._recalled = (state, engine)
+        return CityPlan(
+            settings,
+            catalogue,
+            engine.inventory,
+            engine.program,
+            said.digest,
+            said.rules,
+            said.warnings,
+            said.promises,
+            said.identities,
+            said.inventory,
+            said.city,
+            said.origins,
         )
 
     def make(self, plan: CityPlan, number: int, now: float) -> LiveEngine:
@@ -218,12 +267,27 @@ class CityWorkshop:
         """Let the core know that it was gone."""
         _core(engine).resume(now)
 
-    def dump(self, engine: LiveEngine) -> bytes:
+    def dump(self, engine: LiveEngine, plan: CityPlan) -> bytes:
         """Return the image of the core, and beside it what lasts, in plain words."""
-        return dump_state(_core(engine))
+        summary = Summary(
+            dict(plan.origins) if self.fits(engine, plan) else {},
+            _plugins_digest(plan.catalogue),
+            _settings_digest(plan.settings),
+            plan.digest,
+            plan.rules,
+            plan.warnings,
+            dict(plan.promises),
+            dict(plan.identities),
+            plan.inventory,
+            plan.city,
+        )
+        return dump_state(_core(engine), summary)
 
     def load(self, state: bytes, plan: CityPlan) -> LiveEngine:
-        """Return the core of an image."""
+        """Return the core of an image, once."""
+        recalled, self._recalled = self._recalled, None
+        if recalled is not None and recalled[0] == state:
+            return recalled[1]
         return load_state(state, plan.catalogue.functions)
 
     def fits(self, engine: LiveEngine, plan: CityPlan) -> bool:
@@ -306,7 +370,7 @@ def build_program(
     Returns:
         The program (to be used only when no finding is an error), what was found, and the text of each file by name.
     """
-    files = (*settings.rules, *catalogue.rule_files(settings.pack_names(catalogue.packs)))
+    files = _rule_files(settings, catalogue)
     raw = _contents(files, settings.folder)
     program, found = load_rules(raw, catalogue.kinds, catalogue.functions, catalogue.calls)
     return program, found, {name: readable(content) for name, content in raw.items()}
@@ -358,6 +422,30 @@ def _identities(program: Program) -> dict[str, str]:
         **{plan.entity: plan.identity for plan in program.plans},
         **{rule.name: rule.identity for rule in program.rules},
     }
+
+
+def _rule_files(settings: Settings, catalogue: Catalogue) -> tuple[Path, ...]:
+    return (*settings.rules, *catalogue.rule_files(settings.pack_names(catalogue.packs)))
+
+
+def _settings_digest(settings: Settings) -> str:
+    """Return a name for what the settings file says, and for what its reader made of it."""
+    hash_ = sha256(settings.file.read_bytes() if settings.file.is_file() else b"")
+    hash_.update(repr((settings.site, settings.rules, settings.packs, settings.disabled)).encode())
+    return hash_.hexdigest()
+
+
+def _plugins_digest(catalogue: Catalogue) -> str:
+    """Return a name for what the plugins bring."""
+    brought = [
+        [[p.name, p.version, p.state.value, p.why] for p in catalogue.plugins],
+        [catalogue.kinds[name] for name in sorted(catalogue.kinds)],
+        [catalogue.calls[name] for name in sorted(catalogue.calls)],
+        sorted(catalogue.functions),
+        sorted(catalogue.adapters),
+        catalogue.warnings,
+    ]
+    return sha256(msgspec.json.encode(brought, enc_hook=dict)).hexdigest()
 
 
 def _digest(texts: Mapping[str, str]) -> str:

@@ -30,7 +30,7 @@ def anew(city: Any, things: dict[str, Any] | None = None) -> Any:
     kept = json.loads(json.dumps(essentials(city.engine)))
     old = city.engine
     city.engine = Engine(
-        old.program, old._inventory, kept["now"], past=past_of(kept), number=old.number
+        old.program, old.inventory, kept["now"], past=past_of(kept), number=old.number
     )
     carry_over(city.engine, kept)
     city._tick(kept["now"], [])

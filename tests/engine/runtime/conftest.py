@@ -274,7 +274,10 @@ class EchoWorkshop:
     def resume(self, engine: Any, now: float) -> None:
         self.resumed.append(now)
 
-    def dump(self, engine: Any) -> bytes:
+    def recall(self, settings: Settings, state: bytes) -> CityPlan | None:
+        return None
+
+    def dump(self, engine: Any, plan: CityPlan) -> bytes:
         values = {id_: c.value for id_, c in engine.cells.items() if isinstance(c.value, float)}
         return json.dumps([engine.number, engine.now, values]).encode()
 
