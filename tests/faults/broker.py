@@ -17,11 +17,11 @@ from tests.faults.city import accepts, free_port, until
 class Broker:
     """Mosquitto as a process, on one port for all its lives."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: str = "") -> None:
         self.port = free_port()
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type none\n"
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type none\n{more}"
         )
         found = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         assert found, "install mosquitto: apt-get install -y mosquitto"

@@ -102,7 +102,7 @@ class City:
         }
         for name, text in files.items():
             (folder / name).write_text(text)
-        _install(folder / "site", "faultkinds", KINDS)
+        install(folder / "site", "faultkinds", KINDS)
 
     def start(self) -> None:
         """Start the engine and wait until it answers."""
@@ -193,7 +193,7 @@ def accepts(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _install(site: Path, name: str, text: str) -> None:
+def install(site: Path, name: str, text: str) -> None:
     """Install a plugin as pip does."""
     package = site / f"pilotage_{name}"
     package.mkdir(parents=True)
