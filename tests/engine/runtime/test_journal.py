@@ -23,6 +23,7 @@ from pilotage.ports import (
 )
 from pilotage.runtime.health import Health
 from pilotage.runtime.journal import JournalReader, SqliteJournal, check_sqlite, sqlite, thread
+from pilotage.runtime.journal import reader as reader_room
 
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
 
@@ -295,6 +296,19 @@ class TestOpen:
         (tmp_path / "var").write_text("a file, no folder")
         with pytest.raises(LogUnusableError, match="mend: give the engine's user"):
             SqliteJournal(tmp_path / "var" / "journal.db", health).open("city")
+
+    async def test_question_that_does_not_end(
+        self, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A question that takes too long is given up: it would keep the log from being emptied."""
+        waiting = [journal.append("city", n, record(n + 1)) for n in range(3_000)]
+        await waiting[-1]
+        reader = JournalReader(journal.path)
+        assert len(list(reader.decisions("city", since=2_990.0))) == 11
+        monkeypatch.setattr(reader_room, "LONGEST_S", -1.0)
+        monkeypatch.setattr(reader_room, "_LOOK_EVERY", 100)
+        with pytest.raises(LogUnusableError, match=r"took longer[\s\S]*mend: ask for less"):
+            list(reader.decisions("city", since=2_990.0))
 
     def test_reader_without_a_journal(self, tmp_path: Path) -> None:
         """Who reads before the first run is told what makes a journal."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,9 @@ from pilotage.runtime.journal.schema import SCHEMA_VERSION, check_version, sqlit
 
 ENVELOPE_VERSION: Final = 1
 PAGE: Final = 500
+# A reader that does not come to an end keeps the log of the journal from being emptied.
+LONGEST_S: Final = 30.0
+_LOOK_EVERY: Final = 10_000  # steps of SQLite's machine
 
 
 class JournalReader:
@@ -61,11 +65,12 @@ class JournalReader:
             if since is not None:
                 after = max(after, _number_before(connection, partition, since))
             while True:
-                rows = connection.execute(
+                rows = _answer(
+                    connection,
                     "SELECT number, time, record FROM decisions WHERE partition = ? AND number > ?"
                     " ORDER BY number LIMIT ?",
                     (partition, after, PAGE),
-                ).fetchall()
+                )
                 for number, time_, record in rows:
                     if until is not None and time_ >= until:
                         return
@@ -78,11 +83,12 @@ class JournalReader:
         """Return the envelopes after a position, oldest first."""
         with self._connected() as connection:
             while True:
-                rows = connection.execute(
+                rows = _answer(
+                    connection,
                     "SELECT position, time, after, version, envelope FROM inputs"
                     " WHERE partition = ? AND position > ? ORDER BY position LIMIT ?",
                     (partition, after_position, PAGE),
-                ).fetchall()
+                )
                 for position, time_, after, version, envelope in rows:
                     _known_envelope(version, self._path)
                     yield Envelope(time_, envelope, after, position)
@@ -126,10 +132,28 @@ class JournalReader:
 
 def _number_before(connection: Any, partition: str, time_: float) -> int:
     """Return the number of the last decision before a time."""
-    found = connection.execute(
-        "SELECT max(number) FROM decisions WHERE partition = ? AND time < ?", (partition, time_)
-    ).fetchone()[0]
+    sql = "SELECT max(number) FROM decisions WHERE partition = ? AND time < ?"
+    ((found,),) = _answer(connection, sql, (partition, time_))
     return int(found or 0)
+
+
+def _answer(connection: Any, sql: str, parameters: tuple[Any, ...]) -> list[Any]:
+    """Return all rows of a question.
+
+    Raises:
+        LogUnusableError: It took too long.
+    """
+    end = time.monotonic() + LONGEST_S
+    connection.set_progress_handler(lambda: time.monotonic() > end, _LOOK_EVERY)
+    try:
+        return list(connection.execute(sql, parameters).fetchall())
+    except sqlite.OperationalError as error:
+        if "interrupt" not in str(error):
+            raise
+        raise LogUnusableError(
+            f"a question to the journal took longer than {LONGEST_S:g} s and was given up\n"
+            "   mend: ask for less at a time, or when the machine is quieter"
+        ) from error
 
 
 def _known_envelope(version: int, path: Path) -> None:
