@@ -96,7 +96,7 @@ class IsolatedAdapter:
             ended = await child.run()
         except Died as error:
             await self._end_child()
-            raise self._death(str(error)) from None
+            raise await self._death(str(error)) from None
         except asyncio.CancelledError:
             await self.close()
             raise
@@ -111,7 +111,7 @@ class IsolatedAdapter:
         child, self._child = self._child, None
         if child is not None:
             await child.stop()
-        self._end_keeper()
+        await self._end_keeper()
 
     # ── starting ─────────────────────────────────────────────────────────────────────────────
 
@@ -152,13 +152,13 @@ class IsolatedAdapter:
 
     # ── ending ───────────────────────────────────────────────────────────────────────────────
 
-    def _death(self, why: str) -> AdapterDied | AdapterDisabled:
+    async def _death(self, why: str) -> AdapterDied | AdapterDisabled:
         now = time.monotonic()
         self._deaths.append(now)
         recent = [at for at in self._deaths if now - at < DEATHS_WITHIN_S]
         log.error("connection %s: the process of its plugin %s", self._settings.name, why)
         if len(recent) > MOST_DEATHS:
-            self._end_keeper()
+            await self._end_keeper()
             self._deaths.clear()
             return AdapterDisabled(
                 f"its process ended {len(recent)} times within a minute; the last time it {why}"
@@ -170,9 +170,9 @@ class IsolatedAdapter:
         if child is not None:
             await child.end()
         if self._keeper is not None and not self._keeper.is_sound:
-            self._end_keeper()
+            await self._end_keeper()
 
-    def _end_keeper(self) -> None:
+    async def _end_keeper(self) -> None:
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
-            keeper.end()
+            await keeper.end()

@@ -18,6 +18,7 @@ from pilotage.runtime.isolation.limits import parent
 START_S: Final = 15.0
 """Time to import the plugin, and time to open its adapter."""
 FORK_S: Final = 2.0
+LOOK_S: Final = 0.005
 
 
 class Died(Exception):
@@ -98,15 +99,14 @@ class KeeperLink(asyncio.Protocol):
         """Wait for the end of a child no more."""
         self._exits.pop(pid, None)
 
-    def end(self) -> None:
+    async def end(self) -> None:
         """Kill it, with all that it started and that is not ended yet."""
         self.is_sound = False
         if self._transport is not None:
             self._transport.abort()
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.5)  # killed already: a matter of a millisecond
+        await self._code(1.0)
 
     # ── the socket ───────────────────────────────────────────────────────────────────────────
 
@@ -135,6 +135,14 @@ class KeeperLink(asyncio.Protocol):
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(None)
 
+    async def _code(self, within_s: float) -> int | None:
+        """Return how the process ended, or None when it has not soon; the event loop goes on meanwhile."""
+        for _ in range(int(within_s / LOOK_S)):
+            if self._process.poll() is not None:
+                break
+            await asyncio.sleep(LOOK_S)
+        return self._process.returncode
+
     async def _ask(self, data: bytes, within_s: float, silent: str) -> Any:
         assert self._transport is not None
         self._answer = asyncio.get_running_loop().create_future()
@@ -150,9 +158,7 @@ class KeeperLink(asyncio.Protocol):
             self.is_sound = False
             raise Died(f"{silent} within {within_s:g} s") from None
         if answer is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(0.2)  # its socket is closed: it is at its end
-            code = self._process.returncode
+            code = await self._code(0.2)  # its socket is closed: it is at its end
             how = "closed its socket" if code is None else exit_words(code)
             raise Died(f"{how} while its plugin was imported")
         return answer
