@@ -213,7 +213,8 @@ def test_four_rules(start: Start) -> None:
         wire.stop()
     _try_the_commands(demo)
     children = demo.processes()
-    assert len(children) == 5
+    # The engine may have some of its own: a reload compiles in one.
+    assert len(psutil.Process(demo.process.pid).children()) == 5
     demo.process.send_signal(signal.SIGINT)
     assert demo.process.wait(15) == 0, demo.text
     assert still_run(children) == []
