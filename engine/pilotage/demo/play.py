@@ -104,12 +104,14 @@ def play(
         config, socket = folder / "config.yaml", folder / SOCKET
         engine = EngineProcess(config, folder / LOG, clock, uvloop=uvloop)
         equipment = EquipmentProcess(peers["broker"].port, clock, seed, eyes)
+        # After the engine, whose last orders are still answered then.
+        stack.callback(equipment.stop)
         stack.enter_context(engine)
         parts: list[tuple[str, Part]] = [(peer.name, peer) for peer in peers.values()]
         end.watch([*parts, ("engine", engine)])
         # The equipment comes last: the demo's broker does not take clients well while another one subscribes.
         if _is_listening(socket, end):
-            stack.enter_context(equipment)
+            equipment.__enter__()
             end.watch([*parts, ("engine", engine), ("simulated equipment", equipment)])
             with Watcher(socket, speed, names_in(config)) as watcher:
                 show(watcher.read, end.wait, plain=plain, hint=f"cd {folder} && pilotage status")
