@@ -221,8 +221,10 @@ def test_four_rules(start: Start) -> None:
     assert demo.text.endswith(f"The demo has ended. Its files are in {demo.folder}.\n")
     assert "Traceback" not in demo.text
     log = (demo.folder / "engine.log").read_text().splitlines()
-    # On a machine that does much else, the event loop is held now and then, and says so.
-    unusual = [line for line in log if " INFO " not in line and "holds the event loop" not in line]
+    # On a machine that does much else, the event loop is held now and then, and says so; an order that waits for its
+    # device's turn (a device gets no more than its rate) is given up at the end, and that is said too.
+    usual = (" INFO ", "holds the event loop", "orders were still under way")
+    unusual = [line for line in log if not any(words in line for words in usual)]
     assert unusual == []
 
 
