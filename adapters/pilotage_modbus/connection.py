@@ -506,7 +506,9 @@ def _after_refusal(code: int) -> Outcome:
     """Return what an exception code says of an order (V1.1b3, section 7)."""
     if code == 5:
         return Outcome.ACKNOWLEDGED
-    return Outcome.NOT_SENT if code in _NOT_CARRIED_OUT else Outcome.UNKNOWN
+    if code in _NO_PATH:  # the gateway speaks, not the device
+        return Outcome.NOT_SENT if code in _NOT_CARRIED_OUT else Outcome.UNKNOWN
+    return Outcome.REFUSED if code in _NOT_CARRIED_OUT else Outcome.UNKNOWN
 
 
 def _value(part: Part, words: Sequence[int | bool]) -> Any:

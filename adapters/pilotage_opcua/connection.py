@@ -186,7 +186,7 @@ class OpcUaConnection:
     def _judged(self, target: str, why: str, status: Any) -> Outcome:
         """Return what a status that is not good says of an order, and tell it."""
         self._door.refused(f"{self._name}: order for {target}", why)
-        return Outcome.NOT_SENT if is_refusal(status.value) else Outcome.UNKNOWN
+        return Outcome.REFUSED if is_refusal(status.value) else Outcome.UNKNOWN
 
     def _not_sent(self, target: str, why: str) -> Outcome:
         self._door.refused(f"{self._name}: order for {target}", why)

@@ -268,12 +268,12 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("code", "outcome"),
         [
-            (1, Outcome.NOT_SENT),
-            (2, Outcome.NOT_SENT),
-            (3, Outcome.NOT_SENT),
+            (1, Outcome.REFUSED),
+            (2, Outcome.REFUSED),
+            (3, Outcome.REFUSED),
             (4, Outcome.UNKNOWN),
             (5, Outcome.ACKNOWLEDGED),
-            (6, Outcome.NOT_SENT),
+            (6, Outcome.REFUSED),
             (11, Outcome.UNKNOWN),
         ],
     )

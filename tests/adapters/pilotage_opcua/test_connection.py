@@ -258,7 +258,7 @@ class TestOrders:
         async with running(plc, points=LAMP) as city:
             await city.up()
             await plc.do("lock", "City.lamp-1.Level")
-            assert await city.adapter.send(command(30.0)) is Outcome.NOT_SENT
+            assert await city.adapter.send(command(30.0)) is Outcome.REFUSED
             source, why = city.door.refusals[-1]
             assert source == "street: order for lamp-1.level"
             assert why in (
