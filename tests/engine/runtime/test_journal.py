@@ -245,6 +245,18 @@ class TestTrouble:
             await goes_on()
         journal.close()
 
+    async def test_tight_disk_gets_the_log(
+        self, tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """While the ballast cannot be held back, the log gives the disk back what it does not need."""
+        monkeypatch.setattr(thread, "LOOK_S", 0.02)
+        journal = SqliteJournal(tmp_path / "journal.db", Health(), ballast_bytes=2**60)
+        journal.open("city")
+        await journal.append("city", 0, DecisionRecord(1, 1.0, b"x" * 1_000_000))
+        log = tmp_path / "journal.db-wal"
+        await eventually(lambda: log.stat().st_size == 0)
+        journal.close()
+
     async def test_closing_does_not_wait_for_the_disk(self, tmp_path: Path, health: Health) -> None:
         """An engine that is stopped while the disk refuses stops; whoever waits is told."""
         journal = SqliteJournal(tmp_path / "journal.db", health)

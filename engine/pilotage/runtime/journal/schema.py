@@ -28,7 +28,7 @@ _BACKPORTS: Final[dict[tuple[int, ...], int]] = {(3, 44): 6, (3, 50): 7}
 _WITHDRAWN: Final = (3, 52, 0)
 WAL_LIMIT: Final = 64 * 1024 * 1024  # a log that grew beyond it is cut back when it is begun anew
 _INCREMENTAL: Final = 2
-_BUSY_MS: Final = 2_000
+BUSY_MS: Final = 2_000
 
 
 def connect(file: str) -> Any:
@@ -47,7 +47,7 @@ def open_for_writing(connection: Any, path: Path, sync: str) -> None:
     Raises:
         LogUnusableError: The file is of a newer version, or is no journal.
     """
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     check_version(connection, path)
     if not _tables(connection):
         connection.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")

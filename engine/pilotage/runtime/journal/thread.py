@@ -19,7 +19,7 @@ from typing import Any, Final
 from pilotage.ports import Fenced, HealthLog, LogClosedError
 from pilotage.runtime.ballast import Ballast
 from pilotage.runtime.journal import trouble
-from pilotage.runtime.journal.schema import WAL_LIMIT, open_for_writing, sqlite
+from pilotage.runtime.journal.schema import BUSY_MS, WAL_LIMIT, open_for_writing, sqlite
 
 RETRY_S: Final = (0.2, 5.0)
 LOOK_S: Final = 5.0
@@ -403,8 +403,17 @@ class WritingThread:
                 self._health.cleared("journal.ballast")
             else:
                 self._no_ballast()
+                self._cut_log()
         self._look_at_log()
         self._look_at_file()
+
+    def _cut_log(self) -> None:
+        """Give the disk back what the log holds: it keeps its largest size otherwise."""
+        with contextlib.suppress(sqlite.Error):
+            self.connection.execute("PRAGMA busy_timeout = 0").fetchall()
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with contextlib.suppress(sqlite.Error):
+            self.connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}").fetchall()
 
     def _look_at_log(self) -> None:
         try:
