@@ -125,7 +125,7 @@ def measure(size: Size, say: Callable[[str], None]) -> list[Figure]:
         parts = [live(window) for window in windows]
         wanted, restarts, jumps = 1_000, 30, 10
     else:
-        windows = [Window(n, c, 3.5, 7_500, 24, 5) for n, c in enumerate(changes())]
+        windows = [Window(n, c, 3.5, 8_400, 24, 5) for n, c in enumerate(changes())]
         with multiprocessing.get_context("spawn").Pool() as pool:
             parts = pool.map(live, windows, chunksize=1)
         wanted, restarts, jumps = 100_000, 1_000, 200

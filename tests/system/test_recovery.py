@@ -255,6 +255,27 @@ class TestRecord:
         assert again == last
         assert "recovery.differs" not in {f.code for f in busy.ask(api.GetHealth()).findings}
 
+    def test_replay(self, busy: Any) -> None:
+        """`pilotage replay` decides what was recorded, over a crash and a stop; a changed record is found."""
+        busy.kill()
+        (busy.folder / "readings").write_text("")
+        busy.start()
+        busy.report("s-1.flow", 500)
+        busy.report("s-2.flow", 41)
+        busy.until(lambda: busy.ask(api.GetPoint(point="s-2.flow")).point.value == 41)
+        busy.stop()
+        same = busy.run("replay")
+        assert same.returncode == 0, same.stdout + same.stderr
+        assert "the same, byte for byte" in same.stdout
+        self.change(
+            busy,
+            "UPDATE decisions SET record = CAST(replace(record, '30.0', '31.0') AS BLOB) WHERE number ="
+            " (SELECT max(number) FROM decisions WHERE instr(record, '30.0'))",
+        )
+        other = busy.run("replay")
+        assert other.returncode == 1
+        assert "not the same" in other.stdout
+
     def test_other_decision(self, busy: Any) -> None:
         """A record that says otherwise is told of; the engine goes on."""
         busy.kill()

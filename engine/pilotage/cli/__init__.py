@@ -23,7 +23,7 @@ ORDER: Final = (
     *("init", "check", "test", "fmt", "run", "demo"),
     *("status", "explain", "alarms", "ack", "override", "release", "plan", "reload", "audit"),
     *("inventory", "discover", "kinds", "plugins", "plugin", "schema"),
-    *("backup", "restore", "verify"),
+    *("backup", "restore", "verify", "replay"),
 )
 """The sub-commands as the help lists them; others follow by name."""
 
