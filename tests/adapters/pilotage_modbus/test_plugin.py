@@ -15,7 +15,11 @@ from pilotage_modbus import plugin
 
 ROOT = Path(__file__).parents[3]
 OPTIONS = ROOT / "engine" / "pilotage" / "adapter" / "options.py"
-SOURCES = [OPTIONS, *sorted((ROOT / "adapters" / "pilotage_modbus").glob("*.py"))]
+SOURCES = [
+    OPTIONS,
+    OPTIONS.with_name("selection.py"),
+    *sorted((ROOT / "adapters" / "pilotage_modbus").glob("*.py")),
+]
 PAGE = ROOT / "docs" / "modbus.md"
 
 
