@@ -275,6 +275,7 @@ class Service:
         word, rules = ("continued" if recovered.how == "continued" else "started"), plan.rules
         city = f"city {plan.city}" if recovered.how == "started" else recovered.how
         mark = ConfigSwitch(now, plan.digest, f"{word} with {rules} rules, {city}")
+        self._archive(plan, now)
         self.journal.switch(THE_CITY, mark)
         if recovered.how == "started":
             return
@@ -282,6 +283,12 @@ class Service:
         self._workshop.resume(recovered.engine, now)
         if recovered.rules != plan.digest:
             self._workshop.adopt(recovered.engine, plan, now)
+
+    def _archive(self, plan: CityPlan, now: float) -> None:
+        """Keep the texts of the rules, before the mark that names them: what they decide can be run again later."""
+        if plan.texts:
+            files = {name: text.encode() for name, text in plan.texts.items()}
+            self.journal.archive(plan.digest, files, now)
 
     def _state(self) -> Snapshot:
         """Return the state of this moment; between two ticks."""
@@ -470,6 +477,7 @@ class Service:
                     raise DiskRefusesError("the disk refuses records: new rules are not taken now")
                 settings, plan = await asyncio.to_thread(self._read_anew)
                 await self.audit.reloads(self._rule_set(plan), self.plan.digest, by)
+                await asyncio.to_thread(self._archive, plan, self.clock.now())
                 old, self._plan = self.plan, plan
                 now = self.clock.now()
                 try:

@@ -276,6 +276,23 @@ class TestRecord:
         assert other.returncode == 1
         assert "not the same" in other.stdout
 
+    def test_rules_of_their_time(self, busy: Any) -> None:
+        """Each stretch is run again with the rules that were in force, over reloads and changes while the engine was down."""
+        rules = busy.folder / "rules" / "lighting.yaml"
+        rules.write_text(rules.read_text().replace("30 %", "20 %"))
+        assert busy.run("reload").returncode == 0
+        busy.report("s-1.flow", 42)
+        busy.until(lambda: busy.ask(api.GetPoint(point="s-1.flow")).point.value == 42)
+        busy.kill()
+        rules.write_text(rules.read_text().replace("20 %", "25 %"))
+        (busy.folder / "readings").write_text("")
+        busy.start()
+        busy.stop()
+        rules.write_text(rules.read_text().replace("25 %", "15 %"))
+        same = busy.run("replay")
+        assert same.returncode == 0, same.stdout + same.stderr
+        assert "the start of the engine" in same.stdout
+
     def test_other_decision(self, busy: Any) -> None:
         """A record that says otherwise is told of; the engine goes on."""
         busy.kill()

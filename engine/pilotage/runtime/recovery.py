@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from pilotage.model.diagnostics import Severity
+from pilotage.model.diagnostics import RuleError, Severity
 from pilotage.model.messages import Decision, encode_decision
 from pilotage.ports import (
     ConfigSwitch,
@@ -53,6 +53,10 @@ class Journal(Protocol):
 
     def switches(self, partition: str) -> Iterator[ConfigSwitch]:
         """Return which rules came into force when, and each start."""
+        ...
+
+    def archived(self, digest: str) -> Mapping[str, bytes] | None:
+        """Return the texts of rules that were in force, None when they are not kept."""
         ...
 
 
@@ -154,18 +158,27 @@ class Recovery:
         self, plan: CityPlan, start: ConfigSwitch | None, switches: list[ConfigSwitch]
     ) -> Recovered | None:
         """Run everything since an engine began anew: it died before its first snapshot was whole."""
-        journal, partition = self._journal, self._partition
-        if start is None or start.digest != plan.digest or not start.is_of_city(plan.city):
+        began = self.beginning(plan, start)
+        if start is None or began is None:
             return None
-        first = next(journal.inputs(partition, start.position), None)
-        if first is None or first.position != start.position + 1:
-            return None
-        engine = self._workshop.make(plan, first.after, start.now)
-        base = Snapshot(first.after, start.position, start.now, start.digest, b"")
+        engine, base = began
         later = [s for s in switches if s.position >= start.position and not s.is_start]
         replay, rules = self.replay(engine, plan, base, later)
-        engine.skip_to(journal.last_number(partition))
+        engine.skip_to(self._journal.last_number(self._partition))
         return Recovered(engine, "continued", rules, engine.now, replay)
+
+    def beginning(
+        self, plan: CityPlan, start: ConfigSwitch | None
+    ) -> tuple[LiveEngine, Snapshot] | None:
+        """Return a new engine as of a start; None when its rules, its city or its inputs are not at hand any more."""
+        if start is None or not start.is_of_city(plan.city):
+            return None
+        then = self.plan_of(plan, start.digest)
+        first = next(self._journal.inputs(self._partition, start.position), None)
+        if then is None or first is None or first.position != start.position + 1:
+            return None
+        base = Snapshot(first.after, start.position, start.now, start.digest, b"")
+        return self._workshop.make(then, first.after, start.now), base
 
     def _carry(self, plan: CityPlan, snapshot: Snapshot, why: str) -> Recovered:
         """Make a new engine of what a snapshot says in plain words, and of what people ordered since."""
@@ -238,12 +251,25 @@ class Recovery:
     def _switch(self, engine: LiveEngine, plan: CityPlan, rules: str, switch: ConfigSwitch) -> str:
         if switch.is_return:
             self._workshop.resume(engine, switch.now)
-        if switch.digest != rules and switch.digest == plan.digest:
-            self._workshop.adopt(engine, plan, switch.now)
-            return plan.digest
-        if switch.digest != rules:
+        if switch.digest == rules:
+            return rules
+        now_in_force = self.plan_of(plan, switch.digest)
+        if now_in_force is None:
             log.warning("the rules %s of the journal are not at hand", switch.digest)
-        return rules
+            return rules
+        self._workshop.adopt(engine, now_in_force, switch.now)
+        return switch.digest
+
+    def plan_of(self, plan: CityPlan, digest: str) -> CityPlan | None:
+        """Return the plan with the rules of a digest: those of now, or archived ones; None when they are not at hand."""
+        if digest == plan.digest:
+            return plan
+        texts = self._journal.archived(digest)
+        try:
+            return None if texts is None else self._workshop.with_rules(plan, digest, texts)
+        except RuleError as error:
+            log.warning("the archived rules %s do not fit the city any more: %s", digest, error)
+            return None
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────
 

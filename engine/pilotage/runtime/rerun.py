@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pilotage.model.messages import Decision, encode_decision
-from pilotage.ports import ConfigSwitch, Envelope, HealthLog, Snapshot
+from pilotage.ports import Envelope, HealthLog, Snapshot
 from pilotage.runtime.journal import JournalReader
 from pilotage.runtime.recovery import Recovery
 from pilotage.runtime.snapshots import FileSnapshots, SnapshotUnreadableError, read
@@ -50,7 +50,7 @@ def rerun(
     health: HealthLog,
     told: Callable[[int], None] = lambda ticks: None,
 ) -> Rerun:
-    """Run the longest recorded stretch again that these rules and this inventory decided.
+    """Run the longest recorded stretch again that this inventory had, each part with the rules of its time.
 
     Args:
         partition: Whose.
@@ -68,9 +68,10 @@ def rerun(
     snapshots = FileSnapshots(storage[1], health)
     recovery = Recovery(partition, workshop, _Told(journal, told), snapshots, health)
     switches = list(journal.switches(partition))
-    engine, base, begins = _from_start(partition, plan, workshop, journal, switches) or (
-        _from_snapshot(partition, plan, workshop, snapshots)
-    )
+    start = next((s for s in reversed(switches) if s.is_start), None)
+    began = recovery.beginning(plan, start)
+    begins = "the start of the engine" if began is not None else "a snapshot"
+    engine, base = began or _from_snapshot(partition, plan, workshop, snapshots)
     later = [s for s in switches if s.position >= base.position and not s.is_start]
     replay, _ = recovery.replay(engine, plan, base, later)
     recorded = hashlib.sha256()
@@ -100,6 +101,7 @@ class _Told:
         self.last_position = journal.last_position
         self.decisions = journal.decisions
         self.switches = journal.switches
+        self.archived = journal.archived
 
     def inputs(self, partition: str, after_position: int = 0) -> Iterator[Envelope]:
         """Return envelopes after a position, telling of each."""
@@ -108,36 +110,18 @@ class _Told:
             yield envelope
 
 
-def _from_start(
-    partition: str,
-    plan: CityPlan,
-    workshop: Workshop,
-    journal: JournalReader,
-    switches: list[ConfigSwitch],
-) -> tuple[LiveEngine, Snapshot, str] | None:
-    """Return a new engine as of the last start anew, when its rules, its city and its inputs are still at hand."""
-    start = next((s for s in reversed(switches) if s.is_start), None)
-    if start is None or start.digest != plan.digest or not start.is_of_city(plan.city):
-        return None
-    first = next(journal.inputs(partition, start.position), None)
-    if first is None or first.position != start.position + 1:
-        return None
-    base = Snapshot(first.after, start.position, start.now, start.digest, b"")
-    return workshop.make(plan, first.after, start.now), base, "the start of the engine"
-
-
 def _from_snapshot(
     partition: str, plan: CityPlan, workshop: Workshop, snapshots: FileSnapshots
-) -> tuple[LiveEngine, Snapshot, str]:
+) -> tuple[LiveEngine, Snapshot]:
     """Return the engine of the oldest snapshot that can be read."""
     why = "there is no snapshot"
     for path in snapshots.files():
         try:
             snapshot = read(path, partition)
-            return workshop.load(snapshot.state, plan), snapshot, "a snapshot"
+            return workshop.load(snapshot.state, plan), snapshot
         except (SnapshotUnreadableError, StateUnusableError) as error:
             why = str(error)
     raise NothingToReplayError(
-        f"no recorded stretch can be run again: the last start had other rules or another inventory, or its inputs are"
-        f" no longer kept; and {why}"
+        f"no recorded stretch can be run again: the last start had another inventory, or its rules or inputs are no longer"
+        f" kept; and {why}"
     )

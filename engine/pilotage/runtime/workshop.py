@@ -6,7 +6,7 @@ The one place of the runtime that knows how language and core are called.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -78,6 +78,7 @@ class CityPlan:
         digest: Names the rule set in the journal.
         city: Names the inventory and the kinds in the same way.
         origins: What all of it was read from.
+        texts: The rules as they were written, by file; empty when they were not read again.
         rules: How many rules, plans, alarms and invariants there are.
         warnings: What was found and did not keep anything out, as people read it.
         promises: `respond_within` by rule, in seconds.
@@ -97,6 +98,7 @@ class CityPlan:
     inventory: str = ""
     city: str = ""
     origins: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Workshop(Protocol):
@@ -111,6 +113,14 @@ class Workshop(Protocol):
 
         Raises:
             RuleError: Something is wrong; the error shows everything.
+        """
+        ...
+
+    def with_rules(self, plan: CityPlan, digest: str, texts: Mapping[str, bytes]) -> CityPlan:
+        """Return the plan of the same city with other rules.
+
+        Raises:
+            RuleError: They do not fit the city as it is now.
         """
         ...
 
@@ -216,7 +226,16 @@ class CityWorkshop:
             _digest(inventory.sources),
             _city_digest(inventory.entities, catalogue.kinds),
             origins_of((*_rule_files(settings, catalogue), *inventory.files)),
+            texts,
         )
+
+    def with_rules(self, plan: CityPlan, digest: str, texts: Mapping[str, bytes]) -> CityPlan:
+        """Compile other rules for the same city."""
+        catalogue = plan.catalogue
+        program, found = load_rules(texts, catalogue.kinds, catalogue.functions, catalogue.calls)
+        if any(finding.is_error for finding in found):
+            raise RuleError(found, {name: readable(text) for name, text in texts.items()})
+        return replace(plan, program=program, digest=digest, rules=_count(program))
 
     def recall(self, settings: Settings, state: bytes) -> CityPlan | None:
         """Compare what was read with what is there, and take engine and findings from the state."""

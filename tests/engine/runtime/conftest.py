@@ -274,6 +274,9 @@ class EchoWorkshop:
     def resume(self, engine: Any, now: float) -> None:
         self.resumed.append(now)
 
+    def with_rules(self, plan: CityPlan, digest: str, texts: Any) -> CityPlan:
+        return plan
+
     def recall(self, settings: Settings, state: bytes) -> CityPlan | None:
         return None
 

@@ -260,6 +260,10 @@ class SqliteJournal:
         """Return the position of the last envelope on disk."""
         return JournalReader(self.path).last_position(partition)
 
+    def archived(self, digest: str) -> dict[str, bytes] | None:
+        """Return the texts of rules that were in force, None when they are not kept."""
+        return JournalReader(self.path).archived(digest)
+
     def switches(self, partition: str) -> Iterator[ConfigSwitch]:
         """Return when which rules came into force, oldest first."""
         return JournalReader(self.path).switches(partition)
