@@ -266,7 +266,8 @@ class Service:
         """Mark the start in the journal; an engine that was read back takes note of the time, and of new rules."""
         if isinstance(self.clock, SystemClock):
             self.clock.go_on_from(recovered.engine.now)
-        self._began = now = self.clock.now()
+        # A new engine began when it was made: a replay makes it at the same moment.
+        self._began = now = recovered.was_at if recovered.how == "started" else self.clock.now()
         is_long = recovered.replay.ticks > LONG_REPLAY
         if (recovered.how == "carried" or is_long) and self._snapshotter is not None:
             # What was carried over cannot be replayed. And an engine that dies soon after each start would replay all that

@@ -116,5 +116,5 @@ class TestKill:
         city.start()
         second = city.run("run")
         assert second.returncode == 1
-        assert f"an engine runs already (process {city.process.pid})" in second.stderr
+        assert f"an engine runs already: process {city.process.pid}" in second.stderr
         assert city.ask(api.GetStatus()).pid == city.process.pid
