@@ -191,9 +191,6 @@ class Service:
         stack.push_async_callback(self._stop_sending)
         self._record_history()
         self.pump.subscribe(self._audit_log.committed)
-        for connection in settings.connections:
-            self._connect(connection)
-        self._tell_gateways()
         self.pump.start(recovered.replay.undelivered)
         stack.push_async_callback(self._stop_ticking)
         self._snapshotter.start()
@@ -204,6 +201,7 @@ class Service:
         self._freeze()
         self._watch_loop()
         self._forget_old()
+        await self._connect_all(settings)
         log.info(
             "%s is in service: %d rules, %d points, %d connections; `pilotage status` asks at %s",
             settings.site.name,
@@ -221,6 +219,13 @@ class Service:
             return self._workshop.read(self.settings, None)
         log.info("rules and inventory are as they were; they are taken from the snapshot")
         return plan
+
+    async def _connect_all(self, settings: Settings) -> None:
+        """Open the connections one by one: the rules are at work already, and questions are answered in between."""
+        for connection in settings.connections:
+            await asyncio.sleep(0)
+            self._connect(connection)
+        self._tell_gateways()
 
     def _tell_of_plugins(self, catalogue: Catalogue) -> None:
         """Say in the health report which plugins were left out, and what Python itself ran unapproved."""
@@ -351,7 +356,8 @@ class Service:
 
     def _freeze(self) -> None:
         """Take what was loaded out of the garbage collector's sight: a full collection would hold a tick for long."""
-        gc.collect()
+        if self.plan.texts:  # reading leaves much behind, an image nothing
+            gc.collect()
         gc.freeze()
         self._stack.callback(gc.unfreeze)
 

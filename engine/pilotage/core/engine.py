@@ -482,7 +482,7 @@ class Engine:
     def stop_rule(self, name: str) -> None:
         """Stop a rule; what it holds is relinquished."""
         for room in self._rooms:
-            if name in room.running:
+            if room.is_running(name):
                 room.stop(name)
 
     def enable(self, name: str, on: bool) -> None:
@@ -542,7 +542,7 @@ class Engine:
         _exchange(before.alarms, program.alarms, same_values, self.alarms.stop, self.alarms.start)
         _exchange(before.rules, program.rules, same_values, self.stop_rule, self.start_rule)
         for rule in program.rules:  # one that means the same may be lent by another plan now
-            if (rule.name in self._off) is any(rule.name in room.running for room in self._rooms):
+            if (rule.name in self._off) is any(r.is_running(rule.name) for r in self._rooms):
                 (self.stop_rule(rule.name) if rule.name in self._off else self.start_rule(rule))
         for plan in new_plans:
             self.plans.start(plan.name)

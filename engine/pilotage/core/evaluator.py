@@ -525,6 +525,10 @@ class Evaluator:
         _, instances = self._rules.pop(name)
         instances.close()
 
+    def is_running(self, name: str) -> bool:
+        """Return whether a rule of that name is at work here."""
+        return name in self._rules
+
     def instances(self, name: str) -> list[HoldInstance]:
         """Return the live instances of a rule."""
         entry = self._rules.get(name)

@@ -117,7 +117,7 @@ class StoryInstance:
             _max_late(rule),
             self._missed,
         )
-        if self._pair == "enters" and rule.name in stories.running:  # not who was there already
+        if self._pair == "enters" and stories.is_running(rule.name):  # not who was there already
             self._happened()
 
     def _happened(self) -> None:
@@ -146,7 +146,7 @@ class StoryInstance:
         if self._unknown is not None:
             self._unknown.cancel()
         self._listener.close()
-        if self._pair == "leaves" and self.rule.name in self._stories.running:
+        if self._pair == "leaves" and self._stories.is_running(self.rule.name):
             self._happened()
 
 
@@ -204,6 +204,10 @@ class Stories:
             self._end(run, "stopped")
         for standing in [s for s in self._ends.values() if s.by == name]:
             standing.end("the rule was taken out")
+
+    def is_running(self, name: str) -> bool:
+        """Return whether a rule of that name is at work here."""
+        return name in self._rules
 
     def instances(self, name: str) -> list[StoryInstance]:
         """Return the live instances of a rule."""
