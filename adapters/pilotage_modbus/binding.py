@@ -13,12 +13,11 @@ from pathlib import Path as File
 from typing import Any, Final
 
 from pilotage.adapter import ConnectionSettings, Site
-from pilotage.adapter.options import Problems, Section, meant
+from pilotage.adapter.options import Problems, Section, meant, scaling
 from pilotage.adapter.selection import select
 from pilotage.model.diagnostics import Finding
 from pilotage.model.entities import EntitySpec, Kind, PointSpec
 from pilotage.model.messages import PointHandle
-from pilotage.model.units import UnknownUnitError, conversion, parse_unit
 from pilotage.model.values import Base, ValueType
 from pilotage_modbus.blocks import MAX_BITS, MAX_REGISTERS, Block, Part, coalesce
 from pilotage_modbus.codec import (
@@ -468,7 +467,7 @@ class _Binder:
         place = self._place(section, orders, None)
         type_ = spec.type if spec is not None else None
         words = self._map(section, type_)
-        factor, addend = self._scaling(section, type_)
+        factor, addend = scaling(section, type_, self.problems, has_map="map" in section)
         shared = section.flag("shared")
         invalid = self._invalid(section)
         release = section.any("release")
@@ -615,34 +614,6 @@ class _Binder:
         if message:
             self.problems.error("wrong-type", section.where, message, mend)
         return not message
-
-    def _scaling(self, section: Section, type_: ValueType | None) -> tuple[float, float]:
-        """Return (factor, addend) from the device's number to the point's."""
-        factor = float(section.number("scale", 1.0, -LARGEST, LARGEST))
-        addend = float(section.number("offset", 0.0, -LARGEST, LARGEST))
-        unit = section.text("unit")
-        used = [key for key in ("scale", "offset", "unit") if key in section]
-        if factor == 0.0:
-            message = "0 would turn every value into the same one"
-            self.problems.error("out-of-range", section.path("scale"), message)
-            factor = 1.0
-        if type_ is None:
-            return factor, addend
-        if used and (type_.base is not Base.NUMBER or "map" in section):
-            message = f'"{used[0]}" is for numbers, and this point is {type_}'
-            self.problems.error("wrong-type", section.where, message)
-            return 1.0, 0.0
-        if not unit:
-            return factor, addend
-        try:
-            by, plus = conversion(parse_unit(unit), type_.unit)
-        except UnknownUnitError as error:
-            self.problems.error("unknown-unit", section.path("unit"), str(error))
-        except ValueError as error:
-            self.problems.error("unit", section.path("unit"), str(error))
-        else:
-            return factor * by, addend * by + plus
-        return factor, addend
 
     def _map(self, section: Section, type_: ValueType | None) -> dict[int, Any] | None:
         raw = section.any("map")

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pilotage.adapter import ConnectionSettings, Site
-from pilotage.adapter.options import Problems, Section, meant
+from pilotage.adapter.options import Problems, Section, meant, scaling
 from pilotage.adapter.selection import is_taken, select
 from pilotage.model.diagnostics import Finding
 from pilotage.model.entities import EntitySpec, Kind, PointSpec
 from pilotage.model.messages import PointHandle
-from pilotage.model.units import UnknownUnitError, conversion, parse_unit
 from pilotage.model.values import Base, ValueType
 from pilotage_opcua.codec import (
     Address,
@@ -296,7 +295,7 @@ class _Binder:
         if spec is not None:
             self._check_speed(section, f"{kind.name}.{name}", spec, intervals)
         table = self._map(section, type_, outward=False)
-        convert = incoming(type_, *self._scaling(section, type_), table)
+        convert = incoming(type_, *scaling(section, type_, self.problems), table)
         for entity, address in self._filled(section, "node", template, members):
             point = self.site.point(f"{entity.id}.{name}")
             if point is None:
@@ -350,32 +349,6 @@ class _Binder:
         self.problems.error("unknown-point", section.where, message, meant(name, names))
         return None
 
-    def _scaling(self, section: Section, type_: ValueType) -> tuple[float, float]:
-        """Return (factor, addend) from the device's number to the point's."""
-        factor = float(section.number("scale", 1.0, -1e12, 1e12))
-        addend = float(section.number("offset", 0.0, -1e12, 1e12))
-        unit = section.text("unit")
-        used = [key for key in ("scale", "offset", "unit") if key in section]
-        if factor == 0.0:
-            message = "0 would turn every value into the same one"
-            self.problems.error("out-of-range", section.path("scale"), message)
-            factor = 1.0
-        if used and type_.base is not Base.NUMBER:
-            message = f'"{used[0]}" is for numbers, and this point is {type_}'
-            self.problems.error("wrong-type", section.where, message)
-            return 1.0, 0.0
-        if not unit:
-            return factor, addend
-        try:
-            by, plus = conversion(parse_unit(unit), type_.unit)
-        except UnknownUnitError as error:
-            self.problems.error("unknown-unit", section.path("unit"), str(error))
-        except ValueError as error:
-            self.problems.error("unit", section.path("unit"), str(error))
-        else:
-            return factor * by, addend * by + plus
-        return factor, addend
-
     def _map(self, section: Section, type_: ValueType, *, outward: bool) -> dict[str, Any] | None:
         if section.any("map") is None:
             return None
@@ -419,7 +392,7 @@ class _Binder:
             return
         release = section.any("release")
         table = self._map(section, spec.type, outward=True)
-        convert = outgoing(*self._scaling(section, spec.type), table)
+        convert = outgoing(*scaling(section, spec.type, self.problems), table)
         for entity, address in self._filled(section, "node", template, members):
             point = f"{entity.id}.{name}"
             if is_taken(section, point, self.plan.writes):

@@ -12,6 +12,10 @@ from typing import Any, Final
 
 from pilotage.adapter import ConnectionSettings
 from pilotage.model.diagnostics import Finding, Severity, Span
+from pilotage.model.units import UnknownUnitError, conversion, parse_unit
+from pilotage.model.values import Base, ValueType
+
+LARGEST_SCALE: Final = 1e12
 
 __all__ = ["Problems", "Section", "meant", "span_of"]
 
@@ -192,6 +196,44 @@ class Section:
     def _wrong(self, key: str, value: Any, wanted: str) -> None:
         found = f"expected {wanted}, found {_shown(value)}"
         self.problems.error("wrong-type", self.path(key), found)
+
+
+def scaling(
+    section: Section, type_: ValueType | None, problems: Problems, *, has_map: bool = False
+) -> tuple[float, float]:
+    """Return (factor, addend) from the device's number to the point's, as `scale`, `offset` and `unit` say.
+
+    Args:
+        section: Where they stand.
+        type_: Of the point; None when it is not known, and units are left alone.
+        problems: Where mistakes are told.
+        has_map: True when the values are looked up instead, so that there is nothing to scale.
+    """
+    factor = float(section.number("scale", 1.0, -LARGEST_SCALE, LARGEST_SCALE))
+    addend = float(section.number("offset", 0.0, -LARGEST_SCALE, LARGEST_SCALE))
+    unit = section.text("unit")
+    used = [key for key in ("scale", "offset", "unit") if key in section]
+    if factor == 0.0:
+        message = "0 would turn every value into the same one"
+        problems.error("out-of-range", section.path("scale"), message)
+        factor = 1.0
+    if type_ is None:
+        return factor, addend
+    if used and (type_.base is not Base.NUMBER or has_map):
+        message = f'"{used[0]}" is for numbers, and this point is {type_}'
+        problems.error("wrong-type", section.where, message)
+        return 1.0, 0.0
+    if not unit:
+        return factor, addend
+    try:
+        by, plus = conversion(parse_unit(unit), type_.unit)
+    except UnknownUnitError as error:
+        problems.error("unknown-unit", section.path("unit"), str(error))
+    except ValueError as error:
+        problems.error("unit", section.path("unit"), str(error))
+    else:
+        return factor * by, addend * by + plus
+    return factor, addend
 
 
 def _shown(value: Any) -> str:

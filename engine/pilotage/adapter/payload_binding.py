@@ -17,7 +17,7 @@ from pilotage.adapter.codecs import (
     find_codec,
     guarded,
 )
-from pilotage.adapter.options import Problems, Section, meant
+from pilotage.adapter.options import Problems, Section, meant, scaling
 from pilotage.adapter.payloads import (
     QUALITY_WORDS,
     BadTemplate,
@@ -39,7 +39,6 @@ from pilotage.adapter.selection import select
 from pilotage.model.entities import EntitySpec, Kind, PointSpec
 from pilotage.model.messages import CallOut, Command, PointHandle, Request
 from pilotage.model.quality import Quality
-from pilotage.model.units import UnknownUnitError, conversion, parse_unit
 from pilotage.model.values import Base, ValueType, set_of
 
 ORDER_SLOTS: Final = ("command", "deadline", "because", "attempt", "id", "entity", "point")
@@ -254,36 +253,10 @@ class PayloadBinder:
 
     def _incoming(self, section: Section, type_: ValueType) -> Convert | None:
         table = self.map_of(section, type_, outward=False)
-        scaling = self._scaling(section, type_)
+        scale = scaling(section, type_, self.problems)
         if table is not None:
             return translate(table)
-        return None if scaling == (1.0, 0.0) else scale_in(*scaling)
-
-    def _scaling(self, section: Section, type_: ValueType) -> tuple[float, float]:
-        """Return (factor, addend) from the device's number to the point's."""
-        factor = float(section.number("scale", 1.0, -1e12, 1e12))
-        addend = float(section.number("offset", 0.0, -1e12, 1e12))
-        unit = section.text("unit")
-        used = [key for key in ("scale", "offset", "unit") if key in section]
-        if factor == 0.0:
-            message = "0 would turn every value into the same one"
-            self.problems.error("out-of-range", section.path("scale"), message)
-            factor = 1.0
-        if used and type_.base is not Base.NUMBER:
-            message = f'"{used[0]}" is for numbers, and this point is {type_}'
-            self.problems.error("wrong-type", section.where, message)
-            return 1.0, 0.0
-        if not unit:
-            return factor, addend
-        try:
-            by, plus = conversion(parse_unit(unit), type_.unit)
-        except UnknownUnitError as error:
-            self.problems.error("unknown-unit", section.path("unit"), str(error))
-        except ValueError as error:
-            self.problems.error("unit", section.path("unit"), str(error))
-        else:
-            return factor * by, addend * by + plus
-        return factor, addend
+        return None if scale == (1.0, 0.0) else scale_in(*scale)
 
     def map_of(self, section: Section, type_: ValueType, *, outward: bool) -> dict[str, Any] | None:
         """Return the device's words for values (or outwards the values' words for the device), or None without any."""
@@ -372,7 +345,7 @@ class PayloadBinder:
 
     def _outgoing(self, section: Section, type_: ValueType) -> Convert | None:
         table = self.map_of(section, type_, outward=True)
-        factor, addend = self._scaling(section, type_)
+        factor, addend = scaling(section, type_, self.problems)
         digits = section.whole("digits", 0, 0, 12) if "digits" in section else None
         if table is not None:
             return translate(table)

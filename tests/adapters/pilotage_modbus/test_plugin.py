@@ -49,7 +49,8 @@ def test_open_refuses_mistakes(make_settings: Any, city: Any, door: Any) -> None
 class TestManual:
     def test_options(self) -> None:
         """Each option that the adapter reads stands in the manual."""
-        source = (ROOT / "adapters" / "pilotage_modbus" / "binding.py").read_text(encoding="utf-8")
+        binding = ROOT / "adapters" / "pilotage_modbus" / "binding.py"
+        source = "".join(file.read_text(encoding="utf-8") for file in (binding, OPTIONS))
         read = set(re.findall(r'(?:options|section)\.\w+\(\s*"(\w+)"', source))
         page = PAGE.read_text(encoding="utf-8")
         assert len(read) > 30

@@ -16,7 +16,8 @@ SOURCES = {file.name: file.read_text(encoding="utf-8") for file in FOLDER.glob("
 
 def test_options() -> None:
     """Each option that the adapter reads stands in the manual."""
-    text = SOURCES["binding.py"] + SOURCES["security.py"]
+    shared = (SHARED / "options.py").read_text(encoding="utf-8")
+    text = SOURCES["binding.py"] + SOURCES["security.py"] + shared
     read = set(re.findall(r'(?:options|section)\.\w+\(\s*"(\w+)"', text))
     assert len(read) > 30
     assert sorted(word for word in read if f"`{word}`" not in PAGE) == []
