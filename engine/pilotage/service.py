@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
@@ -482,7 +482,8 @@ class Service:
             try:
                 if self.journal.refusing_since is not None:
                     raise DiskRefusesError("the disk refuses records: new rules are not taken now")
-                settings, plan = await asyncio.to_thread(self._read_anew)
+                with _no_collections():
+                    settings, plan = await asyncio.to_thread(self._read_anew)
                 await self.audit.reloads(self._rule_set(plan), self.plan.digest, by)
                 await asyncio.to_thread(self._archive, plan, self.clock.now())
                 old, self._plan = self.plan, plan
@@ -679,6 +680,17 @@ class Service:
     def subscribe(self, listener: Callable[[Decision], None]) -> Callable[[], None]:
         """Have every committed decision given to a listener."""
         return self.pump.subscribe(listener)
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """Hold the garbage collector back while much is made that stays: it would hold the loop for a second, to find nothing."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @dataclass(frozen=True, slots=True)
