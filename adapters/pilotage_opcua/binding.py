@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pilotage.adapter import ConnectionSettings, Site
 from pilotage.adapter.options import Problems, Section, meant, scaling
+from pilotage.adapter.payload_binding import attribute
 from pilotage.adapter.selection import is_taken, select
 from pilotage.model.diagnostics import Finding
 from pilotage.model.entities import EntitySpec, Kind, PointSpec
@@ -550,16 +551,3 @@ class _Binder:
         names = ("id", "kind", "zone", "name", "site", *entity.values, *entity.relations)
         found = {name: attribute(entity, name, self.site.name) for name in names}
         return {name: value for name, value in found.items() if value is not None}
-
-
-def attribute(entity: EntitySpec, name: str, site: str = "") -> str | None:
-    """Return what a placeholder stands for: `id`, `name`, `kind`, `zone`, `site`, or a value of the inventory."""
-    match name:
-        case "id" | "kind" | "zone" | "name":
-            return getattr(entity, name) or None
-        case "site":
-            return site or None
-    value = entity.values.get(name)
-    if value is None and len(entity.relations.get(name, ())) == 1:
-        return entity.relations[name][0]
-    return None if value is None else text_of(value)

@@ -225,7 +225,7 @@ class CityWorkshop:
             _identities(program),
             _digest(inventory.sources),
             _city_digest(inventory.entities, catalogue.kinds),
-            origins_of((*_rule_files(settings, catalogue), *inventory.files)),
+            origins_of((settings.file, *_rule_files(settings, catalogue), *inventory.files)),
             texts,
         )
 
@@ -448,10 +448,9 @@ def _rule_files(settings: Settings, catalogue: Catalogue) -> tuple[Path, ...]:
 
 
 def _settings_digest(settings: Settings) -> str:
-    """Return a name for what the settings file says, and for what its reader made of it."""
-    hash_ = sha256(settings.file.read_bytes() if settings.file.is_file() else b"")
-    hash_.update(repr((settings.site, settings.rules, settings.packs, settings.disabled)).encode())
-    return hash_.hexdigest()
+    """Return a name for what the reader of the settings made of them; what their file held is among the origins."""
+    said = (settings.site, settings.rules, settings.packs, settings.disabled)
+    return sha256(repr(said).encode()).hexdigest()
 
 
 def _plugins_digest(catalogue: Catalogue) -> str:
