@@ -1,0 +1,65 @@
+"""Rules, their instances, and why an instance is in its state."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pilotage.api.question import Explanation, Question
+
+__all__ = [
+    "ExplainRule",
+    "GetRule",
+    "Instance",
+    "ListRules",
+    "Rule",
+    "RuleDetail",
+]
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule and how many of its instances are in which state."""
+
+    name: str
+    title: str = ""
+    owner: str = ""
+    file: str = ""
+    enabled: bool = True
+    mode: str = "live"
+    instances: int = 0
+    states: dict[str, int] = {}
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
+    """One instance of a rule, its state, since when, and the clauses that decided."""
+
+    id: str
+    state: str
+    since: float | None = None
+    why: str = ""
+
+
+class RuleDetail(msgspec.Struct, frozen=True):
+    """A rule with its instances, in order of id."""
+
+    rule: Rule
+    instances: list[Instance]
+
+
+class ListRules(Question[list[Rule]], tag="rules", frozen=True, kw_only=True):
+    """All rules."""
+
+
+class GetRule(Question[RuleDetail], tag="rule", frozen=True, kw_only=True):
+    """A rule with its instances."""
+
+    rule: str
+
+
+class ExplainRule(Question[Explanation], tag="explain_rule", frozen=True, kw_only=True):
+    """Why is an instance of a rule in its state?"""
+
+    rule: str
+    instance: str = ""
+
+
+Questions = ListRules | GetRule | ExplainRule
