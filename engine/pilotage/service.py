@@ -42,20 +42,25 @@ from pilotage.runtime.isolation.host import IsolatedAdapter
 from pilotage.runtime.journal import SqliteJournal
 from pilotage.runtime.loop import DiskRefusesError, Pump
 from pilotage.runtime.loop_watch import Hold, LoopWatch, end_process, last_stuck
+from pilotage.runtime.notify import Notifier
 from pilotage.runtime.ownership import THE_CITY, FileOwnership
 from pilotage.runtime.plugins import Catalogue, import_ahead
 from pilotage.runtime.promises import Promises
 from pilotage.runtime.recovery import Recovered, Recovery
 from pilotage.runtime.snapshots import FileSnapshots
 from pilotage.runtime.snapshotter import Snapshotter
-from pilotage.runtime.supervisor import Supervisor
+from pilotage.runtime.supervisor import State, Supervisor
 from pilotage.runtime.workshop import CityPlan, LiveEngine, Workshop
 
 JOURNAL_FILE: Final = "journal.db"
 SNAPSHOT_FOLDER: Final = "snapshots"
 LONG_REPLAY: Final = 2_000  # ticks; after so many a start keeps what they came to
 RETENTION_EVERY_S: Final = 300.0  # small steps: what is forgotten at once holds the writer
-DRAIN_S: Final = 2.0
+# A stop takes 5 s at most: the last decisions, the last orders, then the connections (`supervisor.STOP_S`).
+DRAIN_S: Final = 1.0
+SEND_S: Final = 1.5
+STOP_AT_MOST_S: Final = 20.0  # one that hangs is ended as a loop that is stuck
+STATUS_EVERY_S: Final = 5.0
 
 log = logging.getLogger("pilotage.service")
 
@@ -123,6 +128,7 @@ class Service:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._watch = LoopWatch(self._slow)
+        self._notifier = Notifier()
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────
 
@@ -135,17 +141,18 @@ class Service:
             LogUnusableError: The journal cannot be used.
         """
         loop = asyncio.get_running_loop()
-        if self.settings.engine.stuck_after_s:
-            self._watch = LoopWatch(
-                self._slow, self._end_stuck, stuck_s=self.settings.engine.stuck_after_s
-            )
+        self._notifier = Notifier.of_environment()
+        self._watch = self._watch_of_settings()
         loop.add_signal_handler(signal.SIGHUP, self._reload_by_signal)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop_by_signal, number)
         try:
             await self.start()
+            self._notifier.ready()
+            self._say_status()
             await self._stop_asked.wait()
         finally:
+            self._notifier.stopping()
             await self.stop()
             for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
@@ -161,10 +168,10 @@ class Service:
 
     async def stop(self) -> None:
         """Stop in reverse order: no more questions, a last tick, what was decided is sent, then the connections."""
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
-        await self._stack.aclose()
+        for name in [name for name in self._timers if name != "beat"]:
+            self._timers.pop(name).cancel()
+        with self._watch.patient(STOP_AT_MOST_S):
+            await self._stack.aclose()
 
     def stop_soon(self, by: str = "") -> None:
         """End `run`; `by` says who asks."""
@@ -176,6 +183,7 @@ class Service:
         owner = FileOwnership(settings.storage.path)
         owner.acquire(THE_CITY)
         stack.callback(owner.release, THE_CITY)
+        stack.callback(self._end_watch)
         self._plan = self._read()
         for warning in self._plan.warnings:
             log.warning("%s", warning)
@@ -350,8 +358,8 @@ class Service:
 
     async def _stop_sending(self) -> None:
         if self._dispatcher is not None:
-            if not await self._dispatcher.drained(DRAIN_S):
-                log.warning("some orders were still under way after %g s", DRAIN_S)
+            if not await self._dispatcher.drained(SEND_S):
+                log.warning("some orders were still under way after %g s", SEND_S)
             await self._dispatcher.close()
 
     def _freeze(self) -> None:
@@ -477,7 +485,7 @@ class Service:
 
     async def reload(self, by: str = "engine") -> api.Reloaded:
         """Read everything anew; the rules are exchanged between two ticks, or, on any error, not at all."""
-        async with self._reloading:
+        async with self._reloading, self._notifier.reloading():
             began = time.monotonic()
             try:
                 if self.journal.refusing_since is not None:
@@ -576,7 +584,6 @@ class Service:
 
         beat()
         watch.start()
-        self._stack.callback(watch.stop)
         before = last_stuck(self.settings.storage.path)
         if before:
             self.health.raised(
@@ -586,6 +593,29 @@ class Service:
                 " every thread stood; a plugin that holds the loop can run with isolate: true",
                 Severity.WARNING,
             )
+
+    def _watch_of_settings(self) -> LoopWatch:
+        stuck_s, alive = self.settings.engine.stuck_after_s, self._notifier.alive
+        if not stuck_s:  # a loop that stands still is left to the service manager
+            return LoopWatch(self._slow, alive=alive)
+        return LoopWatch(self._slow, self._end_stuck, stuck_s=stuck_s, alive=alive)
+
+    def _end_watch(self) -> None:
+        """Watch no more; last of all, so that a stop which hangs is seen."""
+        self._watch.stop()
+        if "beat" in self._timers:
+            self._timers.pop("beat").cancel()
+
+    def _say_status(self) -> None:
+        """Tell the service manager in a line how the engine is, now and from time to time."""
+        states = [connection.state for connection in self.supervisor.statuses]
+        wrong = len(self.health.findings)
+        self._notifier.status(
+            f"in service: {self.plan.rules} rules, {states.count(State.UP)} of {len(states)} connections up,"
+            + (f" {wrong} findings (pilotage status)" if wrong else " nothing is wrong")
+        )
+        loop = asyncio.get_running_loop()
+        self._timers["status"] = loop.call_later(STATUS_EVERY_S, self._say_status)
 
     def _slow(self, hold: Hold) -> None:
         self.health.count("loop.slow")

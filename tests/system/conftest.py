@@ -157,6 +157,9 @@ class City:
         with api.Client(self.socket, 5.0) as client:
             return client.ask(question)
 
+    def ask_point(self, point: str) -> Any:
+        return self.ask(api.GetPoint(point=point))
+
     def report(self, point: str, value: float) -> None:
         with (self.folder / "readings").open("a") as readings:
             readings.write(f"{point} {value}\n")

@@ -110,10 +110,17 @@ class Dispatcher:
                 self._tell(event)
 
     async def drained(self, timeout_s: float) -> bool:
-        """Wait until nothing is under way; False when that takes longer."""
+        """Wait until nothing is under way; False when that takes longer.
+
+        What has to wait for its turn for longer than that is answered at once: it was not sent, and the next engine tells
+        what is wanted then.
+        """
+        links = list(self._links.values())
+        for link in links:
+            link.end_within(timeout_s)
         try:
             async with asyncio.timeout(timeout_s):
-                for link in list(self._links.values()):
+                for link in links:
                     await link.idle.wait()
         except TimeoutError:
             return False
@@ -193,7 +200,9 @@ class _Link:
         self._workers: set[asyncio.Task[None]] = set()
         self._closing = False
         self._paces: dict[str, Pace] = {}
-        self._naps: set[asyncio.TimerHandle] = set()
+        self._naps: dict[str, asyncio.TimerHandle] = {}
+        self._ending = asyncio.Event()
+        self._ends_at = float("inf")
         self.rate_of: RateOf = lambda point: None
         self.bucket: _Bucket | None = None
         self.idle = asyncio.Event()
@@ -221,10 +230,17 @@ class _Link:
             for order in line.values():
                 self._say(order, Outcome.NOT_SENT, "the connection was closed")
             line.clear()
-        for nap in self._naps:
+        for nap in self._naps.values():
             nap.cancel()
         for worker in self._workers:
             worker.cancel()
+
+    def end_within(self, seconds: float) -> None:
+        """Keep nobody waiting for a turn that comes later than that: it is answered now that it was not sent."""
+        self._ends_at = self._clock.monotonic() + seconds
+        self._ending.set()
+        for device in list(self._naps):
+            self._wake(device)
 
     async def closed(self) -> None:
         """Wait until the workers have ended."""
@@ -248,7 +264,8 @@ class _Link:
             while line:
                 order = next(iter(line.values()))
                 wait_s = self._too_early(order)
-                if wait_s and wait_s < order.deadline - self._clock.now():
+                may_wait = wait_s < order.deadline - self._clock.now()
+                if wait_s and may_wait and self._is_in_time(wait_s):
                     self._nap(device, wait_s)
                     break
                 del line[_key(order)]
@@ -260,15 +277,17 @@ class _Link:
 
     def _nap(self, device: str, seconds: float) -> None:
         """Look at a device's line again later; a newer order may take the place of the one that waits."""
-
-        def wake() -> None:
-            self._naps.discard(nap)
-            self._ready.put_nowait(device)
-            self._have_worker()
-
         loop = asyncio.get_running_loop()
-        nap = loop.call_later(self._clock.delay(seconds), wake)
-        self._naps.add(nap)
+        self._naps[device] = loop.call_later(self._clock.delay(seconds), self._wake, device)
+
+    def _wake(self, device: str) -> None:
+        self._naps.pop(device).cancel()
+        self._ready.put_nowait(device)
+        self._have_worker()
+
+    def _is_in_time(self, wait_s: float) -> bool:
+        """Whether a turn comes before the engine ends."""
+        return self._clock.monotonic() + wait_s <= self._ends_at
 
     def _pace_of(self, order: Order) -> Pace | None:
         """Return how often the order's point may be told; to give a request back is never too early."""
@@ -331,12 +350,26 @@ class _Link:
             self._say(order, Outcome.NOT_SENT, f"the connection {self.name} carries no more now")
             return False
         self.bucket.take(self._clock.monotonic())
-        if wait_s:
-            try:
-                await asyncio.sleep(self._clock.delay(wait_s))
-            except asyncio.CancelledError:
-                self._say(order, Outcome.NOT_SENT, "the connection was closed")
-                raise
+        try:
+            has_come = not wait_s or await self._turn_comes(wait_s)
+        except asyncio.CancelledError:
+            self._say(order, Outcome.NOT_SENT, "the connection was closed")
+            raise
+        if not has_come:
+            self._say(order, Outcome.NOT_SENT, "the engine ends before its turn")
+        return has_come
+
+    async def _turn_comes(self, wait_s: float) -> bool:
+        """Wait for a turn; False, at once, when the engine ends before."""
+        due = self._clock.monotonic() + wait_s
+        try:
+            async with asyncio.timeout(self._clock.delay(wait_s)):
+                await self._ending.wait()
+        except TimeoutError:
+            return True
+        if due > self._ends_at:
+            return False
+        await asyncio.sleep(self._clock.delay(max(0.0, due - self._clock.monotonic())))
         return True
 
     def _say(self, order: Order, outcome: Outcome, detail: str) -> None:

@@ -61,8 +61,9 @@ class LoopWatch:
         limit_s: float = LIMIT_S,
         stuck_s: float = 2.0,
         every_s: float = EVERY_S,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
-        """Prepare a watch; both callables are called from the watching thread.
+        """Prepare a watch; the callables are called from the watching thread.
 
         Args:
             slow: Called once for each hold that is longer than `limit_s`.
@@ -70,14 +71,16 @@ class LoopWatch:
             limit_s: Longer is slow.
             stuck_s: Longer is stuck.
             every_s: Between two beats, and between two looks.
+            alive: Called at each look that finds the loop in order: held for no longer than it may be now.
         """
         self._slow = slow
         self._stuck = stuck
         self._limit_s = limit_s
         self._stuck_s = stuck_s
         self._every_s = every_s
+        self._alive = alive
         self._beat_at = time.monotonic()
-        self._patient = 0
+        self._patience: list[float] = []
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
         self._loop_thread = 0
@@ -93,14 +96,14 @@ class LoopWatch:
         return self._every_s
 
     @contextmanager
-    def patient(self) -> Iterator[None]:
-        """Inside, only a minute's hold is stuck: a reload of a large city may take its time."""
-        self._patient += 1
+    def patient(self, seconds: float = PATIENCE_S) -> Iterator[None]:
+        """Inside, only a hold of so many seconds is stuck: a reload of a large city may take its time."""
+        self._patience.append(seconds)
         try:
             yield
         finally:
             self.beat()
-            self._patient -= 1
+            self._patience.remove(seconds)
 
     def start(self) -> None:
         """Watch the thread that calls this, and its event loop when one runs."""
@@ -127,15 +130,20 @@ class LoopWatch:
             if late >= self._limit_s and not told:
                 told = True  # one line per hold, however long it lasts
                 self._slow(self._hold(late))
-            if self._stuck is not None and self._is_stuck(late, looks):
+            if late < self._limit_of_now:
+                self._alive()
+            elif self._stuck is not None and self._has_looked(looks):
                 self._stuck(self._hold(late))
                 return
 
-    def _is_stuck(self, late: float, looks: int) -> bool:
+    @property
+    def _limit_of_now(self) -> float:
+        return max(self._patience, default=self._stuck_s)
+
+    def _has_looked(self, looks: int) -> bool:
         # A machine that slept, or a process that was stopped for a while, is late without being stuck: then this
         # thread has not looked either.
-        limit = PATIENCE_S if self._patient else self._stuck_s
-        return late >= limit and looks * self._every_s >= limit / 4
+        return looks * self._every_s >= self._limit_of_now / 4
 
     def _hold(self, late: float) -> Hold:
         frame = sys._current_frames().get(self._loop_thread)

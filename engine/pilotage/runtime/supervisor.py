@@ -25,7 +25,7 @@ FLAPS: Final = 4  # as many failures make the pause as long as it gets while som
 MANY: Final = 100  # failures in a row after which nobody waits at the other side's door any more
 STEADY_S: Final = 10.0  # a connection that held for so long is tried again quickly
 TELL_WITHIN_S: Final = 0.25
-STOP_S: Final = 5.0
+STOP_S: Final = 2.5  # of the five seconds in which the engine stops
 
 log = logging.getLogger("pilotage.supervisor")
 
