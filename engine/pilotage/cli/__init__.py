@@ -20,7 +20,7 @@ from pilotage.cli.console import COLORS, FAILED, INTERRUPTED, USAGE, choose_colo
 from pilotage.model.diagnostics import RuleError
 
 ORDER: Final = (
-    *("init", "check", "test", "fmt", "run", "demo"),
+    *("init", "check", "test", "fmt", "config", "run", "demo"),
     *("status", "explain", "alarms", "ack", "override", "release", "plan", "reload", "audit"),
     *("inventory", "discover", "kinds", "plugins", "plugin", "schema"),
     *("backup", "restore", "verify", "replay"),

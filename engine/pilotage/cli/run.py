@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pilotage.cli import add_command
 from pilotage.cli.asking import add_config_option
 from pilotage.cli.console import FAILED, OK, print_error
+
+if TYPE_CHECKING:
+    from pilotage.runtime.config import Settings
 
 _EXAMPLES = """\
   pilotage run
@@ -40,12 +44,11 @@ def register(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read the settings and run the service."""
     from pilotage.ports import LogUnusableError, OwnedElsewhereError
-    from pilotage.runtime.config import load_settings
     from pilotage.runtime.logs import set_up_logs
     from pilotage.runtime.workshop import CityWorkshop
     from pilotage.service import run_service
 
-    settings = load_settings(arguments.config)
+    settings = _settings(arguments.config)
     set_up_logs(
         arguments.log_level or settings.log.level, arguments.log_format or settings.log.format
     )
@@ -62,6 +65,23 @@ def run(arguments: argparse.Namespace) -> int:
         print_error(text, mend)
         return FAILED
     return OK
+
+
+def _settings(file: Path) -> Settings:
+    """Return what the configuration says, if this machine can do it.
+
+    Raises:
+        RuleError: Something is wrong with it, or the engine could not write where it must.
+    """
+    from pilotage.model.diagnostics import RuleError
+    from pilotage.runtime.config import read_settings
+    from pilotage.runtime.machine_check import check_start
+
+    read = read_settings(file)
+    found = [*read.findings, *check_start(read)]
+    if read.settings is None or any(finding.is_error for finding in found):
+        raise RuleError(found, read.sources)
+    return read.settings
 
 
 def _speed(text: str) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ruamel.yaml import YAML
@@ -23,6 +23,7 @@ MAX_DEPTH: Final = 20
 MAX_NODES: Final = 200_000
 MAX_INTEGER_DIGITS: Final = 100
 MAX_FINDINGS: Final = 200
+SECRET_TAG: Final = "!secret"
 
 _NOT_TEXT = re.compile(
     r"[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
@@ -127,16 +128,23 @@ class ListNode(_Node):
 Node = ScalarNode | MapNode | ListNode
 
 
-def load(text: str | bytes, file: str) -> tuple[Node | None, list[Finding]]:
+def load(
+    text: str | bytes, file: str, *, secret_tag: bool = False
+) -> tuple[Node | None, list[Finding]]:
     """Return the tree of one document, None when it is empty or unreadable, and what is wrong with it.
 
     A duplicate key keeps its first value; an alias or a tagged value is read as written, so that later
     checks can go on. The findings come in order of place.
+
+    Args:
+        text: Of the file.
+        file: Its name, for findings.
+        secret_tag: Read `!secret NAME` as `{secret: NAME}`; else it is a tag like any other, and refused.
     """
     decoded, trouble = decode(text, file)
     if decoded is None or trouble:
         return None, trouble
-    builder = _Builder(Source(file, decoded))
+    builder = _Builder(Source(file, decoded), secret_tag)
     builder.build()
     builder.findings.sort(key=lambda finding: finding.at)
     return builder.root, builder.findings
@@ -205,8 +213,9 @@ class _LimitError(Exception):
 class _Builder:
     """Builds the tree from the parser's events with a stack, so that depth costs no recursion."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, secret_tag: bool = False) -> None:
         self.source = source
+        self.secret_tag = secret_tag
         self.root: Node | None = None
         self.findings: list[Finding] = []
         self._stack: list[MapNode | ListNode] = []
@@ -267,12 +276,24 @@ class _Builder:
         node = ScalarNode(
             self.source, start.line + 1, start.column + 1, start.index, end.index, text, style
         )
+        if self.secret_tag and event.tag == SECRET_TAG and event.anchor is None:
+            self._add(self._secret_map(node))
+            return
         if event.anchor is not None or event.tag is not None:
             self._decorated(node, event)
         if not style and len(text) > MAX_INTEGER_DIGITS and _INTEGER.fullmatch(text):
             self._report(say.number_too_long(node.at, MAX_INTEGER_DIGITS))
             node.style = '"'
         self._add(node)
+
+    def _secret_map(self, node: ScalarNode) -> MapNode:
+        """Return `{secret: NAME}` for a tagged name; its parts stand where the name and its tag stand."""
+        written = self.source.text[node.start : node.end]
+        found = written.rfind(f"{node.style}{node.text}") if "\n" not in written else 0
+        offset = max(0, found)
+        name = replace(node, column=node.column + offset, start=node.start + offset)
+        key = replace(node, text="secret", style="", end=node.start + len(SECRET_TAG))
+        return MapNode(node.source, node.line, node.column, node.start, node.end, [(key, name)])
 
     def _alias(self, event: Any) -> None:
         start, end = event.start_mark, event.end_mark

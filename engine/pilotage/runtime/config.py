@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,6 +38,7 @@ from pilotage.runtime.forms import (
 )
 from pilotage.runtime.history.settings import HistorySettings, read_history
 from pilotage.runtime.point_values import misplaced
+from pilotage.runtime.secret_files import SecretFiles, is_name
 
 # ── the schema ───────────────────────────────────────────────────────────────────────────────
 
@@ -73,7 +73,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("plugins.disable", "list of names", "[]", "Plugins that are installed and shall not be loaded."),
     Setting("plugins.lock", "path", "", "The file with the plugins that may be loaded and their hashes; without it all may that are installed."),
     Setting("connections.NAME.adapter", "name", "", "The adapter that speaks to these devices: mqtt, …"),
-    Setting("connections.NAME.*", "as the adapter says", "", "Everything else; a secret is written {secret: NAME}."),
+    Setting("connections.NAME.*", "as the adapter says", "", "Everything else; a secret is written !secret NAME."),
     Setting("connections.NAME.isolate", "true or false", "false", "Run the adapter in a process of its own, so that its mistakes stay there."),
     Setting("connections.NAME.memory", "size", "300 MB", "What an isolated process may use; with more it is ended and started again."),
     Setting("connections.NAME.max_rate", "number", "", "Orders a second that the connection may carry; what is over it waits, the most urgent first."),
@@ -111,14 +111,11 @@ SETTINGS: Final[tuple[Setting, ...]] = (
 )  # fmt: skip
 """Every key that `config.yaml` may have, in the order of the manual."""
 
-SECRET_VARIABLE: Final = "PILOTAGE_SECRET_"
-"""What the environment variable of a secret begins with: `mqtt-password` is `PILOTAGE_SECRET_MQTT_PASSWORD`."""
-
 ALL_PACKS: Final = "all"
 
-_SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _CONNECTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_SECRET_KEYS: Final = frozenset({"password", "passphrase", "token", "api_key", "secret_key"})
+SECRET_KEYS: Final = frozenset({"password", "passphrase", "token", "api_key", "secret_key"})
+"""Options that are secrets even when they stand in the file as they are."""
 _OWN_KEYS: Final = frozenset(
     {"adapter", "isolate", "max_burst", "max_rate", "memory"}
 )  # of a connection; the others are its adapter's
@@ -240,6 +237,11 @@ class SettingsRead:
     settings: Settings | None
     findings: list[Finding]
     sources: dict[str, str]
+    written: Mapping[str, Node] = field(default_factory=dict, repr=False)
+    """What was written for a plain setting, in the environment or in the file, by its dotted key."""
+    root: MapNode | None = field(default=None, repr=False)
+    """The file itself, where it is a map."""
+    file: Path = Path("config.yaml")
 
 
 def read_settings(
@@ -257,7 +259,7 @@ def read_settings(
     found = sorted(reader.report.findings, key=lambda finding: finding.at)
     if any(finding.is_error for finding in found):
         settings = None
-    return SettingsRead(settings, found, reader.report.sources)
+    return SettingsRead(settings, found, reader.report.sources, reader.written, reader.root, file)
 
 
 def load_settings(file: Path, environ: Mapping[str, str] | None = None) -> Settings:
@@ -330,19 +332,21 @@ class _Reader:
         self.environ = environ
         self.report = Report()
         self._with_secrets = secrets
-        self._secrets = self.file.parent / "secrets"
         self._name = str(file)
+        self._secrets = self._keeper(self.file.parent / "secrets")
+        self.written: dict[str, Node] = {}
+        self.root: MapNode | None = None
 
     def read(self) -> Settings | None:
         """Return the settings; they hold defaults where something was wrong."""
         text = self.report.read_bytes(Path(self._name))
         if text is None:
             return None
-        root = self._root(text)
+        root = self.root = self._root(text)
         if root is None:
             return None
         values = self._values(root)
-        self._secrets = values["secrets"]
+        self._secrets = self._keeper(values["secrets"])
         self._check_lock(root, values["plugins.lock"])
         connections, places = self._connections(root.get("connections"))
         return Settings(
@@ -372,8 +376,13 @@ class _Reader:
             lock=values["plugins.lock"],
         )
 
+    def _keeper(self, folder: Path) -> SecretFiles:
+        """Return where the secrets are, with their folder as it is shown to people."""
+        shown = Path(self._name).parent / os.path.relpath(folder, self.file.parent)
+        return SecretFiles(folder, shown, self.environ)
+
     def _root(self, text: bytes) -> MapNode | None:
-        node, found = load(text, self._name)
+        node, found = load(text, self._name, secret_tag=True)
         self.report.findings.extend(found)
         self.report.sources[self._name] = text.decode("utf-8", "replace")
         if node is None or (isinstance(node, ScalarNode) and node.is_null):
@@ -391,6 +400,8 @@ class _Reader:
             if read is None:
                 continue
             node = self._from_environment(setting) or _find(root, setting.key)
+            if node is not None:
+                self.written[setting.key] = node
             values[setting.key] = None if node is None else read(self, setting.key, node)
             if values[setting.key] is None and setting.default:
                 values[setting.key] = read(self, setting.key, _default(setting))
@@ -514,7 +525,7 @@ class _Reader:
             if [name.text for name, _ in node.entries] == ["secret"]:
                 return self._secret(node.entries[0][1])
             return {name.text: self._option(name.text, item) for name, item in node.entries}
-        if key in _SECRET_KEYS and not node.is_null:
+        if key in SECRET_KEYS and not node.is_null:
             self.report.add(site.secret_in_clear(node.at, key))
             self._mask(node)
             return Secret(node.text)
@@ -530,35 +541,12 @@ class _Reader:
         scalar = as_scalar(node, "secret", "the name of a secret", self.report)
         if scalar is None:
             return Secret()
-        name = scalar.text
-        if not _SECRET_NAME.fullmatch(name):
-            self.report.add(site.bad_secret_name(scalar.at, name))
-            return Secret()
-        if not self._with_secrets:
-            return Secret()
-        variable = SECRET_VARIABLE + re.sub(r"[-.]", "_", name).upper()
-        given = self.environ.get(variable)
-        return Secret(given) if given else self._secret_file(name, variable, scalar.at)
-
-    def _secret_file(self, name: str, variable: str, at: Span) -> Secret:
-        file = self._secrets / name
-        shown = str(Path(self._name).parent / os.path.relpath(file, self.file.parent))
-        try:
-            mode = stat.S_IMODE(file.stat().st_mode)
-            if mode & 0o077:
-                self.report.add(site.secret_is_open(at, name, shown, mode))
-                return Secret()
-            text = file.read_bytes().decode("utf-8").strip("\r\n")
-        except FileNotFoundError:
-            self.report.add(site.secret_missing(at, name, shown, variable))
-            return Secret()
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            self.report.add(site.secret_unreadable(at, name, shown, str(why)))
-            return Secret()
-        if not text:
-            self.report.add(site.secret_unreadable(at, name, shown, "it is empty"))
-        return Secret(text)
+        found = self._secrets.read(scalar.text, scalar.at) if self._with_secrets else None
+        if isinstance(found, Finding):
+            self.report.add(found)
+        elif not self._with_secrets and not is_name(scalar.text):
+            self.report.add(site.bad_secret_name(scalar.at, scalar.text))
+        return found if isinstance(found, Secret) else Secret()
 
     # one reader per type of setting; None when something was wrong
 

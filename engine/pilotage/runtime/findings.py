@@ -1,7 +1,7 @@
 """Every message about a site's files, one function each, with its mend.
 
 C101 to C129 speak of `config.yaml`, C130 to C139 of secrets, C140 to C149 of plugins and connections,
-C150 to C159 of the history, C200 to C249 of the inventory.
+C150 to C159 of the history, C160 to C169 of the machine, C200 to C249 of the inventory.
 """
 
 from __future__ import annotations
@@ -173,7 +173,8 @@ def secret_missing(at: Span, name: str, file: str, variable: str) -> Finding:
     """Return the finding for a secret that is neither in the folder nor in the environment."""
     return _error(
         "C131", at, f'the secret "{name}" is not there', "",
-        f"write it into {file} and chmod 600 that file, or set {variable} in the environment",
+        f"write it into {file} and chmod 600 that file, set {variable} in the environment, or have systemd load it:"
+        f" LoadCredential={name}:FILE",
     )  # fmt: skip
 
 
@@ -192,11 +193,87 @@ def secret_unreadable(at: Span, name: str, file: str, why: str) -> Finding:
     )  # fmt: skip
 
 
+def secret_not_ours(at: Span, name: str, file: str) -> Finding:
+    """Return the finding for a secret that we have no right to read."""
+    return _error(
+        "C133", at, f'the secret "{name}" cannot be read from {file}: it is closed to this user', "",
+        f"give it to the service's user: chown USER {file} && chmod 600 {file}",
+    )  # fmt: skip
+
+
 def secret_in_clear(at: Span, key: str) -> Finding:
     """Return the warning for a password in the open."""
     return _warning(
         "W134", at, f'"{key}" stands in the open in this file', "",
-        f"write {key}: {{secret: NAME}} and put it into the file NAME of the secrets folder",
+        f"write {key}: !secret NAME and put it into the file NAME of the secrets folder",
+    )  # fmt: skip
+
+
+# ── the machine ──────────────────────────────────────────────────────────────────────────────
+
+
+def no_folder(at: Span, key: str, there: str) -> Finding:
+    """Return the finding for a folder whose place is taken by something else."""
+    return _error(
+        "C160", at, f'"{key}" cannot be a folder: {there} is a file', "", "move that file away, or write another path",
+    )  # fmt: skip
+
+
+def folder_read_only(at: Span, key: str, there: str) -> Finding:
+    """Return the finding for a folder on a file system that takes nothing."""
+    return _error(
+        "C161", at, f'"{key}" cannot be written: the file system of {there} is read-only', "",
+        f"mount it for writing (mount -o remount,rw), look into `dmesg` for a broken disk, or write another path; in a"
+        f" systemd unit: ReadWritePaths={there}",
+    )  # fmt: skip
+
+
+def folder_closed(at: Span, key: str, there: str, exists: bool) -> Finding:
+    """Return the finding for a folder that this user may not write."""
+    what = "cannot be written" if exists else f"cannot be made in {there}"
+    return _error(
+        "C162", at, f'"{key}" {what}: this user has no right to', "",
+        f"give the folder to the service's user: chown USER {there}, or write another path",
+    )  # fmt: skip
+
+
+def socket_path_too_long(at: Span, path: str, length: int, most: int) -> Finding:
+    """Return the finding for a local socket that the system cannot name."""
+    return _error(
+        "C163", at, f"the path of the control socket has {length} bytes, the system allows {most}: {_shown(path)}", "",
+        "write a shorter path: /run/pilotage/control.sock",
+    )  # fmt: skip
+
+
+def little_room(at: Span, there: str, free: int, wanted: int) -> Finding:
+    """Return the warning for a disk that is nearly full at the start."""
+    return _warning(
+        "W164", at, f"{there} has {free // 10**6} MB free; the engine wants {wanted // 10**6} MB to begin with", "",
+        "free space, or make storage.ballast smaller",
+    )  # fmt: skip
+
+
+def port_in_use(at: Span, host: str, port: int) -> Finding:
+    """Return the finding for an address at which somebody listens."""
+    return _error(
+        "C165", at, f"{host}:{port} is in use by another program", "",
+        f"find it with `ss -ltnp 'sport = :{port}'` and stop it, or write another port",
+    )  # fmt: skip
+
+
+def port_closed(at: Span, host: str, port: int) -> Finding:
+    """Return the finding for a port that this user may not have."""
+    return _error(
+        "C166", at, f"this user may not listen at {host}:{port}", "",
+        "write a port above 1023, or give the unit AmbientCapabilities=CAP_NET_BIND_SERVICE",
+    )  # fmt: skip
+
+
+def no_such_address(at: Span, host: str, port: int, why: str) -> Finding:
+    """Return the finding for an address that this machine does not have."""
+    return _error(
+        "C167", at, f"nobody can listen at {_shown(host)}:{port}: {why}", "",
+        "write an address of this machine (`ip address` lists them), or 127.0.0.1",
     )  # fmt: skip
 
 

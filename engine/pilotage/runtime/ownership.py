@@ -89,6 +89,21 @@ class FileOwnership:
             os.close(handle)
 
 
+def is_held(folder: Path, partition: str) -> bool:
+    """Return whether an engine runs on a storage folder now."""
+    try:
+        handle = os.open(folder / f"{partition}.owner", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def read_owner(path: Path) -> Owner:
     """Return who owns a partition, or owned it last, from its file."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

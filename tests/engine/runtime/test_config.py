@@ -273,9 +273,21 @@ BAD = {
         "",
     ),
     "tag": (
-        SITE + "connections: {s: {adapter: mqtt, password: !secret x}}\n",
+        SITE + "connections: {s: {adapter: mqtt, password: !env x}}\n",
         "E107",
-        '"!secret" is a YAML tag; rule files have none',
+        '"!env" is a YAML tag; rule files have none',
+        "",
+    ),
+    "secret that is no name": (
+        SITE + "connections: {s: {adapter: mqtt, password: !secret ../x}}\n",
+        "C130",
+        '"../x" is no name for a secret',
+        "",
+    ),
+    "secret where none can be": (
+        SITE + "log: {level: !secret x}\n",
+        "E112",
+        '"log.level" is a text, not a map',
         "",
     ),
     "empty": ("", "C102", "the file is empty", ""),
@@ -364,6 +376,51 @@ class TestSecrets:
         environ = {"PILOTAGE_SECRET_BROKER_KEY": "from-outside"}
 
         assert self.secret(settings_of(tmp_path, self.TEXT, environ)) == "from-outside"
+
+    @pytest.mark.parametrize("written", ["!secret broker-key", '!secret "broker-key"'])
+    def test_a_tag_says_the_same(self, tmp_path: Path, written: str) -> None:
+        """`!secret NAME` is `{secret: NAME}`."""
+        self.file(tmp_path)
+        text = self.TEXT.replace("{secret: broker-key}", written)
+
+        assert self.secret(settings_of(tmp_path, text)).reveal() == "s3cret-canary"
+
+    def test_a_tag_is_told_at_its_name(self, tmp_path: Path) -> None:
+        """The caret stands under the name, quoted or not."""
+        text = SITE + "connections: {s: {adapter: mqtt, password: !secret 'secret'}}\n"
+
+        (finding,) = findings_of(tmp_path, text)
+
+        assert (finding.code, finding.at.column, finding.at.length) == ("C131", 52, 8)
+
+    def credential(self, folder: Path, mode: int) -> dict[str, str]:
+        """Put a secret where systemd does, and return the environment that says so."""
+        (folder / "credentials").mkdir()
+        file = folder / "credentials" / "broker-key"
+        file.write_text("from-systemd\n", encoding="utf-8")
+        file.chmod(mode)
+        return {"CREDENTIALS_DIRECTORY": str(folder / "credentials")}
+
+    @pytest.mark.parametrize("mode", [0o400, 0o440])
+    def test_systemd_hands_it_over(self, tmp_path: Path, mode: int) -> None:
+        """A credential goes before the folder; where it has an access list, its mask shows as rights of the group."""
+        self.file(tmp_path)
+        environ = self.credential(tmp_path, mode)
+
+        assert self.secret(settings_of(tmp_path, self.TEXT, environ)) == "from-systemd"
+
+    def test_an_open_credential_is_refused(self, tmp_path: Path) -> None:
+        """What everybody may read is no secret, whoever put it there."""
+        (finding,) = findings_of(tmp_path, self.TEXT, self.credential(tmp_path, 0o444))
+
+        assert finding.code == "C132"
+
+    def test_without_a_credential_the_folder_counts(self, tmp_path: Path) -> None:
+        """Some secrets may come from systemd and others from the folder."""
+        self.file(tmp_path)
+        environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+
+        assert self.secret(settings_of(tmp_path, self.TEXT, environ)) == "s3cret-canary"
 
     def test_never_shows_itself(self, tmp_path: Path) -> None:
         """Whatever prints settings prints stars."""
