@@ -34,6 +34,7 @@ from pilotage.runtime.clock import ScaledClock, SystemClock
 from pilotage.runtime.config import Settings, load_settings
 from pilotage.runtime.control import ControlSocket
 from pilotage.runtime.dispatcher import Dispatcher
+from pilotage.runtime.feed import Feed
 from pilotage.runtime.health import Health
 from pilotage.runtime.history.file import HISTORY_FILE
 from pilotage.runtime.history.recorder import Recorder
@@ -118,6 +119,7 @@ class Service:
         self._pump: Pump | None = None
         self._dispatcher: Dispatcher | None = None
         self._snapshotter: Snapshotter | None = None
+        self._feed: Feed | None = None
         self._groups: tuple[str, ...] = ()
         self._gateways: tuple[str, ...] | None = ()
         self._open: dict[str, _OpenConnection] = {}
@@ -205,6 +207,7 @@ class Service:
         loop, snapshotter = asyncio.get_running_loop(), self._snapshotter
         self.journal.call_on_gap(lambda: loop.call_soon_threadsafe(snapshotter.soon))
         stack.callback(self._snapshotter.stop)
+        self._make_feed()
         await self._open_control()
         self._freeze()
         self._watch_loop()
@@ -334,6 +337,13 @@ class Service:
         self.history = history
         self.pump.on_ticked = history.take
         self._stack.callback(history.close)
+
+    def _make_feed(self) -> None:
+        """Number the equipment for the live pages; costs nothing more until somebody listens."""
+        ids = sorted(spec.id for spec in self.plan.entities)
+        epoch = f"{int(self.clock.now() * 1000):x}-{os.getpid():x}"
+        self._feed = Feed(epoch, self.engine, ids, self.pump, self.clock, self.health)
+        self._stack.callback(self._feed.close)
 
     async def _open_control(self) -> None:
         control = ControlSocket(self.settings.control.socket, self, self.settings.control.mode)
@@ -706,6 +716,12 @@ class Service:
     def audited(self, wanted: Wanted) -> list[dict[str, Any]]:
         """Return rows of the audit; called in another thread."""
         return [row.as_record() for row in AuditReader(self._audit_log.path).rows(wanted)]
+
+    @property
+    def feed(self) -> Feed:
+        """What is told to the live pages."""
+        assert self._feed is not None, "the service has not been started"
+        return self._feed
 
     def subscribe(self, listener: Callable[[Decision], None]) -> Callable[[], None]:
         """Have every committed decision given to a listener."""

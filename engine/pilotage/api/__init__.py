@@ -1,8 +1,9 @@
 """The one door to a running engine: typed questions and answers over a local socket.
 
 The command line, the web process and plugins' panels use it alike. A question is one line of JSON with its `method`, the
-answer one line with `ok` or `error`; `Subscribe` is answered with a line per decision. The socket belongs to the engine's
-user alone; an order of a person (an override, a plan) is answered once its decision is on disk.
+answer one line with `ok` or `error`; `Subscribe` is answered with a line per decision, `FollowCity` with a line per
+piece of news. The socket belongs to the engine's user alone; an order of a person (an override, a plan) is answered once its
+decision is on disk.
 
 Each module holds the questions and answers of one noun and says in `__all__` what of it is public; its `Questions` stand in
 `wire.AnyQuestion`.
@@ -15,6 +16,7 @@ from pilotage.api.audit import *
 from pilotage.api.client import *
 from pilotage.api.decisions import *
 from pilotage.api.history import *
+from pilotage.api.live import *
 from pilotage.api.plans import *
 from pilotage.api.points import *
 from pilotage.api.question import *

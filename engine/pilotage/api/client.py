@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from pilotage.api.live import CityNow, FollowCity, News
 from pilotage.api.question import Answer, Done, NoEngineError, Question
 from pilotage.api.service import Subscribe
 from pilotage.api.wire import decode_answer, decoded, encode_question
@@ -143,6 +144,28 @@ class AsyncClient:
             if not line:
                 return
             yield decoded(line, dict[str, Any])
+
+    async def follow(self, take: Callable[[CityNow], None]) -> AsyncIterator[News]:
+        """Return what changes in the city, until the engine stops; uses the connection for itself.
+
+        Args:
+            take: Is told how everything is, before the first change.
+
+        Raises:
+            NoEngineError: No engine answers at the socket, or it said nothing for `timeout_s`.
+        """
+        take(await self.ask(FollowCity()))
+        reader = self._reader
+        while reader is not None:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    line = await reader.readline()
+            except OSError as error:
+                self.close()
+                raise NoEngineError(self._path, _reason(error)) from error
+            if not line:
+                return
+            yield decoded(line, News)
 
     def close(self) -> None:
         """Close the connection; the next question opens another."""

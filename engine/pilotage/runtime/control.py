@@ -45,6 +45,7 @@ from pilotage.runtime.audit.derive import origin_text
 from pilotage.runtime.audit.desk import ACCESS, AuditDesk, NotRecordedError
 from pilotage.runtime.audit.entries import told
 from pilotage.runtime.audit.reader import Wanted
+from pilotage.runtime.feed import Feed
 from pilotage.runtime.history.answers import history_of, history_status, value_at
 from pilotage.runtime.history.recorder import Recorder
 from pilotage.runtime.inbox import Inbox, InboxFullError, Order
@@ -112,6 +113,11 @@ class RunningService(Protocol):
         """Have every committed decision given to a listener; returns what ends it."""
         ...
 
+    @property
+    def feed(self) -> Feed:
+        """What is told to the live pages."""
+        ...
+
     async def reload(self, by: str = "") -> api.Reloaded:
         """Read configuration and rules anew."""
         ...
@@ -156,6 +162,7 @@ class ControlSocket:
             api.ListPlans: self._plans,
             api.ListAlarms: self._alarms,
             api.ListDecisions: self._decisions,
+            api.ListPlaces: self._places,
             api.ExplainPoint: self._explain_point,
             api.ExplainRule: self._explain_rule,
             api.HistoryOf: self._history_of,
@@ -247,7 +254,10 @@ class ControlSocket:
         try:
             question = api.decode_question(line)
             if isinstance(question, api.Subscribe):
-                await self._stream(reader, writer)
+                await self._pour(reader, writer, self._every_decision)
+                return False
+            if isinstance(question, api.FollowCity):
+                await self._pour(reader, writer, self._all_news)
                 return False
             async with asyncio.timeout(ANSWER_S):
                 answer = await self._answer(question)
@@ -287,15 +297,26 @@ class ControlSocket:
                 )
             raise
 
-    async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Send decisions until the caller goes or cannot keep up."""
+    async def _pour(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        begin: Callable[[Callable[[bytes], None]], Awaitable[tuple[Any, Callable[[], None]]]],
+    ) -> None:
+        """Send lines until the caller goes or cannot keep up.
+
+        Args:
+            reader: What the caller says: nothing more, it only leaves.
+            writer: Where the lines go.
+            begin: Is told what takes a line; returns the answer to the question, and what ends the lines.
+        """
         lines: asyncio.Queue[bytes] = asyncio.Queue(SUBSCRIBER_BACKLOG)
         slow = False
 
-        def take(decision: Decision) -> None:
+        def take(line: bytes) -> None:
             nonlocal slow
             try:
-                lines.put_nowait(b'{"ok":' + encode_decision(decision) + b"}\n")
+                lines.put_nowait(line)
             except asyncio.QueueFull:
                 slow = True
 
@@ -303,14 +324,13 @@ class ControlSocket:
             if serving is not None:
                 serving.cancel()
 
-        end = self._service.subscribe(take)
         serving = asyncio.current_task()
-        gone = asyncio.ensure_future(
-            reader.read(1)
-        )  # a subscriber says nothing more, it only leaves
+        gone = asyncio.ensure_future(reader.read(1))
         gone.add_done_callback(leave)
+        end: Callable[[], None] | None = None
         try:
-            writer.write(api.encode_answer(api.Done("every decision from now on")))
+            answer, end = await begin(take)
+            writer.write(api.encode_answer(answer))
             while not slow:
                 writer.write(await lines.get())
                 await writer.drain()
@@ -318,15 +338,29 @@ class ControlSocket:
                 api.encode_error(
                     ApiError(
                         "too-slow",
-                        f"{SUBSCRIBER_BACKLOG} decisions were not fetched",
+                        f"{SUBSCRIBER_BACKLOG} lines were not fetched",
                         "read faster, or ask for decisions since the last one that you have",
                     )
                 )
             )
         finally:
-            end()
+            if end is not None:
+                end()
             gone.remove_done_callback(leave)
             gone.cancel()
+
+    async def _every_decision(
+        self, take: Callable[[bytes], None]
+    ) -> tuple[api.Done, Callable[[], None]]:
+        def encoded(decision: Decision) -> None:
+            take(b'{"ok":' + encode_decision(decision) + b"}\n")
+
+        return api.Done("every decision from now on"), self._service.subscribe(encoded)
+
+    async def _all_news(
+        self, take: Callable[[bytes], None]
+    ) -> tuple[api.CityNow, Callable[[], None]]:
+        return await self._service.feed.listen(take)
 
     # ── questions ────────────────────────────────────────────────────────────────────────────
 
@@ -386,6 +420,16 @@ class ControlSocket:
         found = await asyncio.to_thread(read)
         page = [msgspec.json.decode(record.record) for record in found[:limit]]
         return api.DecisionList(page, found[limit - 1].number if len(found) > limit else 0)
+
+    async def _places(self, ask: api.ListPlaces) -> api.PlaceList:
+        feed = self._service.feed
+        first, limit = max(ask.after + 1, 0), max(1, min(ask.limit, MOST_ROWS))
+        return api.PlaceList(
+            epoch=feed.epoch,
+            count=len(feed.equipment),
+            places=feed.places(first, limit),
+            next=first + limit - 1 if first + limit < len(feed.equipment) else -1,
+        )
 
     async def _explain_point(self, ask: api.ExplainPoint) -> api.Explanation:
         self._cell(ask.point)

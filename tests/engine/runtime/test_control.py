@@ -343,4 +343,4 @@ class TestClient:
     def test_every_question_has_an_answer(self) -> None:
         """Each question of the interface is one that the socket knows."""
         known = set(control.ControlSocket(Path(), None)._answers)  # type: ignore[arg-type]
-        assert known | {api.Subscribe} == set(api.AnyQuestion.__args__)
+        assert known | {api.Subscribe, api.FollowCity} == set(api.AnyQuestion.__args__)
