@@ -162,7 +162,7 @@ class Service:
     async def start(self) -> None:
         """Start every part in order; when one fails, stop those that run and raise its error."""
         try:
-            with self._watch.patient():
+            with self._watch.patient(), _no_collections():
                 await self._start()
         except BaseException:
             await self.stop()
@@ -182,6 +182,7 @@ class Service:
 
     async def _start(self) -> None:
         settings, stack = self.settings, self._stack
+        stack.callback(gc.unfreeze)
         owner = FileOwnership(settings.storage.path)
         owner.acquire(THE_CITY)
         stack.callback(owner.release, THE_CITY)
@@ -209,7 +210,6 @@ class Service:
         stack.callback(self._snapshotter.stop)
         self._make_feed()
         await self._open_control()
-        self._freeze()
         self._watch_loop()
         self._forget_old()
         await self._connect_all(settings)
@@ -371,13 +371,6 @@ class Service:
             if not await self._dispatcher.drained(SEND_S):
                 log.warning("some orders were still under way after %g s", SEND_S)
             await self._dispatcher.close()
-
-    def _freeze(self) -> None:
-        """Take what was loaded out of the garbage collector's sight: a full collection would hold a tick for long."""
-        if self.plan.texts:  # reading leaves much behind, an image nothing
-            gc.collect()
-        gc.freeze()
-        self._stack.callback(gc.unfreeze)
 
     # ── parts that run ───────────────────────────────────────────────────────────────────────
 
@@ -730,7 +723,11 @@ class Service:
 
 @contextlib.contextmanager
 def _no_collections() -> Iterator[None]:
-    """Hold the garbage collector back while much is made that stays: it would hold the loop for a second, to find nothing."""
+    """Hold the garbage collector back while much is made that stays, and take that out of its sight.
+
+    It would look at millions of objects again and again, and hold the loop for a second, to find nothing: reading 10,000
+    rules leaves 800 objects in circles.
+    """
     gc.disable()
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -97,6 +98,24 @@ class TestStart:
         again = Service(load_settings(config, {}), workshop)
         await again.start()
         await again.stop()
+
+    async def test_no_collection(
+        self, config: Path, workshop: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """While a city is read the garbage collector rests, and what stays of it is never looked at again."""
+        at_work: list[bool] = []
+        read = workshop.read
+
+        def noting(*what: Any) -> Any:
+            at_work.append(gc.isenabled())
+            return read(*what)
+
+        monkeypatch.setattr(workshop, "read", noting)
+        service = Service(load_settings(config, {}), workshop)
+        await service.start()
+        assert (at_work, gc.isenabled(), gc.get_freeze_count() > 0) == ([False], True, True)
+        await service.stop()
+        assert gc.get_freeze_count() == 0
 
     async def test_goes_on_counting(
         self, config: Path, workshop: Any, eventually: Eventually
