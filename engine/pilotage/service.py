@@ -40,7 +40,7 @@ from pilotage.runtime.history.file import HISTORY_FILE
 from pilotage.runtime.history.recorder import Recorder
 from pilotage.runtime.inbox import LIMIT, ConnectionDoor, Inbox
 from pilotage.runtime.isolation.host import IsolatedAdapter
-from pilotage.runtime.journal import SqliteJournal
+from pilotage.runtime.journal import JournalReader, SqliteJournal
 from pilotage.runtime.loop import DiskRefusesError, Pump
 from pilotage.runtime.loop_watch import Hold, LoopWatch, end_process, last_stuck
 from pilotage.runtime.notify import Notifier
@@ -705,6 +705,10 @@ class Service:
     ) -> Iterable[DecisionRecord]:
         """Return decisions of the journal."""
         return self.journal.decisions(THE_CITY, since, until, after)
+
+    def journal_reader(self) -> JournalReader:
+        """Return a reader of the journal; called in another thread."""
+        return JournalReader(self.journal.path)
 
     def audited(self, wanted: Wanted) -> list[dict[str, Any]]:
         """Return rows of the audit; called in another thread."""

@@ -22,6 +22,7 @@ from pilotage.api.points import *
 from pilotage.api.question import *
 from pilotage.api.rules import *
 from pilotage.api.service import *
+from pilotage.api.why import *
 from pilotage.api.wire import *
 
 VERSION: Final = 1

@@ -6,7 +6,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from pilotage.api import alarms, audit, decisions, history, live, plans, points, rules, service
+from pilotage.api import alarms, audit, decisions, history, live, plans, points, rules, service, why
 from pilotage.api.question import Answer, ApiError, Question
 
 __all__ = [
@@ -32,6 +32,7 @@ AnyQuestion = (
     | history.Questions
     | live.Questions
     | audit.Questions
+    | why.Questions
 )
 """Every question; a new room of the interface adds its line."""
 

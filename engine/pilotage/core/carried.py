@@ -135,6 +135,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
         "manual_until": plan.manual_until,
         "since": plan.since,
         "reason": reason,
+        "by": plan.by,
         "parameters": changed,
     }
 
@@ -149,6 +150,7 @@ def _stand_again(engine: Engine, plan: Plan, row: dict[str, Any]) -> None:
         row["manual_until"],
         row["since"],
         row["reason"] or "",
+        row.get("by", ""),
     )
 
 

@@ -58,8 +58,14 @@ class _Guard:
 
     def forbids(self) -> bool:
         """Judge the candidate that the room has put up."""
-        truth = self._never()
-        self._watch.value = truth
+        truth = self._watch.value = self._never()
+        return self._is_refused(truth)
+
+    def would_forbid(self) -> bool:
+        """Judge it without taking note of the answer."""
+        return self._is_refused(self._never())
+
+    def _is_refused(self, truth: bool | None) -> bool:
         if truth is None:
             word = self._program.decl.if_unknown
             return word is not None and word.text == "act"
@@ -140,6 +146,18 @@ class Invariants:
             else:
                 self.silent(guard)
         return value, by
+
+    def would_limit(self, cell: Cell, candidate: Any) -> tuple[Any, str]:
+        """Return what `limit` would for a candidate that nobody puts up; tells nobody and changes nothing."""
+        stands = self.candidate(cell)
+        before, stands.value = stands.value, candidate
+        try:
+            for guard in self.guards.get(cell, ()):
+                if guard.would_forbid():
+                    return guard.safe_value(), guard.name
+        finally:
+            stands.value = before
+        return candidate, ""
 
     def _be_loud(self, guard: _Guard) -> None:
         if guard not in self._loud:

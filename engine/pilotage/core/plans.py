@@ -35,6 +35,7 @@ class Plan:
         automatic: What its conditions ask for.
         manual: Level that a person set, or None.
         manual_until: When that ends.
+        by: Who set the level that stands: a person, the plan's own name for its conditions, or a story.
         proposed: Level that waits for a person's yes, or None.
         changed_parameters: Names of the parameters that a person has set.
     """
@@ -50,6 +51,7 @@ class Plan:
         self.manual_until: float | None = None
         self.proposed: int | None = None
         self.since: float | None = None
+        self.by = ""
         self.checklist: dict[tuple[int, int], float] = {}
         self._declined = 0
         self._armed: dict[int, bool] = {}
@@ -392,6 +394,7 @@ class Plan:
         manual_until: float | None,
         since: float | None,
         reason: str,
+        by: str = "",
     ) -> None:
         """Stand where the plan stood before the engine was made anew; its conditions take it down again."""
         self.automatic = max(self.automatic, automatic)
@@ -400,6 +403,7 @@ class Plan:
         level = self.automatic if self.manual is None else self.manual
         self._set_level(level, reason, "the engine")
         self.since = since if level else None
+        self.by = by if level else ""
         self._aim(reason)
 
     def _set_parameter(self, name: str, value: Any) -> None:
@@ -418,7 +422,7 @@ class Plan:
             return
         if before == 0:
             self.since = self._desk.now
-        self.level = level
+        self.level, self.by = level, by if level else ""
         self._show(reason)
         self._desk.emit(PlanChanged(self.program.name, before, level, reason, by))
         for program in self.program.levels:

@@ -21,7 +21,7 @@ PATIENCE_S: Final = 300.0
 
 _PLAIN: Final[Mapping[str, Any]] = {
     "state": "idle", "command": "", "is_open": False, "is_loud": False, "given_up": False, "rests": False,
-    "attempt": 0, "sent_at": 0.0, "deadline": 0.0, "settles": 0.0, "detail": "", "patience_s": PATIENCE_S,
+    "attempt": 0, "sent_at": 0.0, "confirmed_at": 0.0, "deadline": 0.0, "settles": 0.0, "detail": "", "patience_s": PATIENCE_S,
 }  # fmt: skip
 """What is remembered as it is, and what it is at first."""
 
@@ -37,13 +37,14 @@ class Pursuit:
         given_up: The tries are used up; a set is told again in patience, a pulse never.
         rests: Of a pulse: its want has gone while it was under way.
         told: The value of the last command.
+        confirmed_at: When the device was seen to show what is wanted; 0 while it does not.
         settles: When the device should show what it was told last.
         answer: What is known of the last command's way, and `detail` why.
         gate: Where it waits for its connection, with its place (`ticket`) and its level then (`rank`).
     """
 
     __slots__ = (
-        "answer", "array", "attempt", "cell", "command", "data", "deadline", "detail", "echo", "fight", "gate", "given_up",
+        "answer", "array", "attempt", "cell", "command", "confirmed_at", "data", "deadline", "detail", "echo", "fight", "gate", "given_up",
         "is_loud", "is_open", "pace", "patience_s", "rank", "rests", "sent_at", "settles", "state", "status", "ticket", "timer",
         "to", "told", "turned_at",
     )  # fmt: skip
@@ -59,7 +60,7 @@ class Pursuit:
         self.command = self.detail = ""
         self.is_open = self.is_loud = self.given_up = self.rests = False
         self.attempt = 0
-        self.sent_at = self.deadline = self.settles = 0.0
+        self.sent_at = self.confirmed_at = self.deadline = self.settles = 0.0
         self.patience_s = PATIENCE_S
         self.answer: Outcome | None = None
         self.timer: Timer | None = None

@@ -349,6 +349,7 @@ class Reconciler:
         pursuit.state = "failed" if pursuit.given_up else "sent"
         pursuit.command, pursuit.deadline = order.id, order.deadline
         pursuit.sent_at, pursuit.told = self._now, pursuit.to
+        pursuit.confirmed_at = 0.0
         pursuit.answer, pursuit.detail = None, ""
         pursuit.is_open = True
         self._by_command[order.id] = pursuit
@@ -392,6 +393,7 @@ class Reconciler:
             return
         pursuit.stop_waiting()
         was, pursuit.state = pursuit.state, "done"
+        pursuit.confirmed_at = self._now
         pursuit.given_up = False
         self._be_silent(pursuit)
         if not pursuit.is_open and was in ("local", "failed"):

@@ -42,6 +42,9 @@ class PastPoint:
         since: When the wanted value was last changed.
         decision: Number of the last decision that touched the point; 0 when there was none.
         outcome: What had become of the last command (see `Followed`); empty while it was under way.
+        command, told, attempt: The last command: its id, its value, and how often it had been sent.
+        sent_at, ended_at: When it was sent, and when it came to its end.
+        detail: What was known of that end.
     """
 
     point: str
@@ -53,6 +56,12 @@ class PastPoint:
     since: float | None = None
     decision: int = 0
     outcome: str = ""
+    command: str = ""
+    told: Any = None
+    attempt: int = 0
+    sent_at: float | None = None
+    ended_at: float | None = None
+    detail: str = ""
     demands: dict[str, PastDemand] = field(default_factory=dict)
 
     def in_order(self) -> list[PastDemand]:
@@ -145,9 +154,11 @@ def _replay(past: PastPoint, event: Mapping[str, Any], record: Record) -> None:
             past.wanted, past.owner, past.level = event["value"], event["owner"], event["level"]
             past.outcome = ""
         case "Followed":
-            past.outcome = event["outcome"]
+            past.outcome, past.detail, past.ended_at = event["outcome"], event["detail"], now
         case "Command" | "Request":  # what it replaces ended just before
-            past.outcome = ""
+            past.outcome, past.detail, past.ended_at = "", "", None
+            past.command, past.attempt, past.sent_at = event["id"], event["attempt"], now
+            past.told = event.get("value", event.get("entity"))
             return
         case _:
             return

@@ -49,8 +49,10 @@ from pilotage.runtime.feed import Feed
 from pilotage.runtime.history.answers import history_of, history_status, value_at
 from pilotage.runtime.history.recorder import Recorder
 from pilotage.runtime.inbox import Inbox, InboxFullError, Order
+from pilotage.runtime.journal import JournalReader
 from pilotage.runtime.loop import DiskRefusesError
 from pilotage.runtime.point_values import MisfitError, converter
+from pilotage.runtime.why_desk import WhyDesk
 
 LINE_S: Final = 5.0
 ANSWER_S: Final = 60.0
@@ -131,6 +133,10 @@ class RunningService(Protocol):
         """Return rows of the audit; called in another thread."""
         ...
 
+    def journal_reader(self) -> JournalReader:
+        """Return a reader of the journal; called in another thread."""
+        ...
+
     def stop_soon(self, by: str = "") -> None:
         """End the service after this answer."""
         ...
@@ -181,6 +187,7 @@ class ControlSocket:
             api.EraseFromAudit: self._erase_from_audit,
             api.Reload: self._reload,
             api.Stop: self._stop,
+            **WhyDesk(service).answers,
         }
 
     async def open(self) -> None:

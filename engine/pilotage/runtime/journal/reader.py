@@ -79,6 +79,74 @@ class JournalReader:
                     return
                 after = rows[-1][0]
 
+    def mentioning(
+        self, partition: str, text: str, since: float | None = None, until: float | None = None
+    ) -> Iterator[DecisionRecord]:
+        """Return the decisions from a time up to another whose record holds a text, in order of number.
+
+        The text is looked for in the record as it is written, so `"point":"seg-1.lights.level"` finds one point alone.
+
+        Raises:
+            LogUnusableError: It took too long.
+        """
+        after = 0
+        while rows := self._mentioning(partition, text, since, until, f"number > {after}", PAGE):
+            yield from rows
+            after = rows[-1].number
+
+    def last_mentioning(
+        self,
+        partition: str,
+        text: str,
+        since: float | None = None,
+        until: float | None = None,
+        before: int = 0,
+    ) -> Iterator[DecisionRecord]:
+        """Return the same, the newest first; with `before` only those of a smaller number.
+
+        Raises:
+            LogUnusableError: It took too long.
+        """
+        limit = f"number < {before}" if before else "1"
+        while rows := self._mentioning(partition, text, since, until, limit, 50, " DESC"):
+            yield from rows
+            limit = f"number < {rows[-1].number}"
+
+    def _mentioning(
+        self,
+        partition: str,
+        text: str,
+        since: float | None,
+        until: float | None,
+        where: str,
+        most: int,
+        order: str = "",
+    ) -> list[DecisionRecord]:
+        with self._connected() as connection:
+            rows = _answer(
+                connection,
+                f"SELECT number, time, record FROM decisions WHERE partition = ? AND {where}"
+                f" AND time >= ? AND time <= ? AND instr(record, ?) ORDER BY number{order} LIMIT ?",
+                (
+                    partition,
+                    float("-inf") if since is None else since,
+                    float("inf") if until is None else until,
+                    text.encode(),
+                    most,
+                ),
+            )
+        return [DecisionRecord(*row) for row in rows]
+
+    def oldest(self, partition: str) -> tuple[int, float] | None:
+        """Return number and time of the oldest decision that is kept, None when there is none."""
+        with self._connected() as connection:
+            rows = _answer(
+                connection,
+                "SELECT number, time FROM decisions WHERE partition = ? ORDER BY number LIMIT 1",
+                (partition,),
+            )
+        return (int(rows[0][0]), float(rows[0][1])) if rows else None
+
     def inputs(self, partition: str, after_position: int = 0) -> Iterator[Envelope]:
         """Return the envelopes after a position, oldest first."""
         with self._connected() as connection:
