@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pilotage import api
 from pilotage.adapter import Adapter, ConnectionSettings
@@ -43,6 +43,7 @@ from pilotage.runtime.isolation.host import IsolatedAdapter
 from pilotage.runtime.journal import JournalReader, SqliteJournal
 from pilotage.runtime.loop import DiskRefusesError, Pump
 from pilotage.runtime.loop_watch import Hold, LoopWatch, end_process, last_stuck
+from pilotage.runtime.metrics.instruments import Instruments
 from pilotage.runtime.notify import Notifier
 from pilotage.runtime.ownership import THE_CITY, FileOwnership
 from pilotage.runtime.plugins import Catalogue, import_ahead
@@ -52,6 +53,9 @@ from pilotage.runtime.snapshots import FileSnapshots
 from pilotage.runtime.snapshotter import Snapshotter
 from pilotage.runtime.supervisor import State, Supervisor
 from pilotage.runtime.workshop import CityPlan, LiveEngine, Workshop
+
+if TYPE_CHECKING:
+    from pilotage.runtime.metrics.collector import Parts
 
 JOURNAL_FILE: Final = "journal.db"
 SNAPSHOT_FOLDER: Final = "snapshots"
@@ -110,9 +114,11 @@ class Service:
         self._stopped_by = ""
         self._snapshots = FileSnapshots(settings.storage.path / SNAPSHOT_FOLDER, self.health)
         self._promises = Promises(self.health)
+        self.instruments = Instruments()
         self._workshop = workshop
         self._reread = reread or (lambda: load_settings(settings.file))
         self._started = self._began = self.clock.now()
+        self._is_ready = False
         self._plan: CityPlan | None = None
         self._engine: LiveEngine | None = None
         self._inbox: Inbox | None = None
@@ -170,6 +176,7 @@ class Service:
 
     async def stop(self) -> None:
         """Stop in reverse order: no more questions, a last tick, what was decided is sent, then the connections."""
+        self._is_ready = False
         for name in [name for name in self._timers if name != "beat"]:
             self._timers.pop(name).cancel()
         with self._watch.patient(STOP_AT_MOST_S):
@@ -202,6 +209,7 @@ class Service:
         stack.push_async_callback(self._stop_sending)
         self._record_history()
         self.pump.subscribe(self._audit_log.committed)
+        self.pump.subscribe(self.instruments.committed)
         self.pump.start(recovered.replay.undelivered)
         stack.push_async_callback(self._stop_ticking)
         self._snapshotter.start()
@@ -210,9 +218,11 @@ class Service:
         stack.callback(self._snapshotter.stop)
         self._make_feed()
         await self._open_control()
+        await self._open_metrics()
         self._watch_loop()
         self._forget_old()
         await self._connect_all(settings)
+        self._is_ready = True
         log.info(
             "%s is in service: %d rules, %d points, %d connections; `pilotage status` asks at %s",
             settings.site.name,
@@ -266,7 +276,7 @@ class Service:
             self._dispatcher.send,
         )
         self._promises.exchange(plan.promises)
-        self._pump.on_sent = self._promises.sent
+        self._pump.on_sent = self._sent
         self._snapshotter = Snapshotter(
             THE_CITY,
             snapshots,
@@ -349,6 +359,46 @@ class Service:
         control = ControlSocket(self.settings.control.socket, self, self.settings.control.mode)
         await control.open()
         self._stack.push_async_callback(control.close)
+
+    async def _open_metrics(self) -> None:
+        """Let machines read how the engine is, when that is wanted; it pilots the city without, too."""
+        wanted = self.settings.metrics
+        if not wanted.host:
+            return
+        from pilotage.runtime.metrics.door import open_door
+
+        door = await open_door(self._parts(), wanted)
+        if door is not None:
+            self._stack.push_async_callback(door.close)
+
+    def _parts(self) -> Parts:
+        """Return what the metrics are read of."""
+        from pilotage.runtime.metrics.collector import Parts
+
+        return Parts(
+            THE_CITY,
+            _version(),
+            self._started,
+            self.engine,
+            self.health,
+            self.instruments,
+            self._watch,
+            self.pump,
+            self.inbox,
+            self.dispatcher,
+            self.supervisor,
+            self.journal,
+            self._snapshots,
+            self._audit_log,
+            self.history,
+            lambda: {name: opened.door for name, opened in self._open.items()},
+            lambda: self.plan.rules,
+            lambda: self._is_ready,
+        )
+
+    def _sent(self, decision: Decision, arrived: float) -> None:
+        self._promises.sent(decision, arrived)
+        self.instruments.sent(decision, arrived)
 
     async def _stop_ticking(self) -> None:
         self.pump.stop()

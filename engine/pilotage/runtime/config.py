@@ -5,6 +5,7 @@ Knows nothing of plugins until `check_connections` and `check_names` are given w
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -105,6 +106,10 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("control.mode", "file mode", "0600", "Who may use the socket: 0600 the service's user, 0660 its group too."),
     Setting("engine.uvloop", "true or false", "false", "Use uvloop in place of the standard event loop.", "PILOTAGE_ENGINE_UVLOOP"),
     Setting("engine.stuck_after", "duration, or off", "2 s", "The engine ends itself (status 70) when its event loop stands still for so long."),
+    Setting("metrics.listen", "address, or off", "off", "Where Prometheus reads the engine's metrics: 127.0.0.1:9464."),
+    Setting("metrics.certificate", "path", "", "Certificate chain (PEM) of that address; with it and its key it speaks TLS."),
+    Setting("metrics.key", "path", "", "Its private key (PEM)."),
+    Setting("metrics.allow_remote", "true or false", "false", "Listen beyond this machine without TLS; only on a network of the operators' own."),
     Setting("log.level", "debug, info, warning or error", "info", "The least important line that is logged.", "PILOTAGE_LOG_LEVEL"),
     Setting("log.format", "text or json", "text", "One line a message for people, or one JSON object a line.", "PILOTAGE_LOG_FORMAT"),
     Setting("secrets", "path", "secrets", "Folder with one file per secret, each readable by the service alone (mode 0600)."),
@@ -192,6 +197,16 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """Where the metrics are read; `host` is empty when they are off, and `certificate` and `key` come together."""
+
+    host: str = ""
+    port: int = 0
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that `config.yaml` says; paths are absolute.
 
@@ -219,6 +234,7 @@ class Settings:
     history: HistorySettings
     places: Mapping[str, Span] = field(default_factory=dict)
     lock: Path | None = None
+    metrics: MetricsSettings = MetricsSettings()
 
     @property
     def folder(self) -> Path:
@@ -374,6 +390,7 @@ class _Reader:
             history=read_history(root, values, self.report),
             places=places,
             lock=values["plugins.lock"],
+            metrics=self._metrics(root, values),
         )
 
     def _keeper(self, folder: Path) -> SecretFiles:
@@ -412,6 +429,18 @@ class _Reader:
         if lock is not None and isinstance(node, ScalarNode) and not lock.is_file():
             beside = [entry.name for entry in lock.parent.iterdir()] if lock.parent.is_dir() else []
             self.report.add(site.path_missing(node.at, node.text, beside))
+
+    def _metrics(self, root: MapNode, values: Mapping[str, Any]) -> MetricsSettings:
+        """Return where the metrics are read; beyond this machine with TLS only, or when it is said so."""
+        host, port = values["metrics.listen"] or ("", 0)
+        certificate, key = values["metrics.certificate"], values["metrics.key"]
+        at = next((n.at for n in (_find(root, f"metrics.{w}") for w in _METRICS_KEYS) if n), None)
+        if at is not None and (certificate is None) is not (key is None):
+            self.report.add(site.half_a_certificate(at))
+        is_open = host and not is_loopback(host) and certificate is None
+        if at is not None and is_open and not values["metrics.allow_remote"]:
+            self.report.add(site.metrics_in_clear(at, f"{host}:{port}"))
+        return MetricsSettings(host, port, certificate, key)
 
     def _from_environment(self, setting: Setting) -> Node | None:
         text = self.environ.get(setting.variable, "") if setting.variable else ""
@@ -604,6 +633,18 @@ class _Reader:
             return 0.0
         return self.duration(key, node)
 
+    def address_or_off(self, key: str, node: Node) -> tuple[str, int] | None:
+        """Read `HOST:PORT`, an IPv6 address in brackets; `off` is no address."""
+        text = as_text(node, key, self.report)
+        if text is None or text == "off":
+            return None
+        host, _, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
+            self.report.add(site.bad_address(node.at, key, text))
+            return None
+        return host, int(port)
+
     def size(self, key: str, node: Node) -> int | None:
         """Read a size, in bytes."""
         scalar = as_scalar(node, key, "a size", self.report)
@@ -714,6 +755,7 @@ _READERS: Final[dict[str, Callable[[_Reader, str, Node], Any]]] = {
     "true or false": _Reader.boolean,
     "duration": _Reader.duration,
     "duration, or off": _Reader.duration_or_off,
+    "address, or off": _Reader.address_or_off,
     "size": _Reader.size,
     "time zone": _Reader.time_zone,
     "position": _Reader.position,
@@ -726,6 +768,17 @@ _READERS: Final[dict[str, Callable[[_Reader, str, Node], Any]]] = {
     "text or json": _choice("text", "json"),
 }
 """How each type of setting is read; what is not here has a reader of its own."""
+
+
+_METRICS_KEYS: Final = ("listen", "certificate", "key")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address is reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _default(setting: Setting) -> Node:

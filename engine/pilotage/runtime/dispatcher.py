@@ -95,6 +95,11 @@ class Dispatcher:
         """Return the points that are routed to a connection."""
         return [point for point, link in self._points.items() if link.name == name]
 
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many orders wait or are under way, by connection."""
+        return {name: link.waiting for name, link in self._links.items()}
+
     def notify(self, sink: Sink) -> None:
         """Give every notice to a sink too."""
         self._sinks.append(sink)
@@ -207,6 +212,11 @@ class _Link:
         self.bucket: _Bucket | None = None
         self.idle = asyncio.Event()
         self.idle.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many orders wait; a line that is empty has one under way."""
+        return sum(max(1, len(line)) for line in self._lines.values())
 
     def submit(self, order: Order) -> None:
         """Put an order into its device's line; a command replaces an older one for its point."""

@@ -1,7 +1,7 @@
 """Every message about a site's files, one function each, with its mend.
 
 C101 to C129 speak of `config.yaml`, C130 to C139 of secrets, C140 to C149 of plugins and connections,
-C150 to C159 of the history, C160 to C169 of the machine, C200 to C249 of the inventory.
+C150 to C159 of the history, C160 to C169 of the machine, C170 to C179 of the listener for metrics, C200 to C249 of the inventory.
 """
 
 from __future__ import annotations
@@ -642,6 +642,31 @@ def history_deadband(at: Span, written: str, point: str, type_: str) -> Finding:
         "C155", at, f'"{_shown(written)}" is no deadband{what}', "",
         "write a number above zero with a unit of the point: 5 veh/h; other points than numbers have none",
     )  # fmt: skip
+
+
+# ── the listener for metrics ─────────────────────────────────────────────────────────────────
+
+
+def bad_address(at: Span, key: str, written: str) -> Finding:
+    """Return the finding for an address without a host, or with a port that is none."""
+    return _error(
+        "C170", at, f'{key}: "{_shown(written)}" is no address', "",
+        "write HOST:PORT, 127.0.0.1:9464 or [::1]:9464, or off",
+    )  # fmt: skip
+
+
+def metrics_in_clear(at: Span, address: str) -> Finding:
+    """Return the finding for metrics that everybody on a network could read, and change on their way."""
+    return _error(
+        "C171", at, f"the metrics would be read beyond this machine, at {address}, without TLS", "",
+        "listen at 127.0.0.1, give metrics.certificate and metrics.key, or write allow_remote: true on a network of your own",
+    )  # fmt: skip
+
+
+def half_a_certificate(at: Span) -> Finding:
+    """Return the finding for a certificate without a key, or a key without a certificate."""
+    mend = "write both metrics.certificate and metrics.key, or neither"
+    return _error("C172", at, "TLS needs a certificate and its private key", "", mend)
 
 
 # ── inventory: where things are ──────────────────────────────────────────────────────────────

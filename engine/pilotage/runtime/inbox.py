@@ -201,6 +201,7 @@ class ConnectionDoor:
         """
         self.name = name
         self.heard_at = 0.0
+        self.readings = 0
         self._inbox = inbox
         self._clock = clock
         self._health = health
@@ -247,6 +248,7 @@ class ConnectionDoor:
         if reading.quality is Quality.BAD and quality.is_usable and raw is not None:
             self._spoiled(point, raw)
         self.heard_at = now
+        self.readings += 1
         self._heard[point.id] = reading
         self._inbox.put(reading)
         return True

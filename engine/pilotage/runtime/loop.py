@@ -26,6 +26,7 @@ from pilotage.model.messages import (
 )
 from pilotage.ports import Clock, DecisionLog, DecisionRecord, Envelope, Fenced, HealthLog, InputLog
 from pilotage.runtime.envelope import encode_inputs
+from pilotage.runtime.histogram import SHORT_S, Histogram
 from pilotage.runtime.inbox import Batch, Inbox, Receipt
 
 MOST_INPUTS: Final = (
@@ -87,6 +88,8 @@ class Pump:
 
     Attributes:
         on_ticked: Told of the time and the inputs of each tick, after it.
+        inputs: How many the core has taken.
+        spent: How long it worked on a tick, in seconds.
         on_sent: Told of each decision that was sent, and when the first input that it followed from had arrived.
     """
 
@@ -113,6 +116,8 @@ class Pump:
         """
         self.engine = engine
         self.ticks = 0
+        self.inputs = 0
+        self.spent = Histogram(SHORT_S)
         self.on_ticked: Callable[[float, Sequence[Input]], None] = lambda now, inputs: None
         self.on_sent: Callable[[Decision, float], None] = lambda decision, arrived: None
         self._partition = partition
@@ -215,12 +220,15 @@ class Pump:
 
     def _tick(self, batch: Batch) -> None:
         now, inputs = self._clock.now(), batch.inputs
+        began = time.perf_counter()
         try:
             decision = self.engine.tick(now, inputs)
         except Exception as error:
             self._fault(error, now, batch)
             return
+        self.spent.add(time.perf_counter() - began)
         self.ticks += 1
+        self.inputs += len(inputs)
         self._keep_inputs(now, inputs)
         self.on_ticked(now, inputs)
         if decision is None:

@@ -22,6 +22,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
+from pilotage.runtime.histogram import SHORT_S, Histogram
+
 CONNECTION: Final[ContextVar[str]] = ContextVar("pilotage_connection", default="")
 """The connection that a task, and every callback that it registers, works for."""
 
@@ -51,7 +53,13 @@ class Hold:
 
 
 class LoopWatch:
-    """Names the code that holds the event loop for too long."""
+    """Names the code that holds the event loop for too long.
+
+    Attributes:
+        lag: How late each beat was, in seconds.
+        holds: How often each connection held the loop for too long; the empty one stands for all else.
+        held_s: For how long they did in all.
+    """
 
     def __init__(
         self,
@@ -79,6 +87,9 @@ class LoopWatch:
         self._stuck_s = stuck_s
         self._every_s = every_s
         self._alive = alive
+        self.lag = Histogram(SHORT_S)
+        self.holds: dict[str, int] = {}
+        self.held_s: dict[str, float] = {}
         self._beat_at = time.monotonic()
         self._patience: list[float] = []
         self._end = threading.Event()
@@ -88,7 +99,9 @@ class LoopWatch:
 
     def beat(self) -> None:
         """Say that the loop is alive; the loop calls it every `every_s`."""
-        self._beat_at = time.monotonic()
+        now = time.monotonic()
+        self.lag.add(max(0.0, now - self._beat_at - self._every_s))
+        self._beat_at = now
 
     @property
     def every_s(self) -> float:
@@ -122,19 +135,29 @@ class LoopWatch:
 
     def _look(self) -> None:
         beat_at, looks, told = self._beat_at, 0, False
+        late_before = 0.0
         while not self._end.wait(self._every_s):
             if self._beat_at != beat_at:
                 beat_at, looks, told = self._beat_at, 0, False
+                late_before = 0.0
             looks += 1
             late = time.monotonic() - beat_at - self._every_s
-            if late >= self._limit_s and not told:
-                told = True  # one line per hold, however long it lasts
-                self._slow(self._hold(late))
+            if late >= self._limit_s:
+                hold = self._hold(late)
+                self._count(hold.connection, late - late_before, is_new=not told)
+                late_before = late
+                if not told:
+                    told = True  # one line per hold, however long it lasts
+                    self._slow(hold)
             if late < self._limit_of_now:
                 self._alive()
             elif self._stuck is not None and self._has_looked(looks):
                 self._stuck(self._hold(late))
                 return
+
+    def _count(self, connection: str, seconds: float, *, is_new: bool) -> None:
+        self.holds[connection] = self.holds.get(connection, 0) + is_new
+        self.held_s[connection] = self.held_s.get(connection, 0.0) + seconds
 
     @property
     def _limit_of_now(self) -> float:

@@ -54,7 +54,11 @@ class _Job:
 
 
 class AuditLog:
-    """The audit of all partitions of this process; every method may be called from any thread."""
+    """The audit of all partitions of this process; every method may be called from any thread.
+
+    Attributes:
+        reached: The last decision of each partition that was taken up.
+    """
 
     def __init__(
         self,
@@ -77,6 +81,7 @@ class AuditLog:
             lazy_s: How long decisions may wait to be taken up together.
         """
         self.path = path
+        self.reached: Mapping[str, int] = {}
         self._journal = journal
         self._clock = clock
         self._health = health
@@ -296,10 +301,14 @@ class AuditLog:
         """Take up a page of decisions of each partition; True when there may be more, for the next transaction."""
         assert self._follower is not None
         more = [self._follower.follow(partition) for partition in self._partitions]
+        self._note_reached(book)
         if any(more):
             with self._changed:
                 self._behind = True
         return any(more)
+
+    def _note_reached(self, book: Book) -> None:
+        self.reached = {p: book.head(p).decision for p in self._partitions}
 
     def _follow_to_the_end(self, book: Book) -> int:
         assert self._follower is not None

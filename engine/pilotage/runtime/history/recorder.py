@@ -218,6 +218,11 @@ class Recorder:
             "waiting": self._waiting,
         }
 
+    @property
+    def waiting(self) -> int:
+        """How many readings wait to be taken up."""
+        return self._waiting
+
     def _hand_over(self, job: Callable[[], None]) -> None:
         with self._jobs_lock:
             if self._thread is None or self._closing:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from pilotage.ports import Fenced, HealthLog, LogClosedError
 from pilotage.runtime.ballast import Ballast
+from pilotage.runtime.histogram import LATENCIES_S, Histogram
 from pilotage.runtime.journal import trouble
 from pilotage.runtime.journal.schema import BUSY_MS, WAL_LIMIT, open_for_writing, sqlite
 
@@ -68,6 +69,7 @@ class WritingThread:
 
     Attributes:
         on_gap: Called in this thread when inputs were left out and the disk takes everything again.
+        commits: How long each transaction took, in seconds.
         refusing_since: Since when the disk refuses (of `time.monotonic`), None while it takes everything.
     """
 
@@ -87,6 +89,7 @@ class WritingThread:
         self.on_gap: Callable[[], object] = lambda: None
         self.refusing_since: float | None = None
         self.waiting_bytes = 0
+        self.commits = Histogram(LATENCIES_S)
         self.epochs: dict[str, int] = {}
         self._path = path
         self._health = health
@@ -227,6 +230,7 @@ class WritingThread:
         cursor = self.connection.cursor()
         outcomes: list[Exception | None] = []
         fenced = dict(self._fenced)
+        began = time.perf_counter()
         try:
             cursor.execute("BEGIN IMMEDIATE")
             self._look_who_writes(cursor)
@@ -242,6 +246,7 @@ class WritingThread:
             _insert(cursor, rows)
             self._move_on(cursor, jobs, outcomes)
             cursor.execute("COMMIT")
+            self.commits.add(time.perf_counter() - began)
         except Exception:
             self._fenced = fenced
             with contextlib.suppress(sqlite.Error):

@@ -19,6 +19,7 @@ from pilotage.ports import (
     LogUnusableError,
 )
 from pilotage.runtime.ballast import Ballast
+from pilotage.runtime.histogram import Histogram
 from pilotage.runtime.journal import archive, trouble
 from pilotage.runtime.journal.reader import ENVELOPE_VERSION, JournalReader
 from pilotage.runtime.journal.retention import Forgotten, Keep, forget_step
@@ -127,6 +128,16 @@ class SqliteJournal:
     def is_full(self) -> bool:
         """True when so much waits for the disk that the engine should not decide more."""
         return self._thread.waiting_bytes > self._most_waiting_bytes
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much waits for the disk."""
+        return self._thread.waiting_bytes
+
+    @property
+    def commits(self) -> Histogram:
+        """How long each transaction took, in seconds."""
+        return self._thread.commits
 
     @property
     def refusing_since(self) -> float | None:
