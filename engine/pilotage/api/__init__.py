@@ -16,9 +16,11 @@ from pilotage.api.audit import *
 from pilotage.api.client import *
 from pilotage.api.decisions import *
 from pilotage.api.history import *
+from pilotage.api.incidents import *
 from pilotage.api.live import *
 from pilotage.api.plans import *
 from pilotage.api.points import *
+from pilotage.api.preview import *
 from pilotage.api.question import *
 from pilotage.api.rules import *
 from pilotage.api.service import *

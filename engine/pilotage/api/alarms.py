@@ -1,4 +1,4 @@
-"""Alarms, notifications and incidents."""
+"""Alarms, notifications, and how often alarms come."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ from pilotage.api.question import Question, Receipt
 __all__ = [
     "AcknowledgeNotice",
     "ActOnAlarm",
-    "ActOnIncident",
     "Alarm",
+    "AlarmRate",
+    "AlarmRates",
+    "GetAlarmRates",
     "ListAlarms",
 ]
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
-    """An alarm in one of the states of ISA-18.2."""
+    """An alarm in one of the states of ISA-18.2.
+
+    `since` is when it was raised, `changed` since when it is in its state; `person` has acknowledged it, `taken_by` sees to it,
+    `suspended_by` shelved it or took it out of service until `until`, for `reason`. `title` is the name of its declaration, `titles` its
+    title per language. It is about `entity`, of a kind, called `name`, in a zone, at `place` (latitude, longitude). `cause` is the id
+    of an alarm that stands at what the entity belongs to.
+    """
 
     id: str
     title: str = ""
@@ -26,6 +34,20 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     until: float | None = None
     person: str = ""
     text: str = ""
+    titles: dict[str, str] = {}
+    owner: str = ""
+    changed: float | None = None
+    taken_by: str = ""
+    taken_at: float | None = None
+    suspended_by: str = ""
+    reason: str = ""
+    entity: str = ""
+    kind: str = ""
+    name: str = ""
+    zone: str = ""
+    place: tuple[float, float] | None = None
+    cause: str = ""
+    latched: bool = False
 
 
 class ListAlarms(Question[list[Alarm]], tag="alarms", frozen=True, kw_only=True):
@@ -34,8 +56,33 @@ class ListAlarms(Question[list[Alarm]], tag="alarms", frozen=True, kw_only=True)
     all: bool = False
 
 
+class AlarmRate(msgspec.Struct, frozen=True, kw_only=True):
+    """How often an alarm came in the last 10 minutes, hour and day; `owner` is who it belongs to, empty for the engine's own."""
+
+    title: str
+    owner: str = ""
+    last_10_min: int = 0
+    last_hour: int = 0
+    last_day: int = 0
+
+
+class AlarmRates(msgspec.Struct, frozen=True, kw_only=True):
+    """How often alarms came, the most frequent of the day first; counted from `since` on, seconds since 1970."""
+
+    since: float
+    at: float
+    rates: list[AlarmRate] = []
+
+
+class GetAlarmRates(Question[AlarmRates], tag="alarm_rates", frozen=True, kw_only=True):
+    """How often do alarms come?"""
+
+
 class ActOnAlarm(Question[Receipt], tag="alarm", frozen=True, kw_only=True):
-    """Acknowledge, reset, shelve, unshelve, out_of_service or return_to_service; suspending takes `for_s`."""
+    """Acknowledge, take, give_back, comment, reset, shelve, unshelve, out_of_service or return_to_service.
+
+    What suspends takes `for_s` and a reason; the reason of a comment is its text.
+    """
 
     alarm: str
     action: str
@@ -52,13 +99,4 @@ class AcknowledgeNotice(Question[Receipt], tag="acknowledge_notice", frozen=True
     person: str
 
 
-class ActOnIncident(Question[Receipt], tag="incident", frozen=True, kw_only=True):
-    """Close an incident, or write a note on it."""
-
-    incident: str
-    action: str
-    person: str
-    text: str = ""
-
-
-Questions = ListAlarms | ActOnAlarm | AcknowledgeNotice | ActOnIncident
+Questions = ListAlarms | GetAlarmRates | ActOnAlarm | AcknowledgeNotice

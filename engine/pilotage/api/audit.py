@@ -15,6 +15,7 @@ __all__ = [
     "ListAudit",
     "RecordAudit",
     "Recorded",
+    "WriteNote",
 ]
 
 
@@ -50,7 +51,11 @@ class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListAudit(Question[list[AuditRow]], tag="audit", frozen=True, kw_only=True):
-    """The newest rows of the audit that fit, oldest first; `entity` takes its points in, times are seconds since 1970."""
+    """The newest rows of the audit that fit, oldest first; `entity` takes its points in, times are seconds since 1970.
+
+    `kinds` are several kinds at once, `post` the post at which somebody acted. `before` and `after` are numbers of rows that were seen:
+    only rows before, or after, are wanted; with `after` and without `before` the oldest that fit come.
+    """
 
     person: str = ""
     entity: str = ""
@@ -59,6 +64,10 @@ class ListAudit(Question[list[AuditRow]], tag="audit", frozen=True, kw_only=True
     since: float | None = None
     until: float | None = None
     last: int = 100
+    kinds: list[str] = msgspec.field(default_factory=list)
+    post: str = ""
+    before: int = 0
+    after: int = 0
 
 
 class RecordAudit(Question[Recorded], tag="record_audit", frozen=True, kw_only=True):
@@ -75,6 +84,20 @@ class RecordAudit(Question[Recorded], tag="record_audit", frozen=True, kw_only=T
     detail: dict[str, str | int | float | bool] = msgspec.field(default_factory=dict)
 
 
+class WriteNote(Question[Recorded], tag="write_note", frozen=True, kw_only=True):
+    """Write a line into the log of the room, answered once it is on disk.
+
+    `action` is note, correction, handover or report. `about` is what the line is about: an alarm, an incident, a point; of a correction it is
+    `row NUMBER`, the line that was wrong and stays.
+    """
+
+    text: str
+    person: str
+    post: str = ""
+    action: str = "note"
+    about: str = ""
+
+
 class EraseFromAudit(Question[Erased], tag="erase_from_audit", frozen=True, kw_only=True):
     """Erase what the audit tells of a person; the chain of rows stays whole. Only the engine's own user may."""
 
@@ -83,4 +106,4 @@ class EraseFromAudit(Question[Erased], tag="erase_from_audit", frozen=True, kw_o
     reason: str
 
 
-Questions = ListAudit | RecordAudit | EraseFromAudit
+Questions = ListAudit | RecordAudit | WriteNote | EraseFromAudit

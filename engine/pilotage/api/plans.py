@@ -10,14 +10,36 @@ from pilotage.api.question import Question, Receipt
 
 __all__ = [
     "AnswerPlan",
+    "ChecklistItem",
+    "GetPlan",
     "ListPlans",
+    "OpenPoint",
     "Plan",
+    "PlanDetail",
+    "PlanLevel",
+    "PlanParameter",
+    "SecondPerson",
     "SetPlan",
+    "Tally",
 ]
 
 
+class SecondPerson(msgspec.Struct, frozen=True, kw_only=True):
+    """An order of one person that waits for a second one; it is forgotten at `by`."""
+
+    person: str
+    level: int
+    reason: str
+    by: float
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A plan and its level now; `asks` are open questions to people."""
+    """A plan and its level now; `asks` are open questions to people.
+
+    `titles` holds the title per language, `operators` the roles that may set it (everybody when there are none), `priority` the
+    level of its demands, `standing` where it stands (give it back as `seen` of an order), `undo_until` until when the last
+    order may be taken back. `proposed` is a level that waits for a yes until `proposed_by`.
+    """
 
     name: str
     title: str = ""
@@ -29,6 +51,91 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     since: float | None = None
     until: float | None = None
     asks: list[str] = []
+    titles: dict[str, str] = {}
+    owner: str = ""
+    operators: list[str] = []
+    priority: int = 10
+    group: str = ""
+    two_people: bool = False
+    manual: bool = False
+    standing: str = ""
+    undo_until: float | None = None
+    proposed: int | None = None
+    proposed_by: float | None = None
+    second: SecondPerson | None = None
+    expires_s: float = 0.0
+
+
+class ChecklistItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A step for people; `due` is None while it is not open: not begun, or `done`."""
+
+    question: str
+    text: str
+    by: str
+    within_s: float
+    due: float | None = None
+    done: bool = False
+
+
+class PlanLevel(msgspec.Struct, frozen=True, kw_only=True):
+    """A level of a plan: the condition that asks for it, and what people do at it."""
+
+    level: int
+    name: str
+    enter: str = ""
+    checklist: list[ChecklistItem] = []
+    enables: list[str] = []
+
+
+class PlanParameter(msgspec.Struct, frozen=True, kw_only=True):
+    """What people may change of a plan; `value` is plain JSON, `text` is for reading."""
+
+    name: str
+    type: str
+    value: Any = None
+    text: str = ""
+    low: float | None = None
+    high: float | None = None
+
+
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one point of a kind: how many a plan holds, and how many of these the equipment has confirmed."""
+
+    kind: str
+    point: str
+    held: int
+    confirmed: int = 0
+    waiting: int = 0
+    failed: int = 0
+    dominated: int = 0
+
+
+class OpenPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A point that waits to be confirmed; `since` is when it was told last, seconds since 1970."""
+
+    point: str
+    name: str
+    wanted: str
+    state: str
+    since: float | None = None
+
+
+class PlanDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan with its levels, its parameters and how far it has come; at most 50 open points are named."""
+
+    plan: Plan
+    levels: list[PlanLevel]
+    parameters: list[PlanParameter] = []
+    blocked_by: str = ""
+    progress: list[Tally] = []
+    open: list[OpenPoint] = []
+    at: float = 0.0
+
+
+class GetPlan(Question[PlanDetail], tag="plan", frozen=True, kw_only=True):
+    """A plan, and what the equipment has confirmed of it."""
+
+    plan: str
 
 
 class ListPlans(Question[list[Plan]], tag="plans", frozen=True):
@@ -36,7 +143,11 @@ class ListPlans(Question[list[Plan]], tag="plans", frozen=True):
 
 
 class SetPlan(Question[Receipt], tag="set_plan", frozen=True, kw_only=True):
-    """Set a plan's level by hand; 0 ends it, None gives it back to its conditions."""
+    """Set a plan's level by hand; 0 ends it, None gives it back to its conditions.
+
+    `until` is when the level ends (seconds since 1970). With `seen` the order is refused (`stale`) when the plan stands elsewhere by
+    now. `undo` takes the last order back, within 30 s of it.
+    """
 
     plan: str
     level: int | None
@@ -44,10 +155,13 @@ class SetPlan(Question[Receipt], tag="set_plan", frozen=True, kw_only=True):
     reason: str
     role: str = ""
     parameters: dict[str, Any] | None = None
+    until: float | None = None
+    seen: str = ""
+    undo: bool = False
 
 
 class AnswerPlan(Question[Receipt], tag="answer", frozen=True, kw_only=True):
-    """Answer what a plan asks: `confirm`, `review` or `checklist:LEVEL:INDEX`."""
+    """Answer what a plan asks: `confirm`, `second`, `review` or `checklist:LEVEL:INDEX`."""
 
     plan: str
     question: str
@@ -56,4 +170,4 @@ class AnswerPlan(Question[Receipt], tag="answer", frozen=True, kw_only=True):
     role: str = ""
 
 
-Questions = ListPlans | SetPlan | AnswerPlan
+Questions = ListPlans | GetPlan | SetPlan | AnswerPlan

@@ -6,7 +6,20 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from pilotage.api import alarms, audit, decisions, history, live, plans, points, rules, service, why
+from pilotage.api import (
+    alarms,
+    audit,
+    decisions,
+    history,
+    incidents,
+    live,
+    plans,
+    points,
+    preview,
+    rules,
+    service,
+    why,
+)
 from pilotage.api.question import Answer, ApiError, Question
 
 __all__ = [
@@ -27,7 +40,9 @@ AnyQuestion = (
     | points.Questions
     | rules.Questions
     | plans.Questions
+    | preview.Questions
     | alarms.Questions
+    | incidents.Questions
     | decisions.Questions
     | history.Questions
     | live.Questions

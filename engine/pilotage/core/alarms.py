@@ -26,6 +26,11 @@ class Alarm:
 
     `state` is normal, raised, acknowledged, cleared (gone, not yet acknowledged), latched (gone, to be
     reset by a person), shelved, suppressed or out_of_service.
+
+    Attributes:
+        taken_by: Who sees to it, until it is normal again; `taken_at` since when.
+        acknowledged_by: Who acknowledged it last.
+        suspended_by: Who shelved it or took it out of service, and `suspended_why`.
     """
 
     def __init__(
@@ -54,6 +59,8 @@ class Alarm:
         self.until: float | None = None
         self.state = "normal"
         self.wording = wording
+        self.taken_by = self.acknowledged_by = self.suspended_by = self.suspended_why = ""
+        self.taken_at: float | None = None
         self._active = False
         self._acknowledged = True
         self._held = False
@@ -71,6 +78,7 @@ class Alarm:
         if self._active:
             return
         self._active, self._acknowledged, self._held = True, False, self.latched
+        self.acknowledged_by = ""
         self.text = self.wording if isinstance(self.wording, str) else self.wording()
         self.raised_at = self._desk.now
         self._settle("")
@@ -92,8 +100,10 @@ class Alarm:
             case "acknowledge":
                 if self._acknowledged:
                     return "there is nothing to acknowledge"
-                self._acknowledged = True
+                self._acknowledged, self.acknowledged_by = True, order.person
                 self._active = self._active and not self.passing
+            case "take" | "give_back" | "comment":
+                return self._by_person(order)
             case "reset":
                 if self._active and not self.passing:
                     return "its cause still lasts"
@@ -113,6 +123,22 @@ class Alarm:
         self._settle(order.person)
         return ""
 
+    def _by_person(self, order: AlarmOrder) -> str:
+        """Carry out an order that changes nothing about the alarm itself."""
+        if order.action == "comment":
+            return "" if order.reason.strip() else "a comment needs its text"
+        if order.action == "give_back":
+            if not self.taken_by:
+                return "nobody has taken it"
+            self.taken_by, self.taken_at = "", None
+            return ""
+        if self.state == "normal":
+            return "there is nothing to see to: it is normal"
+        if self.taken_by == order.person:
+            return "you have it already"
+        self.taken_by, self.taken_at = order.person, self._desk.now
+        return ""
+
     def standing(self) -> dict[str, Any]:
         """Return where the alarm stands, as plain data."""
         return {
@@ -121,6 +147,13 @@ class Alarm:
             "held": self._held,
             "suspended": self._suspended,
             "until": self.until,
+            "people": [
+                self.taken_by,
+                self.taken_at,
+                self.acknowledged_by,
+                self.suspended_by,
+                self.suspended_why,
+            ],
         }
 
     def stand_again(self, row: Mapping[str, Any]) -> None:
@@ -128,6 +161,14 @@ class Alarm:
         self.text, self.raised_at = row["text"], row["raised_at"]
         self._acknowledged, self._held = row["acknowledged"], row["held"] and self.latched
         self._active = self._active or (self.passing and row["active"])
+        people = row.get("people", ["", None, "", "", ""])
+        (
+            self.taken_by,
+            self.taken_at,
+            self.acknowledged_by,
+            self.suspended_by,
+            self.suspended_why,
+        ) = people
         if row["suspended"] and row["until"] > self._desk.now:
             self._suspended, self.until = row["suspended"], row["until"]
             self._timer = self._desk.graph.timers.at(row["until"], self._suspension_ends)
@@ -149,6 +190,7 @@ class Alarm:
         self._resume()
         self._suspended = "shelved" if shelve else "out_of_service"
         self.until = order.until
+        self.suspended_by, self.suspended_why = order.person, order.reason
         self._timer = self._desk.graph.timers.at(order.until, self._suspension_ends)
         return ""
 
@@ -160,9 +202,12 @@ class Alarm:
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self._suspended, self.until = None, "", None
+        self.suspended_by = self.suspended_why = ""
 
     def _settle(self, person: str) -> None:
         before, self.state = self.state, self._state()
+        if self.state == "normal":
+            self.taken_by, self.taken_at = "", None
         if before != self.state:
             self.since = self._desk.now
             self._desk.emit(

@@ -6,7 +6,7 @@ as the machine holds, and leaves by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -116,6 +116,15 @@ class Placement:
             self._several.close()
             self._several = None
 
+    def placed(self) -> Iterator[tuple[str, Cell]]:
+        """Yield the owner and the point of each demand that stands."""
+        standings = [self._one] if self._one is not None else []
+        if self._several is not None:
+            standings = list(self._several.live.values())
+        for standing in standings:
+            if standing.cell is not None:
+                yield self._owner, standing.cell
+
     def _standing(self, env: dict[str, Entity]) -> _Standing:
         return _Standing(
             self._desk,
@@ -165,6 +174,11 @@ class _Standing:
         self._fixed = (
             desk.interpreter.value_or_text(program.value, env) if not self._followed else None
         )
+
+    @property
+    def cell(self) -> Cell | None:
+        """The point that the demand is on, or None while there is none."""
+        return self._cell
 
     def stand(self) -> None:
         """Place the demand, and follow what it depends on."""

@@ -536,6 +536,12 @@ class Graph:
             made.update()
         return cell
 
+    def known_hoist(self, node: Typed, env: Env) -> Cell | None:
+        """Return the cell of an expression that keeps a state of its own, or None when nobody has asked for it yet."""
+        if isinstance(node, typed.Global):
+            return self.globals.get(node.key)
+        return self._hoisted.get((node, *(env[name] for name in self._free_variables(node))))
+
     def global_cell(self, key: str) -> Cell:
         """Return a value of the city.
 

@@ -97,6 +97,11 @@ class Groups:
         node = self._nodes.get(cell)
         return node is not None and bool(node.members()) and cell.id not in self.gateways
 
+    def members(self, cell: Cell) -> list[Cell]:
+        """Return the points to which this point's demand is passed on; none when it is no group point."""
+        node = self._nodes.get(cell)
+        return [] if node is None else node.members()
+
     def members_changed(self, cell: Cell) -> None:
         """Tell those who came and those who went."""
         if cell.array is not None and cell.array.is_decided:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pilotage.core.arbiter import Demand
 from pilotage.core.interpreter import format_duration
-from pilotage.core.store import to_value
+from pilotage.core.store import Entity, to_value
 from pilotage.model.messages import (
     AlarmOrder,
     CallResult,
@@ -34,6 +34,7 @@ from pilotage.model.values import as_plain, format_value
 if TYPE_CHECKING:
     from pilotage.core.engine import Engine
 
+SEVERITIES: Final = ("low", "medium", "high", "critical")
 ANNOUNCE_S: Final = 600.0
 """The end of an override is announced this long before."""
 
@@ -82,7 +83,11 @@ class Orders:
 
     def _plan(self, order: PlanOrder) -> None:
         why_not = self._engine.plans.order(order)
-        self._receipt("plan", order, f"plan {order.plan}", _level_text(order), why_not)
+        detail = _level_text(order)
+        if not why_not and self._engine.plans.all[order.plan].first is order:
+            detail += ", once a second person joins"
+        name = "undo" if order.undo else "plan"
+        self._receipt(name, order, f"plan {order.plan}", detail, why_not)
 
     def _answer(self, order: PlanAnswer) -> None:
         why_not = self._engine.plans.answer(order)
@@ -182,29 +187,56 @@ class Orders:
         self._receipt("acknowledge", order, f"notice {order.notice}", order.notice, why)
 
     def _incident(self, order: IncidentOrder) -> None:
+        if order.action == "open":
+            self._open_incident(order)
+            return
         about = f"incident {order.incident}"
         incident = self._engine.entities.get(order.incident)
+        why = self._incident_problem(order, incident)
+        if incident is not None and not why:
+            if order.action == "close":
+                self._engine.graph.put(incident.cells["closed"], True)
+            change = _INCIDENT_CHANGES[order.action]
+            change_of = IncidentChanged(incident.id, change, text=order.text, by=order.person)
+            self._engine.emit(change_of)
+        self._receipt(order.action, order, about, order.incident, why)
+
+    def _incident_problem(self, order: IncidentOrder, incident: Entity | None) -> str:
         if incident is None or incident.kind != "incident":
-            self._receipt(
-                order.action,
-                order,
-                about,
-                order.incident,
-                f'there is no incident "{order.incident}"',
+            return f'there is no incident "{order.incident}"'
+        if order.action not in _INCIDENT_CHANGES:
+            return f'there is no action "{order.action}"'
+        if order.action == "close" and incident.cells["closed"].value is True:
+            return "it is closed already"
+        if order.action != "close" and not order.text.strip():
+            return "a text is needed"
+        return ""
+
+    def _open_incident(self, order: IncidentOrder) -> None:
+        severity = order.severity or "medium"
+        why = "" if order.text.strip() else "a title is needed"
+        if severity not in SEVERITIES:
+            why = f'"{severity}" is none of {", ".join(SEVERITIES)}'
+        name = ""
+        if not why:
+            opened = self._engine.stories.open_incident(
+                order.type or "incident", severity, order.text, order.person
             )
-            return
-        if order.action == "close":
-            self._engine.graph.put(incident.cells["closed"], True)
-        change = {"close": "closed", "note": "note"}.get(order.action)
-        if change is None:
-            self._receipt(
-                order.action, order, about, order.incident, f'there is no action "{order.action}"'
-            )
-            return
-        self._engine.emit(IncidentChanged(incident.id, change, text=order.text, by=order.person))
-        self._receipt(order.action, order, about, order.incident, "")
+            name = opened.id
+        self._receipt("open", order, f"incident {name}", name, why)
+
+
+_INCIDENT_CHANGES: Final = {
+    "close": "closed",
+    "note": "note",
+    "attach": "attached",
+    "detach": "detached",
+}
+"""What people may do to an incident, and how the record calls it."""
 
 
 def _level_text(order: PlanOrder) -> str:
     """Return what a plan is told: `storm to level 2`, `storm to its conditions`."""
+    if order.undo:
+        return f"{order.plan} as it was before"
     return f"{order.plan} to {'its conditions' if order.level is None else f'level {order.level}'}"

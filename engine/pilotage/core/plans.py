@@ -5,7 +5,8 @@ A higher level includes the lower ones. A plan climbs at once (after its `for`),
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -20,11 +21,17 @@ from pilotage.language.program import LevelProgram, PlanProgram, SetProgram
 from pilotage.language.typed import Typed
 from pilotage.language.wording import wording
 from pilotage.model.diagnostics import NOWHERE
-from pilotage.model.messages import PlanAnswer, PlanAsks, PlanChanged, PlanOrder
+from pilotage.model.messages import Noted, PlanAnswer, PlanAsks, PlanChanged, PlanOrder
 from pilotage.model.values import Base, set_of
 
 MANUAL_EXPIRES_S: Final = 12 * 3600.0
+MANUAL_AT_MOST_S: Final = 7 * 86_400.0
+"""The farthest end that a person may give a level."""
 CONFIRM_WITHIN_S: Final = 15 * 60.0
+UNDO_WITHIN_S: Final = 30.0
+"""An order may be taken back for so long."""
+SECOND_WITHIN_S: Final = 60.0
+"""Where a plan asks for two people, the second must come within this time."""
 
 
 class Plan:
@@ -37,6 +44,8 @@ class Plan:
         manual_until: When that ends.
         by: Who set the level that stands: a person, the plan's own name for its conditions, or a story.
         proposed: Level that waits for a person's yes, or None.
+        first: Order of one person that waits for a second one, or None.
+        undo_until: Until when the last order may be taken back, or None.
         changed_parameters: Names of the parameters that a person has set.
     """
 
@@ -50,6 +59,9 @@ class Plan:
         self.manual: int | None = None
         self.manual_until: float | None = None
         self.proposed: int | None = None
+        self.first: PlanOrder | None = None
+        self.undo_until: float | None = None
+        self._undone: tuple[int | None, float | None, dict[str, Any]] = (None, None, {})
         self.since: float | None = None
         self.by = ""
         self.checklist: dict[tuple[int, int], float] = {}
@@ -80,6 +92,12 @@ class Plan:
     def env(self) -> dict[str, Entity]:
         """The variable `plan` of its expressions."""
         return {"plan": self.entity}
+
+    @property
+    def standing(self) -> str:
+        """Where the plan stands, as one word that differs when anything that people decide about it has changed."""
+        parts = (self.level, self.manual, self.manual_until, self.proposed)
+        return ".".join("-" if part is None else f"{part:.0f}" for part in parts)
 
     def start(self) -> None:
         """Set the parameters to their defaults and follow the conditions."""
@@ -291,6 +309,8 @@ class Plan:
                 self._forget("confirm")
                 self._room.alarm("plan-proposal", self.program.name, "", "")
             return ""
+        if answer.question == "second":
+            return self._second(answer)
         if answer.question == "review":
             self._room.alarm("plan-review", self.program.name, "", "")
             self._plan_review()
@@ -305,45 +325,146 @@ class Plan:
 
     def order(self, order: PlanOrder) -> str:
         """Carry out a person's order; return why not, or nothing."""
-        activation = self.program.decl.activation
-        operators = [w.text for w in activation.operators] if activation is not None else []
-        if operators and order.role and order.role not in operators:
-            return f"only {', '.join(operators)} may change {self.program.name}"
-        highest = max((level.level for level in self.program.levels), default=0)
-        if order.level is not None and not 0 <= order.level <= highest:
-            return f"levels go from 0 to {highest}"
-        if order.level is not None and not order.reason:
-            return "a reason is needed"
-        blocker = self._room.blocker(self) if order.level else None
-        if blocker is not None:
-            return f"{blocker} is active, and at most one plan of the group may be: end it first"
+        why = self._why_not(order)
+        if why:
+            return why
+        if order.undo:
+            return self._undo(order)
         values: dict[str, Any] = {}
         for name, raw in (order.parameters or {}).items():  # all of them, or none
             values[name], why = self._parameter(name, raw)
             if why:
                 return why
+        if self._needs_second(order):
+            self._ask_second(order)
+            return ""
+        self._carry_out(order, values, order.person)
+        return ""
+
+    def _why_not(self, order: PlanOrder) -> str:
+        activation = self.program.decl.activation
+        operators = [w.text for w in activation.operators] if activation is not None else []
+        if operators and order.role and order.role not in operators:
+            return f"only {', '.join(operators)} may change {self.program.name}"
+        if order.seen and order.seen != self.standing:
+            return f"{self.program.name} has changed since you looked: look again"
+        if order.undo:
+            return ""
+        highest = max((level.level for level in self.program.levels), default=0)
+        if order.level is not None and not 0 <= order.level <= highest:
+            return f"levels go from 0 to {highest}"
+        if order.level is not None and not order.reason:
+            return "a reason is needed"
+        now = self._desk.now
+        if order.until is not None and not now < order.until <= now + MANUAL_AT_MOST_S:
+            return f"an end lies ahead, at most {MANUAL_AT_MOST_S / 86_400.0:g} d from now"
+        blocker = self._room.blocker(self) if order.level else None
+        if blocker is not None:
+            return f"{blocker} is active, and at most one plan of the group may be: end it first"
+        return ""
+
+    def _carry_out(self, order: PlanOrder, values: Mapping[str, Any], by: str) -> None:
+        self._keep_for_undo(values)
         for name, value in values.items():
             self._set_parameter(name, value)
         if order.level is None and not order.parameters:
-            self._end_manual("given back to its conditions", order.person)
+            self._end_manual("given back to its conditions", by)
         elif order.level is not None:
-            return self.set_by_hand(order.level, order.reason, order.person)
+            self._take_by_hand(order.level, order.reason, by, order.until)
+
+    # ── taking back ──────────────────────────────────────────────────────────────────────────
+
+    def _keep_for_undo(self, values: Mapping[str, Any]) -> None:
+        """Remember where the plan stood before an order."""
+        before = {name: self.entity.cells[name].value for name in values}
+        self._undone = (self.manual, self.manual_until, before)
+        self.undo_until = self._desk.now + UNDO_WITHIN_S
+        self._later("undo", UNDO_WITHIN_S, self._forget_undo)
+
+    def _forget_undo(self) -> None:
+        self._forget("undo")
+        self.undo_until, self._undone = None, (None, None, {})
+
+    def _undo(self, order: PlanOrder) -> str:
+        if self.undo_until is None:
+            return f"an order may be taken back within {UNDO_WITHIN_S:g} s; set the level that you want"
+        manual, until, values = self._undone
+        blocker = self._room.blocker(self) if manual else None
+        if blocker is not None:
+            return f"{blocker} is active now, and at most one plan of the group may be"
+        self._forget_undo()
+        for name, value in values.items():
+            self._set_parameter(name, value)
+        if manual is not None and until is not None and until > self._desk.now:
+            self._take_by_hand(manual, "taken back", order.person, until)
+        else:
+            self._end_manual("taken back", order.person)
         return ""
+
+    # ── two people ───────────────────────────────────────────────────────────────────────────
+
+    def _needs_second(self, order: PlanOrder) -> bool:
+        """Return whether two people must want it: a level above the one that stands, where the plan says so."""
+        activation = self.program.decl.activation
+        asks = activation is not None and activation.two_people
+        return asks and order.level is not None and order.level > self.level
+
+    def _ask_second(self, order: PlanOrder) -> None:
+        activation = self.program.decl.activation
+        to = tuple(w.text for w in activation.operators) if activation is not None else ()
+        self.first = order
+        text = f"level {order.level} is wanted: {order.reason}"
+        by = self._desk.now + SECOND_WITHIN_S
+        self._desk.emit(PlanAsks(self.program.name, "second", text, to, by))
+        self._later("second", SECOND_WITHIN_S, self._no_second)
+
+    def _no_second(self) -> None:
+        self.first = None
+        self._forget("second")
+        why = f"nobody joined within {SECOND_WITHIN_S:g} s: the order is forgotten"
+        self._desk.emit(Noted(f"plan:{self.program.name}", why))
+
+    def _second(self, answer: PlanAnswer) -> str:
+        first = self.first
+        if first is None:
+            return "nobody waits for a second person"
+        if answer.yes and answer.person.casefold() == first.person.casefold():
+            return "the second person must be another one"
+        activation = self.program.decl.activation
+        operators = [w.text for w in activation.operators] if activation is not None else []
+        if operators and answer.role and answer.role not in operators:
+            return f"only {', '.join(operators)} may change {self.program.name}"
+        why = self._why_not(replace(first, seen="")) if answer.yes else ""
+        self.first = None
+        self._forget("second")
+        if not answer.yes or why:
+            return why
+        values = {n: self._parameter(n, raw)[0] for n, raw in (first.parameters or {}).items()}
+        self._carry_out(first, values, first.person)
+        return ""
+
+    # ── levels by hand ───────────────────────────────────────────────────────────────────────
 
     def set_by_hand(self, level: int, reason: str, person: str) -> str:
         """Set a level until it expires; return why not, or nothing."""
         blocker = self._room.blocker(self) if level > 0 else None
         if blocker is not None:
             return f"{blocker} is active, and at most one plan of the group may be: end it first"
-        activation = self.program.decl.activation
-        expires = (
-            activation.manual_expires.seconds
-            if activation is not None and activation.manual_expires
-            else MANUAL_EXPIRES_S
-        )
+        self._take_by_hand(level, reason, person, None)
+        return ""
+
+    def _take_by_hand(self, level: int, reason: str, person: str, until: float | None) -> None:
+        expires = self.manual_expires_s if until is None else until - self._desk.now
         self._keep_manual(level, expires)
         self._set_level(level, reason, person)
-        return ""
+
+    @property
+    def manual_expires_s(self) -> float:
+        """How long a level stands that was set by hand, unless the order says otherwise."""
+        activation = self.program.decl.activation
+        if activation is not None and activation.manual_expires:
+            return activation.manual_expires.seconds
+        return MANUAL_EXPIRES_S
 
     def _keep_manual(self, level: int, expires_s: float) -> None:
         self.manual = level
@@ -440,6 +561,11 @@ class Plan:
             self.since = None
             self._room.ended(self)
 
+    def placed(self, level: int) -> Iterator[tuple[str, Cell]]:
+        """Yield the owner and the point of each demand that stands at a level."""
+        for placement in self._placements.get(level, ()):
+            yield from placement.placed()
+
     def _enter(self, program: LevelProgram) -> None:
         reason = f"{self.program.name} level {program.level} ({program.name})"
         owner = f"plan:{self.program.name}"
@@ -525,6 +651,11 @@ class Plan:
             values["duration"] = duration
         for point, value in values.items():
             graph.put(cells[point], value)
+
+    def due(self, what: str) -> float | None:
+        """Return when something is due (`confirm`, `second`, `review`), or None."""
+        timer = self._timers.get(what)
+        return None if timer is None else timer.due
 
     # ── timers ───────────────────────────────────────────────────────────────────────────────
 

@@ -643,22 +643,27 @@ class Stories:
         return opened[-1]
 
     def _open_incident(self, run: Run, parts: Mapping[str, Any], title: str) -> Entity:
+        location = self._value(run, parts["location"]) if parts["location"] is not None else None
+        incident = self.open_incident(parts["type"], parts["severity"], title, run.by, location)
+        self._opened.setdefault(run.by, []).append(incident)
+        return incident
+
+    def open_incident(
+        self, type_: str, severity: str, title: str, by: str, location: Any = None
+    ) -> Entity:
+        """Open an incident, for a rule or for a person."""
         graph = self._desk.graph
         number = len(graph.entities_of("incident")) + 1
         incident = Entity(f"incident-{number}", "incident", title)
         graph.add_entity(incident, INCIDENT.points)
-        location = self._value(run, parts["location"]) if parts["location"] is not None else None
         values = {
-            "closed": False, "type": parts["type"], "severity": parts["severity"], "title": title,
+            "closed": False, "type": type_, "severity": severity, "title": title,
             "opened_at": self._desk.now, "location": location,
         }  # fmt: skip
         for point, value in values.items():
             if value is not None:
                 graph.put(incident.cells[point], value)
-        self._desk.emit(
-            IncidentChanged(incident.id, "opened", parts["type"], parts["severity"], title, run.by)
-        )
-        self._opened.setdefault(run.by, []).append(incident)
+        self._desk.emit(IncidentChanged(incident.id, "opened", type_, severity, title, by))
         return incident
 
     def _do_note(self, run: Run, step: StepProgram) -> None:

@@ -29,7 +29,7 @@ ORDERS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "plan": ("title", "owner", "exclusive_group", "priority", "parameters", "activation", "levels"),
     "activation": (
-        "calendar", "for", "step_down_after", "if_unknown", "operators", "manual_expires", "review_every", "confirm",
+        "calendar", "for", "step_down_after", "if_unknown", "operators", "manual_expires", "review_every", "confirm", "two_people",
         "api",
     ),
     "level": ("level", "name", "enter", "hold", "on_enter", "on_leave", "checklist", "enable"),

@@ -399,6 +399,7 @@ def _plan(head: Mapping[str, Schema]) -> Schema:
                 },
                 *("from_level", "by", "within"),
             ),
+            "two_people": {"type": "boolean"},
             "api": {"type": "boolean"},
         }
     )

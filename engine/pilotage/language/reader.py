@@ -88,7 +88,8 @@ _PARAMETER_TYPES: Final = (
     "set of KIND",
 )
 _ACTIVATION_KEYS: Final = (
-    "for", "step_down_after", "if_unknown", "operators", "manual_expires", "review_every", "confirm", "calendar", "api",
+    "for", "step_down_after", "if_unknown", "operators", "manual_expires", "review_every", "confirm", "two_people", "calendar",
+    "api",
 )  # fmt: skip
 _LEVEL_KEYS: Final = (
     "level",
@@ -405,6 +406,7 @@ def _activation(fields: Fields) -> Activation | None:
         manual_expires=inside.duration("manual_expires"),
         review_every=inside.duration("review_every"),
         confirm=_confirm(inside),
+        two_people=inside.boolean("two_people", False),
         calendar=inside.expression("calendar"),
         api=inside.boolean("api", False),
     )

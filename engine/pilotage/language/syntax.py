@@ -542,6 +542,7 @@ class Activation:
     manual_expires: Duration | None = None
     review_every: Duration | None = None
     confirm: Confirm | None = None
+    two_people: bool = False  # a level is raised by hand only when a second person joins
     calendar: Expr | None = None  # true while the calendar asks for level 1
     api: bool = False
 

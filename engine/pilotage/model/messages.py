@@ -125,7 +125,13 @@ class ReleaseOverride:
 
 @dataclass(frozen=True, slots=True)
 class PlanOrder:
-    """A person or an interface sets a plan's level by hand (0 ends it, None gives it back to its conditions)."""
+    """A person or an interface sets a plan's level by hand (0 ends it, None gives it back to its conditions).
+
+    Attributes:
+        until: When the level ends, seconds since 1970; None leaves that to the plan's `manual_expires`.
+        seen: Where the plan stood when the person decided (`Plan.standing`); when it stands elsewhere the order is refused.
+        undo: Take the last order back instead, as far as that is still possible; `level` does not count.
+    """
 
     plan: str
     level: int | None
@@ -134,13 +140,16 @@ class PlanOrder:
     role: str = ""
     parameters: Mapping[str, Any] | None = None
     origin: str = ""
+    until: float | None = None
+    seen: str = ""
+    undo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PlanAnswer:
-    """A person answers a proposal of a plan, a review question or a checklist item.
+    """A person answers a proposal of a plan, a review question or a checklist item, or is the second one that a plan asks for.
 
-    `question` is `confirm`, `review` or `checklist:LEVEL:INDEX`.
+    `question` is `confirm`, `second`, `review` or `checklist:LEVEL:INDEX`.
     """
 
     plan: str
@@ -155,8 +164,8 @@ class PlanAnswer:
 class AlarmOrder:
     """A person acts on an alarm.
 
-    `action` is acknowledge, reset, shelve, unshelve, out_of_service or return_to_service; the two that suspend
-    need `until` (seconds since 1970).
+    `action` is acknowledge, take, give_back, comment, reset, shelve, unshelve, out_of_service or return_to_service; the two
+    that suspend need `until` (seconds since 1970).
     """
 
     alarm: str
@@ -179,13 +188,22 @@ class NoticeAcknowledged:
 
 @dataclass(frozen=True, slots=True)
 class IncidentOrder:
-    """A person closes an incident, or writes a note on it."""
+    """A person opens an incident, writes a note on it, or closes it.
+
+    Attributes:
+        action: `open`, `note`, `attach`, `detach` or `close`.
+        text: The title, the note, or why; of `attach` and `detach` what it is: `alarm ID`, `report NUMBER`, `plan NAME`.
+        severity: Of one that is opened: low, medium, high or critical.
+        type: Of one that is opened: a word for the trade that it belongs to.
+    """
 
     incident: str
-    action: str  # "close" or "note"
+    action: str
     person: str
     text: str = ""
     origin: str = ""
+    severity: str = ""
+    type: str = ""
 
 
 Input = (

@@ -41,6 +41,7 @@ from pilotage.model.messages import (
 )
 from pilotage.model.values import as_plain, format_value
 from pilotage.ports import Clock, DecisionRecord, LogUnusableError
+from pilotage.runtime.act_desk import ActDesk
 from pilotage.runtime.audit.derive import origin_text
 from pilotage.runtime.audit.desk import ACCESS, AuditDesk, NotRecordedError
 from pilotage.runtime.audit.entries import told
@@ -158,6 +159,7 @@ class ControlSocket:
         self._mode = mode
         self._server: asyncio.Server | None = None
         self._callers: set[asyncio.Task[None]] = set()
+        self._acts = ActDesk(service, _origin)
         self._answers: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             api.GetStatus: self._status,
             api.GetHealth: self._health,
@@ -165,8 +167,6 @@ class ControlSocket:
             api.GetPoint: self._point,
             api.ListRules: self._rules,
             api.GetRule: self._rule,
-            api.ListPlans: self._plans,
-            api.ListAlarms: self._alarms,
             api.ListDecisions: self._decisions,
             api.ListPlaces: self._places,
             api.ExplainPoint: self._explain_point,
@@ -188,6 +188,7 @@ class ControlSocket:
             api.Reload: self._reload,
             api.Stop: self._stop,
             **WhyDesk(service).answers,
+            **self._acts.answers,
         }
 
     async def open(self) -> None:
@@ -197,6 +198,7 @@ class ControlSocket:
             OSError: The socket cannot be made there.
         """
         self._make_folder()
+        self._acts.begin()
         self._path.unlink(missing_ok=True)
         before = os.umask(0o177)  # no moment in which others could open it
         try:
@@ -410,13 +412,6 @@ class ControlSocket:
     async def _rule(self, ask: api.GetRule) -> api.RuleDetail:
         return _converted(_plain(self._view("rule", ask.rule)), api.RuleDetail)
 
-    async def _plans(self, _: api.ListPlans) -> list[api.Plan]:
-        return _converted(_plain(self._view("plans")), list[api.Plan])
-
-    async def _alarms(self, ask: api.ListAlarms) -> list[api.Alarm]:
-        alarms = _converted(_plain(self._view("alarms")), list[api.Alarm])
-        return [alarm for alarm in alarms if ask.all or alarm.state not in ("", "normal")]
-
     async def _decisions(self, ask: api.ListDecisions) -> api.DecisionList:
         limit = max(1, min(ask.limit, MOST_ROWS))
 
@@ -495,12 +490,19 @@ class ControlSocket:
 
     async def _set_plan(self, ask: api.SetPlan) -> api.Receipt:
         _need(person=ask.person, reason=ask.reason)
-        return await self._order(
+        receipt = await self._order(
             PlanOrder(
                 *(ask.plan, ask.level, ask.person, ask.reason, ask.role, ask.parameters),
                 origin=_origin(ask),
+                until=ask.until,
+                seen=ask.seen,
+                undo=ask.undo,
             )
         )
+        plan = self._service.engine.plans.all.get(ask.plan) if ask.seen else None
+        if plan is not None and not receipt.taken and plan.standing != ask.seen:
+            raise ApiError("stale", receipt.text, "look at the plan as it is now, and decide again")
+        return receipt
 
     async def _answer_plan(self, ask: api.AnswerPlan) -> api.Receipt:
         _need(person=ask.person)
@@ -525,7 +527,10 @@ class ControlSocket:
     async def _act_on_incident(self, ask: api.ActOnIncident) -> api.Receipt:
         _need(person=ask.person)
         return await self._order(
-            IncidentOrder(ask.incident, ask.action, ask.person, ask.text, _origin(ask))
+            IncidentOrder(
+                *(ask.incident, ask.action, ask.person, ask.text, _origin(ask)),
+                *(ask.severity, ask.type),
+            )
         )
 
     async def _reload(self, ask: api.Reload) -> api.Reloaded:
@@ -540,6 +545,10 @@ class ControlSocket:
             since=ask.since,
             until=ask.until,
             last=max(1, min(ask.last, MOST_ROWS)),
+            kinds=tuple(ask.kinds),
+            post=ask.post,
+            before=ask.before,
+            after=ask.after,
         )
         rows = await asyncio.to_thread(self._service.audited, wanted)
         return _converted(rows, list[api.AuditRow])
@@ -656,8 +665,6 @@ _VIEWS: Final = {
     "point": "point_view",
     "rules": "rule_views",
     "rule": "rule_view",
-    "plans": "plan_views",
-    "alarms": "alarm_views",
     "explain_point": "explain_point",
     "explain_rule": "explain_rule",
 }

@@ -57,25 +57,6 @@ class CityViews:
             )
         return api.RuleDetail(self._rule(rule), self._instances(rule))
 
-    def plan_views(self) -> list[api.Plan]:
-        """Return all plans in order of name."""
-        return [self._plan(plan) for _, plan in sorted(self._engine.plans.all.items())]
-
-    def alarm_views(self) -> list[api.Alarm]:
-        """Return all alarms that have been made, in order of id."""
-        return [
-            api.Alarm(
-                id=alarm.id,
-                title=alarm.name,
-                severity=alarm.severity,
-                state=alarm.state,
-                since=alarm.since if alarm.raised_at is None else alarm.raised_at,
-                until=alarm.until,
-                text=alarm.text,
-            )
-            for _, alarm in sorted(self._engine.alarms.all.items())
-        ]
-
     def explain_point(self, point: str) -> Any:
         """Return who decides a point and why, with the sentence under `text`."""
         found = self._engine.explainer.point(point)
@@ -118,21 +99,6 @@ class CityViews:
             api.Instance(id=found.label, state=found.state, since=found.since)
             for found in room.instances(rule.name)
         ]
-
-    def _plan(self, plan: Any) -> api.Plan:
-        cells, decl = plan.entity.cells, plan.program.decl
-        return api.Plan(
-            name=plan.program.name,
-            title=decl.title.in_language("en") if decl.title else plan.program.name,
-            level=plan.level,
-            level_name=cells["level_name"].value or "",
-            levels=[level.name for level in plan.program.levels],
-            by="a person" if plan.manual is not None else "its conditions" if plan.level else "",
-            reason=cells["reason"].value or "",
-            since=plan.since,
-            until=plan.manual_until,
-            asks=[f"confirm level {plan.proposed}"] if plan.proposed is not None else [],
-        )
 
 
 def _winner(array: PriorityArray) -> str:

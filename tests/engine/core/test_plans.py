@@ -385,3 +385,95 @@ class TestTexts:
         c = city(plans=plans)
         c.at(1, {"s1.x": 2.0})
         assert [n.text for n in c.events(Notice)] == ["Level 1: max(street.x) >= 1 (2)"]
+
+
+class TestTakenBack:
+    """An order is taken back within half a minute."""
+
+    def test_as_it_was(self, city: Callable[..., Any]) -> None:
+        """The level of before returns with its end, and parameters with their values."""
+        made = city()
+        told(made, 1, 1, until=made.start + 600.0)
+        told(made, 2, 2, parameters={"crews": 9.0})
+        assert told(made, 20, None, undo=True) == ""
+        assert (made.value("plan:snow.level"), made.value("plan:snow.crews")) == (1.0, 4.0)
+        made.at(601.0)
+        assert made.value("plan:snow.level") == 0.0
+
+    def test_too_late(self, city: Callable[..., Any]) -> None:
+        """After half a minute it is too late."""
+        made = city()
+        told(made, 1, 2)
+        assert "within 30 s" in told(made, 32, None, undo=True)
+        assert made.value("plan:snow.level") == 2.0
+
+    def test_what_its_conditions_say(self, city: Callable[..., Any]) -> None:
+        """Taken back from nothing set by hand, the conditions decide again."""
+        made = city()
+        made.at(1, {"s1.x": 1})
+        told(made, 2, 2)
+        told(made, 3, None, undo=True)
+        assert (made.value("plan:snow.level"), made.value("plan:snow.manual")) == (1.0, False)
+
+
+class TestTwoPeople:
+    """A plan may ask for two people before it rises by hand."""
+
+    def second(self, made: Any, at: float, person: str, yes: bool = True, role: str = "") -> str:
+        made.new()
+        made.at(at, {}, PlanAnswer("snow", "second", yes, person, role))
+        refused = made.new(OrderRefused)
+        return refused[0].why if refused else ""
+
+    def test_second(self, city: Callable[..., Any]) -> None:
+        """Another person's yes carries the order out; the same person's does not."""
+        made = city(two_people=True)
+        told(made, 1, 2)
+        assert made.value("plan:snow.level") == 0.0
+        assert self.second(made, 2, "ANN") == "the second person must be another one"
+        assert self.second(made, 3, "bob") == ""
+        assert made.value("plan:snow.level") == 2.0
+
+    def test_no(self, city: Callable[..., Any]) -> None:
+        """A no forgets the order."""
+        made = city(two_people=True)
+        told(made, 1, 2)
+        assert self.second(made, 2, "bob", yes=False) == ""
+        assert self.second(made, 3, "bob") == "nobody waits for a second person"
+
+    def test_nobody_joins(self, city: Callable[..., Any]) -> None:
+        """After a minute the order is forgotten."""
+        made = city(two_people=True)
+        told(made, 1, 2)
+        made.at(62)
+        assert self.second(made, 63, "bob") == "nobody waits for a second person"
+
+    def test_roles(self, city: Callable[..., Any]) -> None:
+        """Who may not set the plan may not join either."""
+        made = city(two_people=True)
+        told(made, 1, 2)
+        assert self.second(made, 2, "bob", role="gardener") == "only duty may change snow"
+
+    def test_the_way_down_needs_one(self, city: Callable[..., Any]) -> None:
+        """One person is enough to lower or end it."""
+        made = city(two_people=True)
+        told(made, 1, 2)
+        self.second(made, 2, "bob")
+        told(made, 3, 1)
+        assert made.value("plan:snow.level") == 1.0
+
+
+class TestAnEnd:
+    def test_refused(self, city: Callable[..., Any]) -> None:
+        """An end in the past or more than a week away is refused."""
+        made = city()
+        for until in (made.start, made.start + 8 * 86_400.0):
+            assert told(made, 1, 1, until=until) == "an end lies ahead, at most 7 d from now"
+
+    def test_seen(self, city: Callable[..., Any]) -> None:
+        """An order for a plan that stands elsewhere by now is refused; one for where it stands is not."""
+        made = city()
+        seen = made.engine.plans.all["snow"].standing
+        assert told(made, 1, 1, seen=seen) == ""
+        assert "changed since you looked" in told(made, 2, 2, seen=seen)
+        assert told(made, 3, 2, seen=made.engine.plans.all["snow"].standing) == ""

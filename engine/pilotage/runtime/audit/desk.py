@@ -30,6 +30,9 @@ ACCESS: Final = (
 )
 """What may be told of who comes in, and of who is let in."""
 
+NOTES: Final = ("note", "correction", "handover", "report")
+"""What people write into the log of the room."""
+
 
 class NotRecordedError(Exception):
     """The audit did not take a row in time; what it was to record must not happen."""
@@ -126,6 +129,18 @@ class AuditDesk:
         """
         way, source = split_origin(by)
         entry = self._entry("access", action, "", way, detail)
+        return await self._written(self._log.record(entry, told({**source, **people})))
+
+    async def note(
+        self, action: str, about: str, post: str, people: Mapping[str, str], by: str
+    ) -> int:
+        """Write a line into the log of the room, and return the row's number.
+
+        Raises:
+            NotRecordedError: The disk did not take it in time.
+        """
+        way, source = split_origin(by)
+        entry = self._entry("log", action, about, way, {"post": post} if post else {})
         return await self._written(self._log.record(entry, told({**source, **people})))
 
     async def erase(self, person: str, people: Mapping[str, str], by: str) -> int:

@@ -21,9 +21,10 @@ FIELDS: Final = ("person", "account", "about", "reason", "address")
 
 KINDS: Final = (
     *("command", "override", "plan", "alarm", "notice", "incident", "order"),
-    *("access", "rules", "engine", "audit"),
+    *("log", "access", "rules", "engine", "audit"),
 )
-"""What a row is about: an order to equipment, an order of a person, who comes in, the rules, the engine, the audit itself."""
+"""What a row is about: an order to equipment, an order of a person, a line that a person wrote, who comes in, the rules, the
+engine, the audit itself."""
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 _decode: Final = msgspec.json.Decoder().decode

@@ -21,7 +21,10 @@ class Wanted:
         entity: An entity (`seg-1`) with all its points, or a point, plan or alarm itself.
         rule: A rule, or `plan:NAME`.
         since, until: Seconds since 1970; from `since` on, before `until`.
-        last: Only so many, the newest.
+        last: Only so many, the newest; the oldest when `after` is given and `before` is not.
+        kinds: Several kinds at once.
+        post: The post at which somebody acted.
+        before, after: Numbers of rows: only rows before, or after, that one.
     """
 
     partition: str = ""
@@ -33,6 +36,10 @@ class Wanted:
     since: float | None = None
     until: float | None = None
     last: int | None = None
+    kinds: tuple[str, ...] = ()
+    post: str = ""
+    before: int = 0
+    after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ class AuditReader:
         where, values = _where(ask)
         connection = reading(self._path)
         try:
-            for page in _pages(connection, where, values, ask.last):
+            for page in _pages(connection, where, values, ask.last, ask.after > 0 == ask.before):
                 people = _people(connection, page)
                 for row in page:
                     yield _shown(row, people.get((row[0], row[1]), {}))
@@ -113,6 +120,14 @@ def _where(wanted: Wanted) -> tuple[str, list[Any]]:
             " AND p.value = ? COLLATE NOCASE AND p.field IN ('person', 'account', 'about'))",
             wanted.person,
         )
+    if wanted.kinds:
+        only(f"kind IN ({', '.join('?' * len(wanted.kinds))})", *wanted.kinds)
+    if wanted.post:
+        only("CASE detail WHEN '' THEN '' ELSE json_extract(detail, '$.post') END = ?", wanted.post)
+    if wanted.before:
+        only("number < ?", wanted.before)
+    if wanted.after:
+        only("number > ?", wanted.after)
     if wanted.since is not None:
         only("time >= ?", wanted.since)
     if wanted.until is not None:
@@ -121,8 +136,13 @@ def _where(wanted: Wanted) -> tuple[str, list[Any]]:
 
 
 def _pages(
-    connection: Any, where: str, values: list[Any], last: int | None
+    connection: Any, where: str, values: list[Any], last: int | None, oldest: bool
 ) -> Iterator[list[tuple[Any, ...]]]:
+    if oldest and last is not None:
+        yield connection.execute(
+            f"{_ASK} WHERE {where} ORDER BY partition, number LIMIT ?", (*values, last)
+        ).fetchall()
+        return
     if last is not None:
         rows = connection.execute(
             f"{_ASK} WHERE {where} ORDER BY time DESC, partition DESC, number DESC LIMIT ?",

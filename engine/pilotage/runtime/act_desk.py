@@ -1,0 +1,110 @@
+"""Answers what people ask of plans, alarms, incidents and the log of the room, and takes down what they write there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from pilotage import api
+from pilotage.api import ApiError
+from pilotage.core.progress import Progress, follow
+from pilotage.runtime import act_views
+from pilotage.runtime.alarm_rates import AlarmCounts
+from pilotage.runtime.audit.desk import NOTES, NotRecordedError
+from pilotage.runtime.audit.entries import told
+from pilotage.runtime.previews import Previews, in_slices
+
+LONGEST_NOTE: Final = 4_000
+
+
+class ActDesk:
+    """The questions of the plans, alarms, incidents, journal and intake pages."""
+
+    def __init__(self, service: Any, origin: Callable[[api.Question[Any]], str]) -> None:
+        self._service = service
+        self._origin = origin
+        self._previews = Previews()
+        self._counts: AlarmCounts | None = None
+        self.answers: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
+            api.PreviewPlan: self._preview,
+            api.GetPlan: self._plan,
+            api.ListPlans: self._plans,
+            api.ListAlarms: self._alarms,
+            api.GetAlarmRates: self._rates,
+            api.ListIncidents: self._incidents,
+            api.WriteNote: self._write,
+        }
+
+    def begin(self) -> None:
+        """Count alarms from now on."""
+        self._counts = AlarmCounts(self._service.clock.now())
+        self._service.subscribe(self._counts.take)
+
+    # ── plans ────────────────────────────────────────────────────────────────────────────────
+
+    async def _plans(self, _: api.ListPlans) -> list[api.Plan]:
+        plans = self._service.engine.plans.all
+        return [act_views.plan_of(plan) for _, plan in sorted(plans.items())]
+
+    async def _plan(self, ask: api.GetPlan) -> api.PlanDetail:
+        engine = self._service.engine
+        plan = engine.plans.all.get(ask.plan)
+        if plan is None:
+            raise ApiError(
+                "unknown", f'there is no plan "{ask.plan}"', "`pilotage plan` lists them"
+            )
+        progress = Progress()
+        await in_slices(follow(engine, plan, progress))
+        return act_views.plan_detail(engine, plan, progress)
+
+    async def _preview(self, ask: api.PreviewPlan) -> api.PlanPreview:
+        try:
+            return await self._previews.ask(self._service.engine, ask.plan, ask.level)
+        except LookupError as error:
+            raise ApiError("unknown", str(error), "`pilotage plan` lists them") from error
+
+    # ── alarms, incidents ────────────────────────────────────────────────────────────────────
+
+    async def _alarms(self, ask: api.ListAlarms) -> list[api.Alarm]:
+        return act_views.alarms_of(self._service.engine, all_of_them=ask.all)
+
+    async def _rates(self, _: api.GetAlarmRates) -> api.AlarmRates:
+        now, counts = self._service.clock.now(), self._counts
+        if counts is None:
+            return api.AlarmRates(since=now, at=now)
+        owners = act_views.owners(self._service.engine)
+        spans = [counts.within(seconds, now) for seconds in (600.0, 3_600.0, 86_400.0)]
+        rates = [
+            api.AlarmRate(
+                title=name,
+                owner=owners.get(name, ""),
+                last_10_min=spans[0].get(name, 0),
+                last_hour=spans[1].get(name, 0),
+                last_day=day,
+            )
+            for name, day in spans[2].items()
+        ]
+        rates.sort(key=lambda rate: (-rate.last_day, rate.title))
+        return api.AlarmRates(since=counts.since, at=now, rates=rates)
+
+    async def _incidents(self, ask: api.ListIncidents) -> list[api.Incident]:
+        return act_views.incidents_of(self._service.engine, all_of_them=ask.all)
+
+    # ── the log of the room ──────────────────────────────────────────────────────────────────
+
+    async def _write(self, ask: api.WriteNote) -> api.Recorded:
+        if ask.action not in NOTES:
+            raise ApiError("bad-order", f'"{ask.action}" is none of {", ".join(NOTES)}')
+        for name, text in (("text", ask.text), ("person", ask.person)):
+            if not text.strip():
+                raise ApiError("bad-order", f"a line needs a {name}")
+        if len(ask.text) > LONGEST_NOTE:
+            raise ApiError("bad-order", f"a line has at most {LONGEST_NOTE} characters")
+        people = told({"person": ask.person, "reason": ask.text})
+        try:
+            row = await self._service.audit.note(
+                ask.action, ask.about, ask.post, people, self._origin(ask)
+            )
+        except NotRecordedError as error:
+            raise ApiError("not-recorded", str(error), "write it again later") from error
+        return api.Recorded(row)
