@@ -40,14 +40,25 @@ class ActDesk:
         self._counts = AlarmCounts(self._service.clock.now())
         self._service.subscribe(self._counts.take)
 
+    def _engine(self, room: str) -> Any:
+        """Return the core, which must have a room.
+
+        Raises:
+            ApiError: It has not.
+        """
+        engine = self._service.engine
+        if not hasattr(engine, room):
+            raise ApiError("not-available", f"this engine does not show its {room}")
+        return engine
+
     # ── plans ────────────────────────────────────────────────────────────────────────────────
 
     async def _plans(self, _: api.ListPlans) -> list[api.Plan]:
-        plans = self._service.engine.plans.all
+        plans = self._engine("plans").plans.all
         return [act_views.plan_of(plan) for _, plan in sorted(plans.items())]
 
     async def _plan(self, ask: api.GetPlan) -> api.PlanDetail:
-        engine = self._service.engine
+        engine = self._engine("plans")
         plan = engine.plans.all.get(ask.plan)
         if plan is None:
             raise ApiError(
@@ -59,20 +70,20 @@ class ActDesk:
 
     async def _preview(self, ask: api.PreviewPlan) -> api.PlanPreview:
         try:
-            return await self._previews.ask(self._service.engine, ask.plan, ask.level)
+            return await self._previews.ask(self._engine("plans"), ask.plan, ask.level)
         except LookupError as error:
             raise ApiError("unknown", str(error), "`pilotage plan` lists them") from error
 
     # ── alarms, incidents ────────────────────────────────────────────────────────────────────
 
     async def _alarms(self, ask: api.ListAlarms) -> list[api.Alarm]:
-        return act_views.alarms_of(self._service.engine, all_of_them=ask.all)
+        return act_views.alarms_of(self._engine("alarms"), all_of_them=ask.all)
 
     async def _rates(self, _: api.GetAlarmRates) -> api.AlarmRates:
         now, counts = self._service.clock.now(), self._counts
         if counts is None:
             return api.AlarmRates(since=now, at=now)
-        owners = act_views.owners(self._service.engine)
+        owners = act_views.owners(self._engine("alarms"))
         spans = [counts.within(seconds, now) for seconds in (600.0, 3_600.0, 86_400.0)]
         rates = [
             api.AlarmRate(
@@ -88,7 +99,7 @@ class ActDesk:
         return api.AlarmRates(since=counts.since, at=now, rates=rates)
 
     async def _incidents(self, ask: api.ListIncidents) -> list[api.Incident]:
-        return act_views.incidents_of(self._service.engine, all_of_them=ask.all)
+        return act_views.incidents_of(self._engine("stories"), all_of_them=ask.all)
 
     # ── the log of the room ──────────────────────────────────────────────────────────────────
 
