@@ -25,9 +25,7 @@ from pilotage.adapter import Door, has_room
 from pilotage.model.messages import Outcome
 from pilotage_mqtt.binding import Broker, Presence, Tls
 from pilotage_mqtt.intake import Intake
-
-PACKETS_PER_TURN: Final = 64
-"""Packets read before the loop may do something else (two to three milliseconds)."""
+from pilotage_mqtt.read_ahead import ReadAhead
 
 FILTERS_PER_SUBSCRIBE: Final = 100
 HOLD_S: Final = 0.01
@@ -80,7 +78,6 @@ class Link:
         self._is_writing = False
         self._is_flushing = False
         self._is_closed = False
-        self._heard = 0
         self._held = 0
         self._timer: asyncio.TimerHandle | None = None
         self._beats: asyncio.TimerHandle | None = None
@@ -117,9 +114,9 @@ class Link:
             return answer.result()
         raise ConnectionLost(self.down.result() if self.down.done() else f"the broker {silent}")
 
-    def _make_client(self) -> paho.Client:
+    def _make_client(self) -> ReadAhead:
         broker, five = self._broker, self._broker.version == "5"
-        client = paho.Client(
+        client = ReadAhead(
             CallbackAPIVersion.VERSION2,
             broker.client_id,
             clean_session=None if five else broker.session_expiry_s == 0,
@@ -231,8 +228,8 @@ class Link:
             self._hold()
             return
         self._held = 0
-        for _ in range(PACKETS_PER_TURN):
-            heard = self._heard
+        self._client.begin_turn()
+        while True:
             try:
                 self._client.loop_read()
             except Exception as error:
@@ -241,8 +238,8 @@ class Link:
                 return
             if not self._owns_socket():
                 return
-            if self._heard == heard and not self._has_decrypted():
-                return
+            if not self._client.ahead:
+                break
         if self._has_decrypted():
             self._loop.call_soon(self._read)
 
@@ -342,14 +339,12 @@ class Link:
     def _on_publish(
         self, _client: Any, _userdata: Any, mid: int, code: Any, _properties: Any
     ) -> None:
-        self._heard += 1
         answer = self._pending.get(mid)
         if answer is not None and not answer.done():
             refused = code is not None and code.is_failure
             answer.set_result(Outcome.NOT_SENT if refused else Outcome.ACKNOWLEDGED)
 
     def _on_message(self, client: Any, _userdata: Any, message: Any) -> None:
-        self._heard += 1
         try:
             topic = message.topic
         except UnicodeDecodeError:

@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -66,6 +67,9 @@ DRAIN_S: Final = 1.0
 SEND_S: Final = 1.5
 STOP_AT_MOST_S: Final = 20.0  # one that hangs is ended as a loop that is stuck
 STATUS_EVERY_S: Final = 5.0
+# How long a thread that writes may keep the interpreter while the event loop wants it. Python's own 5 ms would be added to a
+# command's way at each call that gives the interpreter up.
+SWITCH_S: Final = 0.0005
 
 log = logging.getLogger("pilotage.service")
 
@@ -855,6 +859,7 @@ def run_service(
         start: First time of such a run, seconds since 1970.
     """
     clock = None if speed is None and start is None else ScaledClock(speed or 1.0, start)
+    sys.setswitchinterval(SWITCH_S)
     with asyncio.Runner(
         loop_factory=loop_factory(settings.engine.uvloop if uvloop is None else uvloop)
     ) as runner:
