@@ -13,7 +13,7 @@ from typing import Final
 
 import paho.mqtt.client as paho
 
-AHEAD: Final = 8_192
+AHEAD: Final = 4_096
 """Bytes taken in one turn: some hundred small packets, three to four milliseconds."""
 
 

@@ -32,6 +32,7 @@ from pilotage.runtime.audit.log import AuditLog
 from pilotage.runtime.audit.reader import AuditReader, Wanted
 from pilotage.runtime.audit.store import AUDIT_FILE
 from pilotage.runtime.clock import ScaledClock, SystemClock
+from pilotage.runtime.collector import ShortCollections
 from pilotage.runtime.config import Settings, load_settings
 from pilotage.runtime.control import ControlSocket
 from pilotage.runtime.dispatcher import Dispatcher
@@ -140,6 +141,7 @@ class Service:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._watch = LoopWatch(self._slow)
+        self._collections = ShortCollections()
         self._notifier = Notifier()
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────
@@ -174,6 +176,7 @@ class Service:
         try:
             with self._watch.patient(), _no_collections():
                 await self._start()
+            self._collections.start()
         except BaseException:
             await self.stop()
             raise
@@ -194,6 +197,7 @@ class Service:
     async def _start(self) -> None:
         settings, stack = self.settings, self._stack
         stack.callback(gc.unfreeze)
+        stack.callback(self._collections.stop)
         owner = FileOwnership(settings.storage.path)
         owner.acquire(THE_CITY)
         stack.callback(owner.release, THE_CITY)
