@@ -43,10 +43,9 @@ def test_what_a_long_collection_found_alive_is_not_looked_at_again(
 def test_circles_are_still_found(short: ShortCollections) -> None:
     """What has become garbage since is freed by the collector's own rhythm."""
     gone = weakref.ref(Circle())
-    kept = []
-    for n in range(OFTEN[0] * (OFTEN[1] + 2) * (OFTEN[2] + 2)):
-        kept.append([n])  # enough new containers for each generation's turn
-    assert gone() is None
+    turns = OFTEN[0] * (OFTEN[1] + 2) * (OFTEN[2] + 2)  # enough for each generation
+    kept = [[n] for n in range(turns)]
+    assert gone() is None, len(kept)
 
 
 def test_a_short_collection_freezes_nothing(
