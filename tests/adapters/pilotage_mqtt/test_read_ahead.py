@@ -11,6 +11,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.publish import multiple
+
 from pilotage_mqtt.read_ahead import AHEAD, ReadAhead
 
 SMALLEST = 8
