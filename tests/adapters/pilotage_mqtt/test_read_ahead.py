@@ -38,7 +38,8 @@ class Listener:
         while not true():
             assert time.monotonic() < end, f"{len(self.payloads)} messages in {self.turns}"
             self.client.loop_write()
-            select.select([self.client.socket()], [], [], 0.05)
+            sock: Any = self.client.socket()
+            select.select([sock], [], [], 0.05)
             self.turn()
 
     def turn(self) -> None:
@@ -51,7 +52,7 @@ class Listener:
         self.turns.append(len(self.payloads) - before)
 
     def _hear(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
-        self.payloads.append(message.payload)
+        self.payloads.append(bytes(message.payload))
 
     def _subscribed(self, *_: Any) -> None:
         self.is_there = True
@@ -69,7 +70,7 @@ def test_every_message_arrives_once_and_in_order(broker: Any, listener: Listener
     """Whatever the pieces are in which the socket gave them."""
     sent = [b"%d" % n for n in range(2_000)]
     sent[1_000] = b"x" * 100_000
-    multiple([("t/a", payload) for payload in sent], port=broker.port)
+    multiple([("t/a", payload, 0, False) for payload in sent], port=broker.port)
     listener.turn_until(lambda: len(listener.payloads) >= len(sent))
     assert listener.payloads == sent
 
@@ -78,7 +79,7 @@ def test_a_turn_takes_no_more_than_one_read_holds(broker: Any, listener: Listene
     """However many orders are under way: paho would read so many packets, times those that it was asked for."""
     for _ in range(20):
         listener.client.publish("t/order", b"1", qos=1)
-    multiple([("t/a", b"1")] * 3_000, port=broker.port)
+    multiple([("t/a", b"1", 0, False)] * 3_000, port=broker.port)
     time.sleep(0.3)
     listener.turn_until(lambda: len(listener.payloads) >= 3_020)
     assert max(listener.turns) <= AHEAD / SMALLEST
