@@ -54,6 +54,7 @@ from pilotage.runtime.recovery import Recovered, Recovery
 from pilotage.runtime.snapshots import FileSnapshots
 from pilotage.runtime.snapshotter import Snapshotter
 from pilotage.runtime.supervisor import State, Supervisor
+from pilotage.runtime.web_process import WebProcess
 from pilotage.runtime.workshop import CityPlan, LiveEngine, Workshop
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Service:
         self.health = Health()
         self.clock: Clock = SystemClock(self._jumped) if clock is None else clock
         self.supervisor = Supervisor(self.clock, self.health)
+        self.web = WebProcess(self.health)
         self.journal = SqliteJournal(
             settings.storage.path / JOURNAL_FILE,
             self.health,
@@ -202,6 +204,9 @@ class Service:
         owner.acquire(THE_CITY)
         stack.callback(owner.release, THE_CITY)
         stack.callback(self._end_watch)
+        # The pages come first: who waits for a city that takes its time to start reads so.
+        stack.push_async_callback(self.web.stop)
+        await self.web.start(settings)
         self._plan = self._read()
         for warning in self._plan.warnings:
             log.warning("%s", warning)
@@ -583,6 +588,7 @@ class Service:
                 self.history.exchange(settings.history)
             with self._watch.patient():
                 await self._reconnect(settings)
+            await self.web.exchange(settings)
             took = time.monotonic() - began
             log.info("reloaded in %.2f s: %d rules", took, plan.rules)
             return api.Reloaded(True, list(plan.warnings), plan.rules, took)

@@ -40,6 +40,7 @@ from pilotage.runtime.forms import (
 from pilotage.runtime.history.settings import HistorySettings, read_history
 from pilotage.runtime.point_values import misplaced
 from pilotage.runtime.secret_files import SecretFiles, is_name
+from pilotage.runtime.web_settings import WebSettings, parse_listen, read_web
 
 # ── the schema ───────────────────────────────────────────────────────────────────────────────
 
@@ -104,6 +105,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("audit.anchor_folder", "path", "", "A second folder for the anchors of the audit, on another machine if possible."),
     Setting("control.socket", "path", "var/control.sock", "The local socket of the command line.", "PILOTAGE_CONTROL_SOCKET"),
     Setting("control.mode", "file mode", "0600", "Who may use the socket: 0600 the service's user, 0660 its group too."),
+    Setting("web.listen", "host and port", "127.0.0.1:8080", "Where the pages listen; they are there when `web:` is.", "PILOTAGE_WEB_LISTEN"),
+    Setting("web.address", "text", "", "How browsers reach the pages, such as https://pilotage.example.org; where they listen by default."),
+    Setting("web.certificate", "path", "", "File with the certificate of the pages and its chain (PEM); with `web.key`."),
+    Setting("web.key", "path", "", "File with the certificate's key (PEM)."),
+    Setting("web.behind_proxy", "true or false", "false", "Whether a reverse proxy stands before the pages and does TLS."),
+    Setting("web.trusted", "list of names", "[]", "Addresses or networks of these proxies: what they say of a client counts."),
+    Setting("web.outlive", "duration", "5 min", "How long the pages still answer, and say so, after the engine's process has gone."),
     Setting("engine.uvloop", "true or false", "false", "Use uvloop in place of the standard event loop.", "PILOTAGE_ENGINE_UVLOOP"),
     Setting("engine.stuck_after", "duration, or off", "2 s", "The engine ends itself (status 70) when its event loop stands still for so long."),
     Setting("metrics.listen", "address, or off", "off", "Where Prometheus reads the engine's metrics: 127.0.0.1:9464."),
@@ -217,6 +225,7 @@ class Settings:
         inventory: The entries as they stand, for `pilotage.runtime.inventory`.
         packs: Rule packs to load, each with its place; `all` is one of them when it was written.
         places: Where a connection's adapter is named, by the connection's name.
+        web: Where the pages are; None when the engine runs without.
     """
 
     file: Path
@@ -235,6 +244,7 @@ class Settings:
     places: Mapping[str, Span] = field(default_factory=dict)
     lock: Path | None = None
     metrics: MetricsSettings = MetricsSettings()
+    web: WebSettings | None = None
 
     @property
     def folder(self) -> Path:
@@ -391,6 +401,7 @@ class _Reader:
             places=places,
             lock=values["plugins.lock"],
             metrics=self._metrics(root, values),
+            web=read_web(root, values, self.report),
         )
 
     def _keeper(self, folder: Path) -> SecretFiles:
@@ -718,6 +729,16 @@ class _Reader:
             return None
         return text
 
+    def listen(self, key: str, node: Node) -> tuple[str, int] | None:
+        """Read where to listen, `HOST:PORT`."""
+        text = as_text(node, key, self.report)
+        if text is None:
+            return None
+        found = parse_listen(text)
+        if found is None:
+            self.report.add(site.bad_listen(node.at, text))
+        return found
+
     def mode(self, key: str, node: Node) -> int | None:
         """Read a file mode in octal that keeps others out."""
         text = as_text(node, key, self.report)
@@ -763,6 +784,7 @@ _READERS: Final[dict[str, Callable[[_Reader, str, Node], Any]]] = {
     "country": _Reader.country,
     "language": _Reader.language,
     "file mode": _Reader.mode,
+    "host and port": _Reader.listen,
     "full or normal": _choice("full", "normal"),
     "debug, info, warning or error": _choice("debug", "info", "warning", "error"),
     "text or json": _choice("text", "json"),

@@ -1,7 +1,8 @@
 """Every message about a site's files, one function each, with its mend.
 
 C101 to C129 speak of `config.yaml`, C130 to C139 of secrets, C140 to C149 of plugins and connections,
-C150 to C159 of the history, C160 to C169 of the machine, C170 to C179 of the listener for metrics, C200 to C249 of the inventory.
+C150 to C159 of the history, C160 to C169 of the machine, C170 to C179 of the listener for metrics,
+C190 to C199 of the pages, C200 to C249 of the inventory.
 """
 
 from __future__ import annotations
@@ -123,6 +124,70 @@ def bad_mode(at: Span, written: str) -> Finding:
     return _error(
         "C108", at, f'"{_shown(written)}" is no file mode for a local socket', "",
         'write "0600" (the service\'s user) or "0660" (its group too); others never get in',
+    )  # fmt: skip
+
+
+def bad_listen(at: Span, written: str) -> Finding:
+    """Return the finding for what is no address and port to listen on."""
+    return _error(
+        "C190", at, f'"{_shown(written)}" is no address to listen on', "",
+        "write HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080",
+    )  # fmt: skip
+
+
+def pages_in_clear(at: Span, written: str) -> Finding:
+    """Return the finding for pages that others could reach without TLS."""
+    return _error(
+        "C191", at, f"the pages would go over the network in clear ({_shown(written)})", "",
+        "write `certificate` and `key`, or `behind_proxy: true` with `trusted` and an https address, or listen on 127.0.0.1",
+    )  # fmt: skip
+
+
+def half_of_tls(at: Span, written: str, missing: str) -> Finding:
+    """Return the finding for a certificate without its key, or the other way round."""
+    return _error(
+        "C192", at, f"`{written}` is there, `{missing}` is not", "",
+        f"write the file of the {missing} too: TLS needs both",
+    )  # fmt: skip
+
+
+def proxy_without_trust(at: Span) -> Finding:
+    """Return the finding for a proxy that is not named."""
+    return _error(
+        "C193", at, "`behind_proxy` needs the addresses of the proxies", "",
+        "write `trusted: [127.0.0.1]` with each proxy's address: anybody else could claim to be any client",
+    )  # fmt: skip
+
+
+def trust_without_proxy(at: Span) -> Finding:
+    """Return the finding for trusted addresses without a proxy."""
+    return _error(
+        "C193", at, "`trusted` has no effect without `behind_proxy: true`", "",
+        "write `behind_proxy: true`, or take `trusted` out",
+    )  # fmt: skip
+
+
+def bad_trusted(at: Span, written: str) -> Finding:
+    """Return the finding for a proxy's address that is none, or that is half the world."""
+    return _error(
+        "C194", at, f'"{_shown(written)}" is no address of a proxy', "",
+        "write an IP address or a network of at least /8, such as 127.0.0.1 or 10.20.0.0/16",
+    )  # fmt: skip
+
+
+def bad_pages_address(at: Span, written: str) -> Finding:
+    """Return the finding for an address of the pages that browsers cannot open."""
+    return _error(
+        "C195", at, f'"{_shown(written)}" is no address of the pages', "",
+        "write scheme and name as browsers show them, without a path: https://pilotage.example.org",
+    )  # fmt: skip
+
+
+def pages_without_address(at: Span) -> Finding:
+    """Return the finding for pages whose address cannot be told from where they listen."""
+    return _error(
+        "C195", at, "how browsers reach the pages is not known from where they listen", "",
+        "write `address: https://pilotage.example.org` below `web:`: requests under other names are refused",
     )  # fmt: skip
 
 

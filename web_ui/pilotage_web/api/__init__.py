@@ -1,0 +1,1 @@
+"""The typed JSON interface, one module per noun with its `ROUTES`."""

@@ -1,0 +1,114 @@
+"""The application: its routes, collected from the rooms, and what they share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import pkgutil
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import BaseRoute, Route
+
+import pilotage_web.api
+import pilotage_web.pages
+from pilotage.api import ApiError
+from pilotage_web.assets import Assets
+from pilotage_web.bar import Link, links_of
+from pilotage_web.city import City, EngineAway
+from pilotage_web.errors import Net, on_error
+from pilotage_web.people import People
+from pilotage_web.repeats import Repeats
+from pilotage_web.shield import Shield, TooLarge
+from pilotage_web.site import Site
+from pilotage_web.texts import LANGUAGE_NAMES, Texts
+
+REPEATS_FILE: Final = "repeats.db"
+
+
+@dataclass(slots=True)
+class Frame:
+    """What every request can reach; `request.app.state.frame`.
+
+    Attributes:
+        ending: Set when the process is about to end: streams close then.
+        more: What a room keeps for its routes, under its own name.
+    """
+
+    site: Site
+    city: City
+    people: People
+    texts: Texts
+    assets: Assets
+    repeats: Repeats
+    bar: tuple[Link, ...] = ()
+    languages: dict[str, str] = field(default_factory=lambda: dict(LANGUAGE_NAMES))
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def create_app(site: Site, city: City, people: People) -> Starlette:
+    """Return the application of a site.
+
+    Args:
+        site: What the service says of it, with the port that is really listened on.
+        city: The door to the engine.
+        people: Who knows who asks.
+    """
+    assets = Assets()
+    frame = Frame(
+        site,
+        city,
+        people,
+        Texts(site.zone, site.language),
+        assets,
+        Repeats(site.storage / REPEATS_FILE),
+    )
+    routes: list[BaseRoute] = [
+        *people.routes,
+        *rooms(),
+        Route("/static/{name:path}", assets.serve, methods=["GET"], name="static"),
+    ]
+    frame.bar = links_of(route.path for route in routes if isinstance(route, Route))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(city.close)
+            await people.open()
+            stack.push_async_callback(people.close)
+            await frame.repeats.open()
+            stack.push_async_callback(frame.repeats.close)
+            yield
+            frame.ending.set()
+
+    app = Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(Shield, site.origins, is_secure=site.is_secure),
+            Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5),
+            Middleware(Net),
+        ],
+        exception_handlers={
+            HTTPException: on_error,
+            EngineAway: on_error,
+            ApiError: on_error,
+            TooLarge: on_error,
+        },
+        lifespan=lifespan,
+    )
+    app.state.frame = frame
+    return app
+
+
+def rooms() -> Iterator[BaseRoute]:
+    """Return the routes of every module of `pages` and `api`, in order of name: each has `ROUTES`."""
+    for package in (pilotage_web.api, pilotage_web.pages):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            yield from getattr(importlib.import_module(module.name), "ROUTES", ())

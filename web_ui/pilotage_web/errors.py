@@ -1,0 +1,292 @@
+"""What is said when something cannot be had: a page for people, `application/problem+json` (RFC 9457) for programs.
+
+Every text says what happened and what to do; a mistake of ours says nothing about our inside.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pilotage.api import ApiError
+from pilotage_web.city import EngineAway
+from pilotage_web.request import NOBODY, Visit
+from pilotage_web.rights import Right, roles_with
+from pilotage_web.shield import TooLarge
+from pilotage_web.texts import mark
+
+if TYPE_CHECKING:
+    from pilotage_web.app import Frame
+
+RETRY_S: Final = 3
+
+log = logging.getLogger("pilotage.web")
+
+ROLE_NAMES: Final = {
+    "viewer": mark("viewer"),
+    "operator": mark("operator"),
+    "engineer": mark("engineer"),
+    "admin": mark("administrator"),
+}
+_NO_ROLE: Final = mark("nothing")
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that went wrong: its status, a code that stays, what it is, what happened, and what to do."""
+
+    status: int
+    code: str
+    title: str
+    text: str
+    mend: str = ""
+    retry_s: int = 0
+
+
+_KNOWN: Final[Mapping[tuple[int, str], Trouble]] = {
+    (400, "key"): Trouble(
+        *(400, "no-key", mark("This form is not whole")),
+        mark("It came without the key that keeps an order from being carried out twice."),
+        mark("Go back, load the page anew, and send it again."),
+    ),
+    (401, ""): Trouble(
+        *(401, "not-signed-in", mark("You are not signed in")),
+        mark("Your session has ended, or there was none. Nothing was done."),
+        mark("Sign in and do it again."),
+    ),
+    (403, "csrf"): Trouble(
+        *(403, "stale-form", mark("This form is from another session")),
+        mark("You have signed in anew since it was opened. Nothing was done."),
+        mark("Load the page anew, and send it again."),
+    ),
+    (403, "origin"): Trouble(
+        *(403, "foreign-origin", mark("This request did not come from our own pages")),
+        mark("Another site, or a program, had your browser send it. Nothing was done."),
+        mark("Open the page here and do it there."),
+    ),
+    (404, ""): Trouble(
+        *(404, "not-found", mark("There is nothing here")),
+        mark("No page has this address, or what it was about is gone."),
+        mark("Check the address, or start from the first page."),
+    ),
+    (405, ""): Trouble(
+        *(405, "bad-method", mark("This cannot be done here")),
+        mark("The address exists, for another kind of request."),
+    ),
+    (409, "unknown"): Trouble(
+        *(409, "unknown-outcome", mark("Nobody knows whether this was done")),
+        mark("It was sent before, and broken off before its end was known. It was not sent again."),
+        mark("Look at the equipment, the plan or the journal, then decide."),
+    ),
+    (413, ""): Trouble(*(413, "too-large", mark("This is too large")), mark("Nothing was done.")),
+    (422, "key"): Trouble(
+        *(422, "key-used", mark("This key was used for something else")),
+        mark("An idempotency key belongs to one request. Nothing was done."),
+        mark("Take a new key for a new request."),
+    ),
+    (429, ""): Trouble(
+        *(429, "too-many", mark("Too many tries")),
+        mark("This was tried too often in a short time."),
+        mark("Wait a moment, then try again."),
+        retry_s=30,
+    ),
+}
+_AWAY: Final = Trouble(
+    *(503, "no-engine", mark("The engine does not answer")),
+    mark("The pages are there, the engine behind them is not: what you saw last may have changed."),
+    mark(
+        "This page tries again by itself. If it lasts, call who looks after the service: `pilotage status` says why."
+    ),
+    RETRY_S,
+)
+_AWAY_SENT: Final = Trouble(
+    *(503, "no-engine", mark("The engine did not answer in time")),
+    mark("Your order may have been carried out, or not."),
+    mark("Look at the equipment or the plan before you give it again."),
+)
+_AWAY_NOTHING: Final = Trouble(
+    *(503, "no-engine", mark("The engine does not answer")),
+    mark("Your order did not reach it. Nothing was done."),
+    mark("Try again in a moment. If it lasts, call who looks after the service."),
+)
+_OURS: Final = Trouble(
+    *(500, "failed", mark("Something went wrong here")),
+    mark("This is a mistake of the pages, not yours."),
+    mark("Tell who looks after the service the number below."),
+)
+
+_STATUS: Final = {
+    "unknown": 404,
+    "unknown-point": 404,
+    "not-available": 404,
+    "no-history": 404,
+    "bad-order": 422,
+    "bad-value": 422,
+    "bad-question": 422,
+    "not-allowed": 403,
+    "stale": 409,
+    "busy": 503,
+    "not-recorded": 503,
+    "too-long": 504,
+    "failed": 502,
+}
+"""The status for each code with which the engine refuses."""
+
+
+class Net:
+    """Catches what nobody else did, within the layer that sets the headers: Starlette's own net hangs outside of it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; what fails before its answer began is answered as our mistake."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        is_begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal is_begun
+            is_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            if is_begun:
+                raise
+            response = await on_error(Request(scope, receive), error)
+            await response(scope, receive, send)
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    """Answer a request that failed."""
+    frame: Frame = request.app.state.frame
+    visit = await _visit(request, frame)
+    number = ""
+    if isinstance(error, HTTPException) and error.status_code in (301, 302, 303, 307, 308):
+        return Response(status_code=error.status_code, headers=error.headers)
+    trouble = trouble_of(error, visit)
+    if trouble.status == 500:
+        number = uuid4().hex[:8]
+        log.error("%s %s failed (%s)", request.method, request.url.path, number, exc_info=error)
+    headers = dict(getattr(error, "headers", None) or {})
+    if trouble.retry_s:
+        headers["Retry-After"] = str(trouble.retry_s)
+    if request.url.path.startswith("/api/"):
+        return problem(visit, trouble, number, headers)
+    tries_again = trouble.retry_s and request.method == "GET" and trouble.status == 503
+    if tries_again:
+        headers["Refresh"] = str(trouble.retry_s)
+    response = visit.render("error.html", trouble.status, trouble=trouble, number=number)
+    response.headers.update(headers)
+    return response
+
+
+async def _visit(request: Request, frame: Frame) -> Visit:
+    """Return the visit that failed, or one of whoever asks when it had not begun."""
+    visit = getattr(request.state, "visit", None)
+    if isinstance(visit, Visit):
+        return visit
+    try:
+        return Visit(request, frame, await frame.people.who(request))
+    except Exception:
+        log.exception("who asks is not known")
+        return Visit(request, frame, NOBODY)
+
+
+def trouble_of(error: Exception, visit: Visit) -> Trouble:
+    """Return what an error is for people, in their language."""
+    if isinstance(error, EngineAway):
+        is_order = visit.request.method != "GET"
+        away = (_AWAY_SENT if error.is_sent else _AWAY_NOTHING) if is_order else _AWAY
+        return _said(away, visit)
+    if isinstance(error, ApiError):
+        return Trouble(
+            *(_STATUS.get(error.code, 422), error.code, visit.say("The engine says no")),
+            *(error.text, error.mend),
+        )
+    if isinstance(error, TooLarge):
+        return _said(_KNOWN[413, ""], visit)
+    if isinstance(error, HTTPException):
+        return _http(error, visit)
+    return _said(_OURS, visit)
+
+
+def _http(error: HTTPException, visit: Visit) -> Trouble:
+    kind, _, right = error.detail.partition(":")
+    if error.status_code == 403 and kind == "right":
+        return _may_not(Right(right), visit)
+    known = _KNOWN.get((error.status_code, kind)) or _KNOWN.get((error.status_code, ""))
+    if known is not None:
+        return _said(known, visit)
+    return Trouble(
+        error.status_code, "refused", visit.say("This cannot be done"), visit.say(error.detail)
+    )
+
+
+def _may_not(right: Right, visit: Visit) -> Trouble:
+    """Return a refusal that says who can."""
+    roles = ", ".join(visit.say(ROLE_NAMES[role]) for role in roles_with(right))
+    own = visit.say(ROLE_NAMES.get(visit.who.role, _NO_ROLE))
+    return Trouble(
+        *(403, "not-allowed", visit.say("You may not do this")),
+        visit.say(
+            "At your post (%(post)s) you are %(role)s. Nothing was done.",
+            post=visit.who.post or "–",
+            role=own,
+        ),
+        visit.say("Who can: %(roles)s. Change your post above, or call one of them.", roles=roles),
+    )
+
+
+def _said(trouble: Trouble, visit: Visit) -> Trouble:
+    say = visit.say
+    mend = say(trouble.mend) if trouble.mend else ""
+    return Trouble(
+        *(
+            trouble.status,
+            trouble.code,
+            say(trouble.title),
+            say(trouble.text),
+            mend,
+            trouble.retry_s,
+        )
+    )
+
+
+def problem(
+    visit: Visit,
+    trouble: Trouble,
+    number: str = "",
+    headers: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Response:
+    """Return a trouble as `application/problem+json`."""
+    body: dict[str, Any] = {
+        "type": f"{visit.frame.site.url}/api/v1/problems#{trouble.code}",
+        "title": trouble.title,
+        "status": trouble.status,
+        "detail": trouble.text,
+        "code": trouble.code,
+    }
+    if trouble.mend:
+        body["mend"] = trouble.mend
+    if number:
+        body["instance"] = f"urn:pilotage:failure:{number}"
+    return Response(
+        msgspec.json.encode({**body, **more}),
+        trouble.status,
+        dict(headers or {}),
+        "application/problem+json",
+    )
