@@ -8,7 +8,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help venv run test lint types contracts unit bench bench-quick build clean system faults peers
+.PHONY: help venv run test lint types contracts unit bench bench-quick build clean system faults peers sbom install-test soak
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -122,6 +122,17 @@ bench-quick: $(STAMP) ## Measure the speed roughly (under a minute)
 
 build: $(STAMP) ## Build the wheel and the source archive into dist/
 	@rm -rf dist && $(BIN)/python -m build --no-isolation --outdir dist . >/dev/null && ls -1 dist
+
+sbom: build ## Write what is inside the wheel and all that it needs into dist/pilotage.cdx.json (CycloneDX)
+	@rm -rf dist/.sbom && $(BIN)/python -m venv dist/.sbom
+	@dist/.sbom/bin/python -m pip install -qq dist/pilotage-*.whl
+	@dist/.sbom/bin/python -m pip uninstall -qq --yes setuptools pip
+	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --sv 1.6 --output-reproducible --output-file dist/pilotage.cdx.json dist/.sbom
+	@rm -rf dist/.sbom
+	@$(BIN)/python -c 'import json; made = json.load(open("dist/pilotage.cdx.json")); print("dist/pilotage.cdx.json:", len(made["components"]), "components")'
+
+install-test: build ## From an empty Debian 12 to a running service, by the steps of the manual (root, debootstrap; minutes)
+	@deploy/install-test.sh dist
 
 clean: ## Remove everything that was made, .venv included
 	@rm -rf $(VENV) tests/peers/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \

@@ -226,6 +226,7 @@ class Settings:
         packs: Rule packs to load, each with its place; `all` is one of them when it was written.
         places: Where a connection's adapter is named, by the connection's name.
         web: Where the pages are; None when the engine runs without.
+        secrets_folder: With one file per secret.
     """
 
     file: Path
@@ -245,6 +246,7 @@ class Settings:
     lock: Path | None = None
     metrics: MetricsSettings = MetricsSettings()
     web: WebSettings | None = None
+    secrets_folder: Path = Path("secrets")
 
     @property
     def folder(self) -> Path:
@@ -268,6 +270,8 @@ class SettingsRead:
     root: MapNode | None = field(default=None, repr=False)
     """The file itself, where it is a map."""
     file: Path = Path("config.yaml")
+    secrets: Mapping[str, Span] = field(default_factory=dict)
+    """The secrets that the file names, each with its first place."""
 
 
 def read_settings(
@@ -285,7 +289,9 @@ def read_settings(
     found = sorted(reader.report.findings, key=lambda finding: finding.at)
     if any(finding.is_error for finding in found):
         settings = None
-    return SettingsRead(settings, found, reader.report.sources, reader.written, reader.root, file)
+    return SettingsRead(
+        settings, found, reader.report.sources, reader.written, reader.root, file, reader.named
+    )
 
 
 def load_settings(file: Path, environ: Mapping[str, str] | None = None) -> Settings:
@@ -361,6 +367,7 @@ class _Reader:
         self._name = str(file)
         self._secrets = self._keeper(self.file.parent / "secrets")
         self.written: dict[str, Node] = {}
+        self.named: dict[str, Span] = {}
         self.root: MapNode | None = None
 
     def read(self) -> Settings | None:
@@ -402,6 +409,7 @@ class _Reader:
             lock=values["plugins.lock"],
             metrics=self._metrics(root, values),
             web=read_web(root, values, self.report),
+            secrets_folder=values["secrets"],
         )
 
     def _keeper(self, folder: Path) -> SecretFiles:
@@ -581,6 +589,7 @@ class _Reader:
         scalar = as_scalar(node, "secret", "the name of a secret", self.report)
         if scalar is None:
             return Secret()
+        self.named.setdefault(scalar.text, scalar.at)
         found = self._secrets.read(scalar.text, scalar.at) if self._with_secrets else None
         if isinstance(found, Finding):
             self.report.add(found)

@@ -57,6 +57,9 @@ def check_machine(read: SettingsRead) -> list[Finding]:
     found += _room(_at(read, "storage.path"), settings)
     if not is_held(settings.storage.path, THE_CITY):  # else it is the engine itself that listens
         found += _ports(settings)
+        found += check_address(
+            _at(read, "metrics.listen"), settings.metrics.host, settings.metrics.port
+        )
     return found
 
 
