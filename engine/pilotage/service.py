@@ -35,6 +35,7 @@ from pilotage.runtime.clock import ScaledClock, SystemClock
 from pilotage.runtime.collector import ShortCollections
 from pilotage.runtime.config import Settings, load_settings
 from pilotage.runtime.control import ControlSocket
+from pilotage.runtime.desks.rule_figures import RuleFigures
 from pilotage.runtime.dispatcher import Dispatcher
 from pilotage.runtime.feed import Feed
 from pilotage.runtime.health import Health
@@ -133,6 +134,7 @@ class Service:
         self._dispatcher: Dispatcher | None = None
         self._snapshotter: Snapshotter | None = None
         self._feed: Feed | None = None
+        self.rule_figures = RuleFigures(self._started)
         self._groups: tuple[str, ...] = ()
         self._gateways: tuple[str, ...] | None = ()
         self._open: dict[str, _OpenConnection] = {}
@@ -223,6 +225,7 @@ class Service:
         self._record_history()
         self.pump.subscribe(self._audit_log.committed)
         self.pump.subscribe(self.instruments.committed)
+        self.pump.subscribe(self.rule_figures.take)
         self.pump.start(recovered.replay.undelivered)
         stack.push_async_callback(self._stop_ticking)
         self._snapshotter.start()

@@ -15,6 +15,7 @@ from pilotage.api.alarms import *
 from pilotage.api.audit import *
 from pilotage.api.client import *
 from pilotage.api.decisions import *
+from pilotage.api.equipment import *
 from pilotage.api.history import *
 from pilotage.api.incidents import *
 from pilotage.api.live import *
@@ -25,6 +26,7 @@ from pilotage.api.question import *
 from pilotage.api.rules import *
 from pilotage.api.service import *
 from pilotage.api.why import *
+from pilotage.api.why_rules import *
 from pilotage.api.wire import *
 
 VERSION: Final = 1

@@ -10,6 +10,7 @@ from pilotage.api import (
     alarms,
     audit,
     decisions,
+    equipment,
     history,
     incidents,
     live,
@@ -19,6 +20,7 @@ from pilotage.api import (
     rules,
     service,
     why,
+    why_rules,
 )
 from pilotage.api.question import Answer, ApiError, Question
 
@@ -48,6 +50,8 @@ AnyQuestion = (
     | live.Questions
     | audit.Questions
     | why.Questions
+    | why_rules.Questions
+    | equipment.Questions
 )
 """Every question; a new room of the interface adds its line."""
 

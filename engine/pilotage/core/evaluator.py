@@ -298,6 +298,17 @@ class HoldInstance:
             if rule.if_unknown == "act":
                 self._judge_unknown()
 
+    @property
+    def due(self) -> float | None:
+        """When its state changes by itself, unless something it reads does so before; seconds since 1970."""
+        now = self._clock.now
+        timers = (t for t in (self._timer, self._limit) if t is not None and t.action is not None)
+        return min((t.due for t in timers if t.due > now), default=None)
+
+    def placed(self) -> list[tuple[str, Cell]]:
+        """Return the owner and the point of each demand that stands."""
+        return [found for placement in self._placements for found in placement.placed()]
+
     # ── judging ──────────────────────────────────────────────────────────────────────────────
 
     def _judge(self, truth: bool | None) -> None:

@@ -46,6 +46,10 @@ from pilotage.runtime.audit.derive import origin_text
 from pilotage.runtime.audit.desk import ACCESS, AuditDesk, NotRecordedError
 from pilotage.runtime.audit.entries import told
 from pilotage.runtime.audit.reader import Wanted
+from pilotage.runtime.desks.equipment import EquipmentDesk
+from pilotage.runtime.desks.rule_figures import RuleFigures
+from pilotage.runtime.desks.rules import RuleDesk
+from pilotage.runtime.desks.why import WhyDesk
 from pilotage.runtime.feed import Feed
 from pilotage.runtime.history.answers import history_of, history_status, value_at
 from pilotage.runtime.history.recorder import Recorder
@@ -53,7 +57,6 @@ from pilotage.runtime.inbox import Inbox, InboxFullError, Order
 from pilotage.runtime.journal import JournalReader
 from pilotage.runtime.loop import DiskRefusesError
 from pilotage.runtime.point_values import MisfitError, converter
-from pilotage.runtime.why_desk import WhyDesk
 
 LINE_S: Final = 5.0
 ANSWER_S: Final = 60.0
@@ -134,6 +137,21 @@ class RunningService(Protocol):
         """Return rows of the audit; called in another thread."""
         ...
 
+    @property
+    def settings(self) -> Any:
+        """What `config.yaml` says (`pilotage.runtime.config.Settings`)."""
+        ...
+
+    @property
+    def plan(self) -> Any:
+        """What was read and compiled last (`pilotage.runtime.workshop.CityPlan`)."""
+        ...
+
+    @property
+    def rule_figures(self) -> RuleFigures:
+        """What each rule has done."""
+        ...
+
     def journal_reader(self) -> JournalReader:
         """Return a reader of the journal; called in another thread."""
         ...
@@ -189,6 +207,8 @@ class ControlSocket:
             api.Stop: self._stop,
             **WhyDesk(service).answers,
             **self._acts.answers,
+            **RuleDesk(service).answers,
+            **EquipmentDesk(service).answers,
         }
 
     async def open(self) -> None:

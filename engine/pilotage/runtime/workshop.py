@@ -389,10 +389,19 @@ def build_program(
     Returns:
         The program (to be used only when no finding is an error), what was found, and the text of each file by name.
     """
-    files = _rule_files(settings, catalogue)
-    raw = _contents(files, settings.folder)
-    program, found = load_rules(raw, catalogue.kinds, catalogue.functions, catalogue.calls)
+    raw = rule_texts(settings, catalogue)
+    program, found = program_of(raw, catalogue)
     return program, found, {name: readable(content) for name, content in raw.items()}
+
+
+def rule_texts(settings: Settings, catalogue: Catalogue) -> dict[str, bytes]:
+    """Return what is in each rule file of a site and of its packs, by its name as findings show it."""
+    return _contents(_rule_files(settings, catalogue), settings.folder)
+
+
+def program_of(texts: Mapping[str, bytes], catalogue: Catalogue) -> tuple[Program, list[Finding]]:
+    """Compile rule files, and return what was found in them too."""
+    return load_rules(texts, catalogue.kinds, catalogue.functions, catalogue.calls)
 
 
 def _core(engine: LiveEngine) -> Engine:

@@ -3,65 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import pytest
+from tests.engine.runtime.desks.city_of_three import POINT, Eventually, report
 
 from pilotage import api
-from pilotage.model.messages import Reading
-from pilotage.model.quality import Quality
-from pilotage.runtime.config import load_settings
-from pilotage.runtime.workshop import CityWorkshop
 from pilotage.service import Service
-
-Eventually = Callable[[Callable[[], object]], Awaitable[None]]
-POINT = "seg-1.lights.level"
-CONFIG = """\
-site: {name: Testville, time_zone: Europe/Paris, position: [47.32, 5.04], country: FR}
-inventory:
-  - seg-1: {kind: lighting_segment, name: Rue Haute, dimmable: true}
-  - seg-2: {kind: lighting_segment, name: Rue Basse, dimmable: true}
-  - seg-3: {kind: lighting_segment, name: Rue Longue, dimmable: false}
-rules: [rules]
-"""
-RULES = """\
-rules:
-  dim:
-    title: {fr: Abaisser, en: Dim}
-    owner: lighting
-    for_each: {segment: {kind: lighting_segment, where: segment.dimmable}}
-    while: segment.traffic.flow < 60 veh/h
-    unless: [segment.pedestrian_detected]
-    hold: [{set: segment.lights.level, to: 30 %, priority: saving}]
-"""
-
-
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    """A whole engine with real rules, without equipment."""
-    (tmp_path / "rules").mkdir()
-    (tmp_path / "rules" / "dim.yaml").write_text(RULES)
-    (tmp_path / "config.yaml").write_text(CONFIG)
-    service = Service(load_settings(tmp_path / "config.yaml", {}), CityWorkshop())
-    await service.start()
-    yield service
-    await service.stop()
-
-
-@pytest.fixture
-async def client(service: Service) -> AsyncIterator[api.AsyncClient]:
-    """Who asks."""
-    async with api.AsyncClient(service.settings.control.socket) as client:
-        yield client
-
-
-async def report(service: Service, eventually: Eventually, **values: object) -> None:
-    """Have values of seg-1 reported, and wait until they are in."""
-    for name, value in values.items():
-        cell = service.engine.cells[f"seg-1.{name.replace('__', '.')}"]
-        service.inbox.put(Reading(cell, value, Quality.GOOD, service.clock.now()))
-        await eventually(lambda c=cell, v=value: c.value == v)  # type: ignore[misc]
 
 
 def override(value: str = "80 %") -> api.SetOverride:
