@@ -29,7 +29,7 @@ def essentials(engine: Engine) -> dict[str, Any]:
         "version": VERSION,
         "now": engine.now,
         "values": {cell.id: _value(cell) for cell in engine.cells.values() if _is_reported(cell)},
-        "overrides": [o for cell in engine.cells.values() for o in _overrides(cell)],
+        "overrides": [o for cell in engine.cells.values() if cell.array for o in _overrides(cell)],
         "plans": {name: _plan(plan) for name, plan in engine.plans.all.items()},
         "alarms": {id_: _alarm(a) for id_, a in engine.alarms.all.items() if a.state != "normal"},
         "rests": {
@@ -76,10 +76,10 @@ def carry_over(engine: Engine, kept: dict[str, Any]) -> None:
 
 def _is_reported(cell: Cell) -> bool:
     return (
-        cell.entity is not None
+        cell.value is not None  # of most points in a city that begins nothing is known
+        and cell.entity is not None
         and cell.source is None
         and cell.spec.access is not Access.FIXED
-        and cell.value is not None
         and cell.since is not None
         and cell.entity.kind != "incident"
         and not cell.entity.id.startswith("plan:")

@@ -97,7 +97,7 @@ class Watch:
         self.value: Any = None
         self.alive = True
         self.asked: Callable[[], Any] | None = None
-        self.remake()
+        self.evaluate = graph.bind(node, env)
         self.cells: dict[Cell, None] = {}
         self.structure: Structure = ()
         self._subscribe()
@@ -108,8 +108,17 @@ class Watch:
         return self.asked is None
 
     def remake(self) -> None:
-        """Bind the function of the expression."""
-        self.evaluate = self.graph.bind(self.node, self.env) if self.asked is None else self.asked
+        """Bind the function of the expression when it is first asked: a city that returns has thousands."""
+        self.evaluate = self._ask_first if self.asked is None else self.asked
+
+    def _ask_first(self) -> Any:
+        return self.bound()()
+
+    def bound(self) -> Callable[[], Any]:
+        """Return the function of the expression itself, for who keeps it."""
+        if self.asked is None:
+            self.evaluate = self.graph.bind(self.node, self.env)
+        return self.evaluate
 
     def ask_instead(self, evaluate: Callable[[], Any]) -> None:
         """Follow the same cells, with another way to answer."""
@@ -121,7 +130,7 @@ class Watch:
         """Follow another expression of the same variables from now on."""
         if node is not self.node:
             self.node = node
-            self.remake()
+            self.bound()
             self._subscribe()
             for cell in self.cells:
                 cell.react = None
@@ -173,7 +182,7 @@ def _nobody() -> bool:
 
 
 def _asking(watches: tuple[Watch, ...]) -> Callable[[], bool]:
-    pairs = tuple((w.evaluate, w) for w in watches)
+    pairs = tuple((w.bound(), w) for w in watches)
 
     def react() -> bool:
         moved = False
@@ -277,7 +286,7 @@ class Graph:
         on_too_many: Told which pairs are left out, since there are too many.
     """
 
-    MADE: ClassVar = ("_calls",)
+    MADE: ClassVar = ("_calls", "_compiled", "_free", "_reactions", "_readers")
 
     def __init__(
         self,
@@ -307,11 +316,11 @@ class Graph:
         self._pending: dict[Watch, None] = {}
         self._hoisted: dict[tuple[Any, ...], Cell] = {}
         self.remake()
-        self.forget_compiled()
 
     def remake(self) -> None:
-        """Guard each function of a plugin when it is first needed."""
+        """Guard each function of a plugin, and compile each expression, when it is first needed."""
         self._calls: dict[str, Callable[..., Any]] = {}
+        self.forget_compiled()
 
     def forget_compiled(self) -> None:
         """Compile what is bound from now on anew: the expressions of rules that are gone must not be kept."""

@@ -89,20 +89,29 @@ class TestRefused:
     @pytest.mark.parametrize(
         "evil", [sys.exit, subprocess.Popen, eval, Path.unlink, pickle.loads, Path]
     )
-    def test_foreign_things(self, town: Callable[..., Any], evil: Any) -> None:
-        """Bytes that name anything but the engine's own are refused, and nothing of it is called."""
-        whole = dump(town().engine, CODE)
-        length = int.from_bytes(whole[:8], "big")
+    def test_foreign_things(self, evil: Any) -> None:
+        """Bytes that name anything at all are refused, and nothing of it is called."""
         with pytest.raises(ImageError, match="does not hold"):
-            load(whole[: 8 + length] + pickle.dumps([evil]), {}, CODE)
+            load(pickle.dumps([evil]), {}, CODE)
 
-    def test_way_around(self, town: Callable[..., Any]) -> None:
-        """A dotted name does not lead out of the engine's rooms."""
-        whole = dump(town().engine, CODE)
-        length = int.from_bytes(whole[:8], "big")
-        way = b"\x80\x04\x8c\x13pilotage.core.image\x8c\x09io.open\x93."
-        with pytest.raises(ImageError, match="image"):
-            load(whole[: 8 + length] + way, {}, CODE)
+    @pytest.mark.parametrize(
+        "evil",
+        [
+            ("subprocess", "Popen"),
+            ("builtins", "eval"),
+            ("pilotage.core.image", "io.open"),
+            ("pilotage.core.image", "gc"),
+            ("pilotage.core.image_columns", "import_module"),
+            ("pilotage.core.image_columns", "Path"),
+            ("pilotage.runtime.supervisor", "Supervisor"),
+        ],
+    )
+    def test_way_around(self, town: Callable[..., Any], evil: tuple[str, str]) -> None:
+        """No class of elsewhere is made, and no name leads out of the engine's rooms."""
+        parts = list(pickle.loads(dump(town().engine, CODE)))
+        parts[2][-1] = evil
+        with pytest.raises(ImageError, match="does not hold"):
+            load(pickle.dumps(tuple(parts)), {}, CODE)
 
     def test_missing_function(self, town: Callable[..., Any]) -> None:
         """A plugin's function that a rule calls must be there."""
