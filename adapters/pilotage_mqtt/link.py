@@ -139,6 +139,7 @@ class Link:
         client.on_subscribe = self._on_subscribe
         client.on_publish = self._on_publish
         client.on_message = self._on_message
+        client.on_plain = self._on_plain
         client.on_socket_close = self._on_socket_close
         client.on_socket_register_write = self._on_register_write
         return client
@@ -228,19 +229,13 @@ class Link:
             self._hold()
             return
         self._held = 0
-        self._client.begin_turn()
-        while True:
-            try:
-                self._client.loop_read()
-            except Exception as error:
-                # A packet that paho chokes on stays where it is and would be read again for ever.
-                self._end(f"unreadable packet: {type(error).__name__}: {error}")
-                return
-            if not self._owns_socket():
-                return
-            if not self._client.ahead:
-                break
-        if self._has_decrypted():
+        try:
+            self._client.take_turn()
+        except Exception as error:
+            # A packet that paho chokes on stays where it is and would be read again for ever.
+            self._end(f"unreadable packet: {type(error).__name__}: {error}")
+            return
+        if self._owns_socket() and self._has_decrypted():
             self._loop.call_soon(self._read)
 
     def _hold(self) -> None:
@@ -353,6 +348,12 @@ class Link:
             self._take(topic, message)
         if message.qos:
             client.ack(message.mid, message.qos)
+
+    def _on_plain(self, topic: str, payload: bytes, mid: int, dup: bool) -> None:
+        if not mid or not self._intake.is_repeated(topic, payload, is_marked=dup):
+            self._intake.take(topic, payload)
+        if mid:
+            self._client.ack(mid, 1)
 
     def _take(self, topic: str, message: Any) -> None:
         payload = message.payload
