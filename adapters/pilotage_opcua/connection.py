@@ -76,7 +76,7 @@ class OpcUaConnection:
             detail = await link.open()
             self._link = link
             self._door.connected(detail)
-            log.info("connection %s: %s", self._name, detail)
+            log.info("connection %s: %s", self._name, detail, extra={"event": "opcua.connected"})
             raise ConnectionLost(await link.down)
         except ConnectionLost as error:
             if link.has_reported:
@@ -193,7 +193,13 @@ class OpcUaConnection:
         return Outcome.NOT_SENT
 
     def _unknown(self, target: str, why: str) -> Outcome:
-        log.info("connection %s: order for %s: %s", self._name, target, why)
+        log.info(
+            "connection %s: order for %s: %s",
+            self._name,
+            target,
+            why,
+            extra={"event": "opcua.order"},
+        )
         return Outcome.UNKNOWN
 
 

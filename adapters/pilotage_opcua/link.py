@@ -294,6 +294,7 @@ class Link:
                 self._name,
                 len(self.too_slow),
                 named,
+                extra={"event": "opcua.intervals"},
             )
 
     def _detail(self) -> str:
@@ -355,6 +356,7 @@ class Link:
                     self._name,
                     abs(skew),
                     "ahead of" if skew > 0 else "behind",
+                    extra={"event": "opcua.clock"},
                 )
 
     async def _listen_for_silence(self) -> None:
@@ -565,7 +567,9 @@ class Link:
             async with asyncio.timeout(1.0):
                 await client.disconnect()
         except Exception as error:
-            log.debug("connection %s: closing: %s", self._name, error)
+            log.debug(
+                "connection %s: closing: %s", self._name, error, extra={"event": "opcua.closing"}
+            )
         finally:
             publishing = client.uaclient.session._publish_task
             if publishing is not None:

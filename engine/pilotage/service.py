@@ -211,7 +211,7 @@ class Service:
         await self.web.start(settings)
         self._plan = self._read()
         for warning in self._plan.warnings:
-            log.warning("%s", warning)
+            log.warning("%s", warning, extra={"event": "rules.warning"})
         self._tell_of_plugins(self._plan.catalogue)
         self.journal.open(THE_CITY)
         stack.callback(self.journal.close)
@@ -246,6 +246,7 @@ class Service:
             len(self.engine.cells),
             len(self._open),
             settings.control.socket,
+            extra={"event": "engine.in_service"},
         )
 
     def _read(self) -> CityPlan:
@@ -254,7 +255,10 @@ class Service:
         plan = None if newest is None else self._workshop.recall(self.settings, newest.state)
         if plan is None:
             return self._workshop.read(self.settings, None)
-        log.info("rules and inventory are as they were; they are taken from the snapshot")
+        log.info(
+            "rules and inventory are as they were; they are taken from the snapshot",
+            extra={"event": "engine.unchanged"},
+        )
         return plan
 
     async def _connect_all(self, settings: Settings) -> None:
@@ -435,7 +439,11 @@ class Service:
     async def _stop_sending(self) -> None:
         if self._dispatcher is not None:
             if not await self._dispatcher.drained(SEND_S):
-                log.warning("some orders were still under way after %g s", SEND_S)
+                log.warning(
+                    "some orders were still under way after %g s",
+                    SEND_S,
+                    extra={"event": "orders.left"},
+                )
             await self._dispatcher.close()
 
     # ── parts that run ───────────────────────────────────────────────────────────────────────
@@ -492,7 +500,7 @@ class Service:
             adapter = factory.open(connection, LiveSite(self.plan, self.engine, self.clock), door)
             self.dispatcher.connect(name, adapter, connection.pace)
         except Exception as error:
-            log.debug("connection %s", name, exc_info=error)
+            log.debug("connection %s", name, exc_info=error, extra={"event": "plugin.failed"})
             self.health.count(f"faults.{name}")
             self.health.raised(
                 f"connection.{name}",
@@ -593,7 +601,9 @@ class Service:
                 await self._reconnect(settings)
             await self.web.exchange(settings)
             took = time.monotonic() - began
-            log.info("reloaded in %.2f s: %d rules", took, plan.rules)
+            log.info(
+                "reloaded in %.2f s: %d rules", took, plan.rules, extra={"event": "rules.reloaded"}
+            )
             return api.Reloaded(True, list(plan.warnings), plan.rules, took)
 
     def _read_anew(self) -> tuple[Settings, CityPlan]:
@@ -607,7 +617,7 @@ class Service:
         if isinstance(error, RuleError):
             findings = [finding.render(error.sources) for finding in error.findings]
         else:
-            log.error("the reload failed", exc_info=error)
+            log.error("the reload failed", exc_info=error, extra={"event": "rules.reload_failed"})
             findings = [f"the reload failed: {type(error).__name__}: {error}"]
         self.health.raised(
             "reload.refused",
@@ -622,7 +632,7 @@ class Service:
     # ── signals and timers ───────────────────────────────────────────────────────────────────
 
     def _stop_by_signal(self, number: int) -> None:
-        log.info("%s: stopping", signal.Signals(number).name)
+        log.info("%s: stopping", signal.Signals(number).name, extra={"event": "engine.stopping"})
         # A second one ends the process at once, for whoever cannot wait.
         asyncio.get_running_loop().remove_signal_handler(number)
         self.stop_soon("signal")
@@ -635,7 +645,11 @@ class Service:
     def _jumped(self, seconds: float) -> None:
         self.health.count("clock.jumps")
         if seconds > 0:
-            log.warning("the system's clock jumped %.1f s forward; the engine follows", seconds)
+            log.warning(
+                "the system's clock jumped %.1f s forward; the engine follows",
+                seconds,
+                extra={"event": "clock.jumped"},
+            )
             return
         self.health.raised(
             "clock.ahead",
@@ -885,7 +899,10 @@ def loop_factory(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
         try:
             import uvloop as fast
         except ImportError:
-            log.warning("uvloop is not installed; the standard event loop is used")
+            log.warning(
+                "uvloop is not installed; the standard event loop is used",
+                extra={"event": "engine.no_uvloop"},
+            )
         else:
             return fast.new_event_loop
     return asyncio.new_event_loop

@@ -133,7 +133,11 @@ def _watch_service(site: Site, end: object) -> None:
         if os.read(stdin, 4_096):
             return
         loop.remove_reader(stdin)
-        log.warning("the engine's process has gone; the pages say so for %g s", site.outlive_s)
+        log.warning(
+            "the engine's process has gone; the pages say so for %g s",
+            site.outlive_s,
+            extra={"event": "web.engine_gone"},
+        )
         loop.call_later(site.outlive_s, end)  # type: ignore[arg-type]
 
     with contextlib.suppress(PermissionError):  # a plain file cannot be watched

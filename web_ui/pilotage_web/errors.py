@@ -179,7 +179,14 @@ async def on_error(request: Request, error: Exception) -> Response:
     trouble = trouble_of(error, visit)
     if trouble.status == 500:
         number = uuid4().hex[:8]
-        log.error("%s %s failed (%s)", request.method, request.url.path, number, exc_info=error)
+        log.error(
+            "%s %s failed (%s)",
+            request.method,
+            request.url.path,
+            number,
+            exc_info=error,
+            extra={"event": "web.failed"},
+        )
     headers = dict(getattr(error, "headers", None) or {})
     if trouble.retry_s:
         headers["Retry-After"] = str(trouble.retry_s)
@@ -201,7 +208,7 @@ async def _visit(request: Request, frame: Frame) -> Visit:
     try:
         return Visit(request, frame, await frame.people.who(request))
     except Exception:
-        log.exception("who asks is not known")
+        log.exception("who asks is not known", extra={"event": "web.failed"})
         return Visit(request, frame, NOBODY)
 
 

@@ -235,7 +235,13 @@ class ControlSocket:
         if not folder.exists():
             folder.mkdir(parents=True, mode=allowed)
         elif stat.S_IMODE(folder.stat().st_mode) & 0o022:
-            log.warning("others can write into %s (mend: chmod %o %s)", folder, allowed, folder)
+            log.warning(
+                "others can write into %s (mend: chmod %o %s)",
+                folder,
+                allowed,
+                folder,
+                extra={"event": "control.open_folder"},
+            )
 
     async def close(self) -> None:
         """Answer nobody any more."""
@@ -257,7 +263,11 @@ class ControlSocket:
             user = _user_of(writer)
             _caller.set((user, _name_of(user)))
             if not self._mode & 0o060 and not _is_own(user):
-                log.warning("user %d asked at the control socket and was refused", user)
+                log.warning(
+                    "user %d asked at the control socket and was refused",
+                    user,
+                    extra={"event": "control.refused"},
+                )
                 return
             if len(self._callers) > MOST_CONNECTIONS:
                 error = ApiError("busy", f"{MOST_CONNECTIONS} callers are connected already")
@@ -280,6 +290,7 @@ class ControlSocket:
             return False
         if not line:
             return False
+        question: Any = None
         try:
             question = api.decode_question(line)
             if isinstance(question, api.Subscribe):
@@ -296,7 +307,11 @@ class ControlSocket:
         except TimeoutError:
             data = api.encode_error(ApiError("too-long", f"no answer within {ANSWER_S:g} s"))
         except Exception as error:
-            log.exception("a question could not be answered: %.500r", line)
+            log.exception(
+                "a question could not be answered: %s",
+                type(question).__name__,
+                extra={"event": "control.failed"},
+            )
             data = api.encode_error(
                 ApiError(
                     "failed",
@@ -478,7 +493,11 @@ class ControlSocket:
         _need(person=ask.person, reason=ask.reason)
         recorder = self._recorder()
         rows = await _unhurried(lambda: recorder.erase(ask.entity))
-        log.info("%s erased %d rows of the history: %s", ask.person, rows, ask.reason)
+        log.info(
+            "%d rows of the history were erased; the audit says by whom",
+            rows,
+            extra={"event": "history.erased"},
+        )
         return api.Done(f"{rows} rows of the history were erased")
 
     def _recorder(self) -> Recorder:

@@ -88,7 +88,11 @@ class LocalExchange:
                 receive(*pair.waiting[0])
                 pair.waiting.popleft()
         except Exception:
-            log.exception("%s could not take a message; it is delivered again", reader)
+            log.exception(
+                "%s could not take a message; it is delivered again",
+                reader,
+                extra={"event": "exchange.failed"},
+            )
         finally:
             pair.is_delivering = False
 

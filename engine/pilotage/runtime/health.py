@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pilotage.model.diagnostics import Severity
+from pilotage.runtime.log_events import about
 
 REMARK_S: Final = 60.0
 MAX_KEYS: Final = 10_000
@@ -67,14 +68,17 @@ class Health:
             self._findings[code] = HealthFinding(code, severity, text, mend, since)
         if before is None:
             level = logging.ERROR if severity is Severity.ERROR else logging.WARNING
-            log.log(level, "%s: %s%s", code, text, f" (mend: {mend})" if mend else "")
+            mended = f" (mend: {mend})" if mend else ""
+            fields = {"event": "finding.raised", "code": code, "mend": mend}
+            log.log(level, "%s: %s%s", code, text, mended, extra=fields)
 
     def cleared(self, code: str) -> None:
         """Note that it is right again and log it once."""
         with self._lock:
             before = self._findings.pop(code, None)
         if before is not None:
-            log.info("%s: right again, was: %s", code, before.text)
+            fields = {"event": "finding.cleared", "code": code}
+            log.info("%s: right again, was: %s", code, before.text, extra=fields)
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter."""
@@ -92,4 +96,5 @@ class Health:
         ):  # a flood of names that nobody knows must not fill the memory
             self._held_back.clear()
         self._held_back[key] = (now, 0)
-        log.warning("%s%s", text, f" ({held} more like this since the last line)" if held else "")
+        more = f" ({held} more like this since the last line)" if held else ""
+        log.warning("%s%s", text, more, extra={"event": "remark", "about": about(key)})

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pilotage.core.store import admit
+from pilotage.model.entities import Privacy
 from pilotage.model.messages import (
     AlarmOrder,
     CallResult,
@@ -295,10 +296,13 @@ class ConnectionDoor:
         spec = point.spec
         limits = [f"from {spec.low:g}"] if spec.low is not None else []
         limits += [f"to {spec.high:g}"] if spec.high is not None else []
+        said = ascii(raw[:60] if isinstance(raw, str) else raw)[:60]
+        if spec.privacy in (Privacy.PERSONAL, Privacy.SENSITIVE):
+            said = "something (not shown: it may tell of a person)"
         self._health.count(f"bad.{self.name}")
         self._health.remark(
             f"bad.{self.name}.{point.id}",
-            f"connection {self.name}: {point.id} says {ascii(raw[:60] if isinstance(raw, str) else raw)[:60]}, which is no"
+            f"connection {self.name}: {point.id} says {said}, which is no"
             f" {' '.join([str(spec.type), *limits])}; its value is unknown until the next reading",
         )
 

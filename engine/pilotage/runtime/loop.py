@@ -22,6 +22,7 @@ from pilotage.model.messages import (
     OrderRefused,
     OrderTaken,
     Outcome,
+    Reading,
     encode_decision,
 )
 from pilotage.ports import Clock, DecisionLog, DecisionRecord, Envelope, Fenced, HealthLog, InputLog
@@ -268,7 +269,10 @@ class Pump:
             self._refuse_to_send(error or asyncio.CancelledError(), batch)
             if waiting.is_sent:
                 log.error(
-                    "decision %d was carried out, but not recorded: %s", decision.number, error
+                    "decision %d was carried out, but not recorded: %s",
+                    decision.number,
+                    error,
+                    extra={"event": "decision.unrecorded"},
                 )
             return
         if not waiting.is_sent:
@@ -283,7 +287,11 @@ class Pump:
         try:
             receive(decision)
         except Exception:
-            log.exception("decision %d could not be passed on", decision.number)
+            log.exception(
+                "decision %d could not be passed on",
+                decision.number,
+                extra={"event": "decision.not_passed_on"},
+            )
             self._health.count("pump.pass_on_failed")
 
     def _send_unwritten(self) -> None:
@@ -320,8 +328,9 @@ class Pump:
             "the engine failed at %.3f on %d inputs, the first of which are %s",
             now,
             len(batch.inputs),
-            batch.inputs[:20],
+            _named(batch.inputs[:20]),
             exc_info=error,
+            extra={"event": "engine.fault"},
         )
         self._health.raised(
             "engine.degraded",
@@ -382,6 +391,13 @@ def _without_orders(batch: Batch) -> Batch:
     for _, receipt in batch.orders:
         _fail(receipt, DiskRefusesError("orders are not taken now: the disk refuses their records"))
     return Batch([], batch.others, batch.arrived)
+
+
+def _named(inputs: Sequence[Input]) -> str:
+    """Return what inputs are about, without their values: a log is no place for where somebody's vehicle is."""
+    return ", ".join(
+        item.point.id if type(item) is Reading else type(item).__name__ for item in inputs
+    )
 
 
 def _answer(batch: Batch, decision: Decision) -> None:

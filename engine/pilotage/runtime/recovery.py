@@ -234,7 +234,12 @@ class Recovery:
             decision = engine.tick(envelope.now, inputs)
         except Exception:  # as it did the first time
             replay.faults += 1
-            log.debug("tick %d of the replay failed", envelope.position, exc_info=True)
+            log.debug(
+                "tick %d of the replay failed",
+                envelope.position,
+                exc_info=True,
+                extra={"event": "replay.fault"},
+            )
             return
         if decision is None:
             return
@@ -255,7 +260,11 @@ class Recovery:
             return rules
         now_in_force = self.plan_of(plan, switch.digest)
         if now_in_force is None:
-            log.warning("the rules %s of the journal are not at hand", switch.digest)
+            log.warning(
+                "the rules %s of the journal are not at hand",
+                switch.digest,
+                extra={"event": "replay.rules_missing"},
+            )
             return rules
         self._workshop.adopt(engine, now_in_force, switch.now)
         return switch.digest
@@ -268,7 +277,12 @@ class Recovery:
         try:
             return None if texts is None else self._workshop.with_rules(plan, digest, texts)
         except RuleError as error:
-            log.warning("the archived rules %s do not fit the city any more: %s", digest, error)
+            log.warning(
+                "the archived rules %s do not fit the city any more: %s",
+                digest,
+                error,
+                extra={"event": "replay.rules_misfit"},
+            )
             return None
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────
@@ -277,7 +291,9 @@ class Recovery:
         replay = recovered.replay
         if recovered.how == "started":
             if recovered.why:
-                log.warning("the engine begins anew: %s", recovered.why)
+                log.warning(
+                    "the engine begins anew: %s", recovered.why, extra={"event": "engine.anew"}
+                )
             return
         log.info(
             "%s: %d ticks since the snapshot were run again, %d decisions as recorded, in %.2f s",
@@ -285,6 +301,7 @@ class Recovery:
             replay.ticks,
             replay.compared - len(replay.differing),
             took_s,
+            extra={"event": "engine.continued"},
         )
         if recovered.how == "carried":
             self._health.raised(

@@ -210,6 +210,7 @@ class Supervisor:
                 "connection %s does not end when it is cancelled; its adapter %s was left behind",
                 name,
                 run.protocol,
+                extra={"event": "connection.left_behind"},
             )
         await run.close()
         run.end()
@@ -318,7 +319,11 @@ class _Run:
             self._health.count(f"faults.{self.name}")
             if self._state is not State.DOWN:
                 log.error(
-                    "connection %s: its adapter %s failed", self.name, self.protocol, exc_info=error
+                    "connection %s: its adapter %s failed",
+                    self.name,
+                    self.protocol,
+                    exc_info=error,
+                    extra={"event": "plugin.failed"},
                 )
             return error
         return ConnectionError("the adapter ended by itself")

@@ -110,7 +110,9 @@ class WebProcess:
                 "see the engine's log for what they said; the engine pilots the city meanwhile",
                 Severity.WARNING,
             )
-            log.warning("the pages have ended (%s); again in %g s", why, pause)
+            log.warning(
+                "the pages have ended (%s); again in %g s", why, pause, extra={"event": "web.ended"}
+            )
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
@@ -142,7 +144,7 @@ class WebProcess:
         with contextlib.suppress(msgspec.MsgspecError, KeyError, TypeError):
             self.url = msgspec.json.decode(line)["ready"]
             self._health.cleared("web.down")
-            log.info("the pages are at %s", self.url)
+            log.info("the pages are at %s", self.url, extra={"event": "web.ready"})
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         self.url, self._process = "", None

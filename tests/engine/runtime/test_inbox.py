@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from pilotage.core.store import Cell
+from pilotage.model.entities import Privacy
 from pilotage.model.messages import CallResult, Override, Reading
 from pilotage.model.quality import Quality
 from pilotage.runtime.health import Health
@@ -61,6 +64,15 @@ class TestDoor:
         assert health.counters["bad.gateway"] == 2
         (line,) = (r.message for r in caplog.records if r.levelno == logging.WARNING)
         assert "street-1.flow says -5, which is no " in line
+
+    def test_bad_personal_value(
+        self, door: ConnectionDoor, flow: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A value of a point that may tell of a person is not logged."""
+        private = replace(flow.spec, privacy=Privacy.PERSONAL)
+        door.report(Cell(flow.id, private, flow.entity), "Ms Martin")
+        assert "its value is unknown" in caplog.text
+        assert "Martin" not in caplog.text
 
     def test_bad_by_itself(
         self, door: ConnectionDoor, inbox: Inbox, flow: Any, health: Health

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pilotage.runtime.logs import set_up_logs
+from pilotage.runtime.health import Health
+from pilotage.runtime.logs import Sparing, set_up_logs
 
 
 @pytest.fixture
@@ -77,3 +78,49 @@ class TestLevel:
         logging.getLogger("pilotage").warning("loud")
         assert stream.getvalue().count("loud") == 1
         assert "quiet" not in stream.getvalue()
+
+
+class TestEvent:
+    def test_fields(self, stream: io.StringIO) -> None:
+        """A JSON line has its event, and what belongs to it; what a library logs is another one."""
+        set_up_logs("info", "json", stream)
+        health = Health()
+        health.raised("journal.disk", "the disk is full", "free space")
+        health.remark("refused.lamps.city/lamp/7", "no binding understands it")
+        health.cleared("journal.disk")
+        logging.getLogger("asyncua").warning("a library says something")
+        rows = [json.loads(line) for line in stream.getvalue().splitlines()]
+        assert [(r["event"], r.get("code", r.get("about"))) for r in rows] == [
+            ("finding.raised", "journal.disk"),
+            ("remark", "refused"),
+            ("finding.cleared", "journal.disk"),
+            ("other", None),
+        ]
+        assert rows[0]["mend"] == "free space"
+
+
+class TestSparing:
+    def test_flapping(self, stream: io.StringIO) -> None:
+        """What flaps writes so many lines a minute; the next line says how many were held back, and others are not."""
+        now = [0.0]
+        set_up_logs("info", "text", stream)
+        (handler,) = (h for h in logging.getLogger().handlers if getattr(h, "is_pilotage", False))
+        handler.filters[:] = [Sparing(most=3, steady=lambda: now[0])]
+        health = Health()
+        for _ in range(10):
+            health.raised("connection.lamps", "down")
+            health.cleared("connection.lamps")
+        health.raised("connection.gates", "down")
+        lines = stream.getvalue().splitlines()
+        assert len([line for line in lines if "connection.lamps: down" in line]) == 3
+        assert len([line for line in lines if "connection.gates: down" in line]) == 1
+        now[0] = 61.0
+        health.raised("connection.lamps", "down")
+        assert stream.getvalue().splitlines()[-1].endswith("(7 lines like this were held back)")
+
+    def test_debug(self, stream: io.StringIO) -> None:
+        """Who asks for debug lines gets all of them."""
+        set_up_logs("debug", "text", stream)
+        for number in range(100):
+            logging.getLogger("pilotage").debug("line %d", number)
+        assert len(stream.getvalue().splitlines()) == 100

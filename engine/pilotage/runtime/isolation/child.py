@@ -43,7 +43,11 @@ def live(
         status = 0
     except BaseException as error:
         if not isinstance(error, SystemExit):
-            log.exception("the process of connection %s fails", settings.name)
+            log.exception(
+                "the process of connection %s fails",
+                settings.name,
+                extra={"event": "plugin.failed"},
+            )
         code = error.code if isinstance(error, SystemExit) else 1
         status = code if isinstance(code, int) else 1
     finally:
@@ -129,7 +133,12 @@ class Link(asyncio.Protocol):
             points, calls = map(list, self._adapter.targets())
             bound = _bound(points, calls, sorted(set(sys.modules) - before))
         except Exception as error:
-            log.error("connection %s: its adapter cannot be opened", settings.name, exc_info=error)
+            log.error(
+                "connection %s: its adapter cannot be opened",
+                settings.name,
+                exc_info=error,
+                extra={"event": "plugin.failed"},
+            )
             self._say(wire.Failed(f"could not open its adapter: {_words(error)}"))
             return
         for message in bound:
@@ -166,7 +175,7 @@ class Link(asyncio.Protocol):
             return wire.Failed(f"ran out of memory or files: {_words(error)}")
         if isinstance(error, (OSError, TimeoutError)):
             return wire.Ended(str(error)[:1000] or type(error).__name__, False)
-        log.error("the adapter failed", exc_info=error)
+        log.error("the adapter failed", exc_info=error, extra={"event": "plugin.failed"})
         return wire.Ended(_words(error), True)
 
     async def _send(self, number: int, order: Command | Request | CallOut) -> None:

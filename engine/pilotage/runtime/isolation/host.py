@@ -156,7 +156,12 @@ class IsolatedAdapter:
         now = time.monotonic()
         self._deaths.append(now)
         recent = [at for at in self._deaths if now - at < DEATHS_WITHIN_S]
-        log.error("connection %s: the process of its plugin %s", self._settings.name, why)
+        log.error(
+            "connection %s: the process of its plugin %s",
+            self._settings.name,
+            why,
+            extra={"event": "plugin.died"},
+        )
         if len(recent) > MOST_DEATHS:
             await self._end_keeper()
             self._deaths.clear()
