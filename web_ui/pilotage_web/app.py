@@ -24,6 +24,7 @@ from pilotage_web.bar import Link, links_of
 from pilotage_web.city import City, EngineAway
 from pilotage_web.errors import Net, on_error
 from pilotage_web.people import People
+from pilotage_web.problem import Problem
 from pilotage_web.repeats import Repeats
 from pilotage_web.shield import Shield, TooLarge
 from pilotage_web.site import Site
@@ -100,6 +101,7 @@ def create_app(site: Site, city: City, people: People) -> Starlette:
             EngineAway: on_error,
             ApiError: on_error,
             TooLarge: on_error,
+            Problem: on_error,
         },
         lifespan=lifespan,
     )

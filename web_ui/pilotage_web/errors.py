@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pilotage.api import ApiError
 from pilotage_web.city import EngineAway
+from pilotage_web.problem import Problem
 from pilotage_web.request import NOBODY, Visit
 from pilotage_web.rights import Right, roles_with
 from pilotage_web.shield import TooLarge
@@ -129,9 +130,6 @@ _STATUS: Final = {
     "unknown-point": 404,
     "not-available": 404,
     "no-history": 404,
-    "bad-order": 422,
-    "bad-value": 422,
-    "bad-question": 422,
     "not-allowed": 403,
     "stale": 409,
     "busy": 503,
@@ -139,7 +137,7 @@ _STATUS: Final = {
     "too-long": 504,
     "failed": 502,
 }
-"""The status for each code with which the engine refuses."""
+"""The status for each code with which the engine refuses; what it does not take as things are is 409."""
 
 
 class Net:
@@ -191,7 +189,8 @@ async def on_error(request: Request, error: Exception) -> Response:
     if trouble.retry_s:
         headers["Retry-After"] = str(trouble.retry_s)
     if request.url.path.startswith("/api/"):
-        return problem(visit, trouble, number, headers)
+        more = error.more if isinstance(error, Problem) else {}
+        return problem(visit, trouble, number, headers, **more)
     tries_again = trouble.retry_s and request.method == "GET" and trouble.status == 503
     if tries_again:
         headers["Refresh"] = str(trouble.retry_s)
@@ -220,9 +219,11 @@ def trouble_of(error: Exception, visit: Visit) -> Trouble:
         return _said(away, visit)
     if isinstance(error, ApiError):
         return Trouble(
-            *(_STATUS.get(error.code, 422), error.code, visit.say("The engine says no")),
+            *(_STATUS.get(error.code, 409), error.code, visit.say("The engine says no")),
             *(error.text, error.mend),
         )
+    if isinstance(error, Problem):
+        return Trouble(error.status, error.code, visit.say(error.title), error.text, error.mend)
     if isinstance(error, TooLarge):
         return _said(_KNOWN[413, ""], visit)
     if isinstance(error, HTTPException):

@@ -21,6 +21,7 @@ from starlette.responses import Response
 
 from pilotage.api import ApiError
 from pilotage_web.city import EngineAway
+from pilotage_web.problem import Problem
 
 KEEP_S: Final = 3_600.0
 """Longer than the ten minutes in which a browser or an integration tries again."""
@@ -180,7 +181,7 @@ def _did_nothing(error: BaseException) -> bool:
         return not error.is_sent
     if isinstance(error, ApiError):
         return error.code not in _MAYBE
-    return isinstance(error, HTTPException)
+    return isinstance(error, (HTTPException, Problem))
 
 
 def _answer(response: Response) -> bytes:

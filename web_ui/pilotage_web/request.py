@@ -254,7 +254,7 @@ def page(
             if right is not Right.OPEN and not who.is_signed_in:
                 there = request.url.path + (f"?{request.url.query}" if request.url.query else "")
                 return RedirectResponse(f"{frame.people.sign_in}?next={quote(there, safe='')}", 303)
-            _allow(who, right)
+            allow(who, right)
             found = await handler(visit)
             if isinstance(found, Response):
                 return found
@@ -288,7 +288,7 @@ def action(path: str, right: Right) -> Callable[[ActionHandler], GuardedRoute]:
                 sent = visit.field("csrf") or request.headers.get("x-csrf", "")
                 if not is_csrf_right(sent, who.csrf):
                     raise HTTPException(403, "csrf")
-            _allow(who, right)
+            allow(who, right)
             if right is Right.OPEN:
                 return await handler(visit)
             visit.key = visit.field("key") or request.headers.get("idempotency-key", "")
@@ -304,7 +304,12 @@ def action(path: str, right: Right) -> Callable[[ActionHandler], GuardedRoute]:
     return wrap
 
 
-def _allow(who: Who, right: Right) -> None:
+def allow(who: Who, right: Right) -> None:
+    """Let somebody on who may.
+
+    Raises:
+        HTTPException: 403; what is shown then says who can.
+    """
     if not who.may(right):
         raise HTTPException(403, f"right:{right.value}")
 
