@@ -5,10 +5,11 @@ Every mistake becomes a finding; a plan with findings that are errors is never o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as File
-from typing import Any
+from typing import Any, Final
 
 from pilotage.adapter import ConnectionSettings, Site
 from pilotage.adapter.options import Problems, Section
@@ -41,6 +42,8 @@ from pilotage_mqtt import topics
 from pilotage_mqtt.attendance import Availability
 from pilotage_mqtt.discovery import Discovery, read_discovery
 from pilotage_mqtt.packet import Packet
+
+_NO_LEVEL_TEXT: Final = re.compile(r"[/+#\0]")
 
 # ── what a binding becomes ───────────────────────────────────────────────────────────────────
 
@@ -518,22 +521,26 @@ class _Binder(PayloadBinder):
         self, section: Section, template: topics.Template, members: Sequence[EntitySpec]
     ) -> list[tuple[str, ...]] | None:
         """Return the topic of each entity, level by level; None when a placeholder has no value."""
-        filled = []
-        for entity in members:
-            values = {name: attribute(entity, name, self.site.name) for name in template.slots}
-            wrong = next((n for n, v in values.items() if not _is_level_text(v)), None)
-            if wrong is not None:
-                said = values[wrong]
-                what = "has no value" if said is None else f'is "{said}", no part of a topic,'
-                message = f'"{{{wrong}}}" {what} for "{entity.id}"'
-                self.problems.error("placeholder", section.path("topic"), message)
-                return None
-            filled.append(template.fill(lambda name, values=values: str(values[name])))  # type: ignore[misc]
-        return filled
+        values = {
+            name: [attribute(entity, name, self.site.name) for entity in members]
+            for name in template.slots
+        }
+        if all(_is_level_text(value) for column in values.values() for value in column):
+            return template.fill(values, len(members))
+        wrong, entity, said = next(
+            (name, entity, column[number])
+            for number, entity in enumerate(members)
+            for name, column in values.items()
+            if not _is_level_text(column[number])
+        )
+        what = "has no value" if said is None else f'is "{said}", no part of a topic,'
+        message = f'"{{{wrong}}}" {what} for "{entity.id}"'
+        self.problems.error("placeholder", section.path("topic"), message)
+        return None
 
 
 def _is_level_text(value: str | None) -> bool:
-    return bool(value) and not any(sign in str(value) for sign in "/+#\0")
+    return bool(value) and _NO_LEVEL_TEXT.search(str(value)) is None
 
 
 def _names_of(read: Section) -> list[str]:

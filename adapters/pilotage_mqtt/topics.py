@@ -5,15 +5,15 @@ Source: MQTT Version 5.0 (OASIS, 7 March 2019), 4.7.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pilotage.adapter.payloads import BadTemplate, slots_of
 
 MAX_BYTES = 65_535
 
-Fill = Callable[[str], str]
-"""Returns the text for a placeholder."""
+Values = Mapping[str, Sequence[str | None]]
+"""What a placeholder stands for in each topic, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,13 @@ class Template:
         """True when `+` or `#` stands in it."""
         return "+" in self.levels or "#" in self.levels
 
-    def fill(self, value: Fill) -> tuple[str, ...]:
-        """Return the levels with each placeholder replaced."""
-        return tuple(_fill_level(level, value) for level in self.levels)
+    def fill(self, values: Values, count: int) -> list[tuple[str, ...]]:
+        """Return the levels with each placeholder replaced, for so many topics.
+
+        Level by level, not topic by topic: a city has tens of thousands of them.
+        """
+        columns = [_fill_level(level, values, count) for level in self.levels]
+        return list(zip(*columns, strict=True))
 
 
 def parse(text: str, *, wildcards: bool) -> Template:
@@ -98,7 +102,9 @@ def _narrowness(wanted: str) -> tuple[bool, int]:
     return "#" not in levels, -levels.count("+")
 
 
-def _fill_level(level: str, value: Fill) -> str:
+def _fill_level(level: str, values: Values, count: int) -> list[str]:
+    filled = [level] * count
     for name in slots_of(level):
-        level = level.replace("{" + name + "}", value(name))
-    return level
+        slot = "{" + name + "}"
+        filled = [text.replace(slot, str(v)) for text, v in zip(filled, values[name], strict=True)]
+    return filled

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -328,7 +329,7 @@ class CityWorkshop:
         return engine
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlannedSite:
     """The city as an adapter sees it before the engine is made: to check settings, not to bind."""
 
@@ -357,20 +358,23 @@ class PlannedSite:
 
     def point(self, id: str) -> PointHandle | None:  # noqa: A002
         """Return a handle that only names the point, or None when there is none."""
-        return self._points().get(id)
+        for end, sign in enumerate(id):  # names of points and of entities may have dots
+            entity = self._by_id.get(id[:end]) if sign == "." else None
+            spec = None if entity is None else self._spec(entity, id[end + 1 :])
+            if spec is not None:
+                return PlannedPoint(id, spec)
+        return None
 
-    def _points(self) -> Mapping[str, PlannedPoint]:
-        if not self._cache:
-            for spec in self.all_entities:
-                kind = self.catalogue.kinds[spec.kind]
-                relations = (PointSpec(name, set_of(of)) for name, of in kind.relations.items())
-                self._cache.update(
-                    (f"{spec.id}.{point.name}", PlannedPoint(f"{spec.id}.{point.name}", point))
-                    for point in (*map(spec.point, kind.points), *relations)
-                )
-        return self._cache
+    def _spec(self, entity: EntitySpec, name: str) -> PointSpec | None:
+        kind = self.catalogue.kinds[entity.kind]
+        spec = kind.point(name)
+        if spec is not None:
+            return entity.point(spec)
+        return PointSpec(name, set_of(kind.relations[name])) if name in kind.relations else None
 
-    _cache: dict[str, PlannedPoint] = field(default_factory=dict)
+    @cached_property
+    def _by_id(self) -> Mapping[str, EntitySpec]:
+        return {spec.id: spec for spec in self.all_entities}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,10 @@ class TestTemplate:
         """Placeholders are filled level by level, also in a part of a level."""
         template = parse("city/{zone}/lamp-{id}/state", wildcards=False)
         assert template.slots == ("zone", "id")
-        assert template.fill({"zone": "north", "id": "7"}.__getitem__) == (
-            "city",
-            "north",
-            "lamp-7",
-            "state",
-        )
+        assert template.fill({"zone": ["north", "west"], "id": ["7", "8"]}, 2) == [
+            ("city", "north", "lamp-7", "state"),
+            ("city", "west", "lamp-8", "state"),
+        ]
 
     @pytest.mark.parametrize(
         "text", ["", "a/#/b", "a/b#", "a/x+/b", "a/{id", "a/{}", "a\0b", "x" * 65_536]
