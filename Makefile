@@ -8,7 +8,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help venv run test lint types contracts unit bench bench-quick build clean system faults peers sbom install-test soak
+.PHONY: help venv run test lint types contracts unit bench bench-quick build clean system faults peers sbom install-test soak axe
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -68,6 +68,20 @@ system:
 	@if ! { PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v mosquitto; } >/dev/null; then \
 	  $(call apt_install,mosquitto,by the tests that talk to a real broker); \
 	fi
+	@if ! { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null; then \
+	  $(call apt_install,chromium,by the tests of the pages in a real browser); \
+	fi
+
+# What finds barriers on the pages; without npm those tests are skipped.
+AXE := tests/web_ui/browser/node_modules/.package-lock.json
+axe: $(AXE)
+
+$(AXE): tests/web_ui/browser/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  echo "== installing axe-core for the browser tests (once)"; \
+	  { cd tests/web_ui/browser && npm ci --silent && touch node_modules/.package-lock.json; } || \
+	    echo "== npm could not install it: the tests with axe-core are skipped"; \
+	else echo "== no npm here: the tests with axe-core are skipped"; fi
 
 # Equipment that nobody here wrote, for the contract tests of the adapters; without npm those tests are skipped.
 PEERS := tests/peers/node_modules/.package-lock.json
@@ -83,7 +97,7 @@ $(PEERS): tests/peers/package-lock.json
 run: $(STAMP) ## Start the demo city (ARGS="--speed 60" for a night in minutes)
 	@$(BIN)/pilotage demo $(ARGS)
 
-test: $(STAMP) system peers ## Run every check: ruff, mypy, import contracts, pytest
+test: $(STAMP) system peers axe ## Run every check: ruff, mypy, import contracts, pytest
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory contracts
@@ -135,6 +149,6 @@ install-test: build ## From an empty Debian 12 to a running service, by the step
 	@deploy/install-test.sh dist
 
 clean: ## Remove everything that was made, .venv included
-	@rm -rf $(VENV) tests/peers/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+	@rm -rf $(VENV) tests/peers/node_modules tests/web_ui/browser/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
 	  .coverage .import-contracts.log htmlcov
 	@find engine adapters plugins web_ui tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,6 +8,7 @@ import importlib
 import pkgutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -23,6 +24,8 @@ from pilotage_web.assets import Assets
 from pilotage_web.bar import Link, links_of
 from pilotage_web.city import City, EngineAway
 from pilotage_web.errors import Net, on_error
+from pilotage_web.live.fragments import Fragments
+from pilotage_web.live.hub import Hub
 from pilotage_web.people import People
 from pilotage_web.problem import Problem
 from pilotage_web.repeats import Repeats
@@ -39,6 +42,8 @@ class Frame:
 
     Attributes:
         ending: Set when the process is about to end: streams close then.
+        hub: What moves: looks, versions of lists, the stream.
+        fragments: Parts of pages that many people see alike.
         more: What a room keeps for its routes, under its own name.
     """
 
@@ -48,6 +53,8 @@ class Frame:
     texts: Texts
     assets: Assets
     repeats: Repeats
+    hub: Hub
+    fragments: Fragments = field(default_factory=Fragments)
     bar: tuple[Link, ...] = ()
     languages: dict[str, str] = field(default_factory=lambda: dict(LANGUAGE_NAMES))
     ending: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,6 +77,7 @@ def create_app(site: Site, city: City, people: People) -> Starlette:
         Texts(site.zone, site.language),
         assets,
         Repeats(site.storage / REPEATS_FILE),
+        Hub(Path(site.socket)),
     )
     routes: list[BaseRoute] = [
         *people.routes,
@@ -86,6 +94,10 @@ def create_app(site: Site, city: City, people: People) -> Starlette:
             stack.push_async_callback(people.close)
             await frame.repeats.open()
             stack.push_async_callback(frame.repeats.close)
+            await frame.hub.open()
+            stack.push_async_callback(frame.hub.close)
+            ending = asyncio.create_task(_end_streams(frame), name="end-streams")
+            stack.callback(ending.cancel)
             yield
             frame.ending.set()
 
@@ -107,6 +119,12 @@ def create_app(site: Site, city: City, people: People) -> Starlette:
     )
     app.state.frame = frame
     return app
+
+
+async def _end_streams(frame: Frame) -> None:
+    """End the streams first: a server that is told to stop waits for them."""
+    await frame.ending.wait()
+    frame.hub.end()
 
 
 def rooms() -> Iterator[BaseRoute]:

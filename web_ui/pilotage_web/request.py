@@ -117,6 +117,7 @@ class Visit:
         who: Who asks.
         form: What an action was sent; empty for a page.
         key: Idempotency key of an action.
+        lists: Versions of the lists when the request came: what is shown is at least as new.
     """
 
     request: Request
@@ -124,6 +125,11 @@ class Visit:
     who: Who
     form: FormData = field(default_factory=FormData)
     key: str = ""
+    lists: Mapping[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note the versions before anything is asked of the engine."""
+        self.lists = self.frame.hub.lists
 
     @property
     def words(self) -> Words:

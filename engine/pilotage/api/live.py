@@ -113,7 +113,7 @@ class ListPlaces(Question[PlaceList], tag="places", frozen=True, kw_only=True):
     """All equipment in the order in which the news number it."""
 
     after: int = -1
-    limit: int = 5_000
+    limit: int = 2_000
 
 
 Questions = FollowCity | ListPlaces

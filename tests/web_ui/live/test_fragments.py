@@ -1,0 +1,63 @@
+"""Fragments: made once per version, whoever asks; a failure is kept for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pilotage_web.live.fragments import Fragments
+
+
+class Maker:
+    def __init__(self) -> None:
+        self.calls = 0
+        self.fails = False
+
+    async def __call__(self) -> str:
+        self.calls += 1
+        await asyncio.sleep(0)
+        if self.fails:
+            raise ConnectionError("away")
+        return f"text {self.calls}"
+
+
+class TestGet:
+    async def test_once_per_version(self) -> None:
+        """Five hundred who ask at once have it made once; another version is made anew."""
+        fragments, make = Fragments(), Maker()
+        found = await asyncio.gather(*(fragments.get("a", 1, make) for _ in range(500)))
+        assert make.calls == 1
+        assert {each.content for each in found} == {b"text 1"}
+        assert (await fragments.get("a", 2, make)).content == b"text 2"
+        assert found[0].tag != (await fragments.get("a", 2, make)).tag
+
+    async def test_failure(self) -> None:
+        """Everybody who waits hears of a failure, and the next one tries again."""
+        fragments, make = Fragments(), Maker()
+        make.fails = True
+        found = await asyncio.gather(
+            *(fragments.get("a", 1, make) for _ in range(3)), return_exceptions=True
+        )
+        assert all(isinstance(each, ConnectionError) for each in found)
+        make.fails = False
+        assert (await fragments.get("a", 1, make)).content == b"text 2"
+
+    async def test_who_leaves(self) -> None:
+        """One who goes while it is made takes it from nobody else."""
+        fragments, make = Fragments(), Maker()
+        first = asyncio.ensure_future(fragments.get("a", 1, make))
+        second = asyncio.ensure_future(fragments.get("a", 1, make))
+        await asyncio.sleep(0)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert (await second).content == b"text 1"
+
+    async def test_bounded(self) -> None:
+        """The oldest go."""
+        fragments, make = Fragments(most=2), Maker()
+        for key in "abc":
+            await fragments.get(key, 1, make)
+        await fragments.get("a", 1, make)
+        assert make.calls == 4

@@ -1,0 +1,72 @@
+"""Parts of pages that many people see alike, rendered once per version of what they show.
+
+When an alarm comes, five hundred browsers read their list again within a quarter of a second; the engine is asked once and the
+template runs once per language.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+MOST: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A rendered part and its ETag."""
+
+    content: bytes
+    tag: str
+
+    def answer(self, request: Request) -> Response:
+        """Return it, or 304 when the browser has it."""
+        headers = {"ETag": self.tag}
+        if self.tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return HTMLResponse(self.content, headers=headers)
+
+
+class Fragments:
+    """The parts that were asked for last."""
+
+    def __init__(self, most: int = MOST) -> None:
+        """Keep at most so many."""
+        self._most = most
+        self._kept: OrderedDict[Hashable, tuple[Hashable, asyncio.Task[Fragment]]] = OrderedDict()
+
+    async def get(
+        self, key: Hashable, version: Hashable, make: Callable[[], Awaitable[str]]
+    ) -> Fragment:
+        """Return a part; it is made once per version, also for those who ask while it is being made.
+
+        Args:
+            key: What it is, and for whom: everything that its text depends on besides the version.
+            version: Of what it shows, read before `make` asks for that.
+            make: Renders it; what it raises is raised to everybody who waits, and nothing is kept.
+        """
+        known = self._kept.get(key)
+        if known is None or known[0] != version:
+            task = asyncio.ensure_future(_made(make))
+            self._kept[key] = known = version, task
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        try:
+            return await asyncio.shield(known[1])
+        except BaseException:
+            if known[1].done() and self._kept.get(key) is known:
+                del self._kept[key]
+            raise
+
+
+async def _made(make: Callable[[], Awaitable[str]]) -> Fragment:
+    content = (await make()).encode()
+    return Fragment(content, f'W/"{hashlib.blake2b(content, digest_size=12).hexdigest()}"')

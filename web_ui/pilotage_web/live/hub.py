@@ -1,0 +1,235 @@
+"""The hub: follows the engine through its socket, keeps how everything looks, and fills the ring.
+
+One task reads the engine's news and one says each second how old they are, also while no engine answers: a browser must never
+take silence for calm. The hub has no clock of the city; the ages are its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from pilotage import api
+from pilotage_web.live.places import Places, fetch_places
+from pilotage_web.live.ring import Ring
+
+RETRY_S: Final = 0.25
+SILENT_S: Final = 5.0
+"""An engine that says nothing for so long, not even a heartbeat, is asked anew."""
+BEAT_S: Final = 1.0
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+log = logging.getLogger("pilotage.web.live")
+
+
+class Hub:
+    """What every live stream reads.
+
+    Attributes:
+        ring: The last minute.
+        lists: The version of each list; exchanged as a whole, so that a page can keep what it was made of.
+        looks: A digit per piece of equipment.
+        places: What the numbers stand for; None until the engine was asked.
+        streams: How many browsers listen.
+    """
+
+    def __init__(self, socket: Path) -> None:
+        """Name the engine's socket; `open` begins to follow."""
+        self.ring = Ring(_new_epoch())
+        self.lists: Mapping[str, int] = {}
+        self.looks = bytearray()
+        self.places: Places | None = None
+        self.streams = 0
+        self.is_ending = False
+        self._socket = socket
+        self._engine_epoch = ""
+        self._heard_at: float | None = None
+        self._since = time.time()
+        self._is_away = True
+        self._beat: api.Beat | None = None
+        self._news = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # ── life ─────────────────────────────────────────────────────────────────────────────────
+
+    async def open(self) -> None:
+        """Begin to follow the engine, whether it answers or not."""
+        self._tasks = [
+            asyncio.create_task(self._follow(), name="live-follow"),
+            asyncio.create_task(self._beat_on(), name="live-beat"),
+        ]
+
+    async def close(self) -> None:
+        """Follow no longer, and have every stream say goodbye."""
+        self.end()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def end(self) -> None:
+        """Have every stream say goodbye and end."""
+        self.is_ending = True
+        self._wake()
+
+    # ── what streams read ────────────────────────────────────────────────────────────────────
+
+    async def news(self) -> None:
+        """Wait for the next event."""
+        await self._news.wait()
+
+    @property
+    def cursor(self) -> str:
+        """The number of the newest event, as browsers know it."""
+        return f"{self.ring.epoch}.{self.ring.last}"
+
+    @property
+    def engine_age_s(self) -> float | None:
+        """Time since the engine was heard, in seconds; None before it was."""
+        return None if self._heard_at is None else time.monotonic() - self._heard_at
+
+    @property
+    def looks_of(self) -> str:
+        """The run of the engine that numbers the equipment; empty before one was heard."""
+        return self._engine_epoch
+
+    @property
+    def is_away(self) -> bool:
+        """True while no engine answers."""
+        return self._is_away
+
+    def greeting(self, *, is_new: bool) -> bytes:
+        """Return what a browser is told first: one that is new starts here, one that comes back gets what it missed next."""
+        lists = msgspec.json.encode(dict(self.lists)).decode()
+        mark = f"id: {self.cursor}\n" if is_new else ""
+        return f"{mark}event: t\ndata: {lists}\n\nevent: hb\ndata: {self._pulse()}\n\n".encode()
+
+    # ── what the engine says ─────────────────────────────────────────────────────────────────
+
+    async def _follow(self) -> None:
+        while True:
+            client = api.AsyncClient(self._socket, SILENT_S)
+            try:
+                async for news in client.follow(self._begin):
+                    self._heard_at = time.monotonic()
+                    self._take(news)
+                self._away("it ended the connection")
+            except api.ApiError as error:
+                self._away(error.text)
+            except Exception:
+                log.exception("the engine's news could not be followed")
+                self._away("its news could not be read")
+            finally:
+                client.close()
+            await asyncio.sleep(RETRY_S)
+
+    def _begin(self, now: api.CityNow) -> None:
+        """Take how everything is: of the same engine only what differs is told, of another one everything is anew."""
+        self._heard_at = time.monotonic()
+        self._back()
+        looks = bytearray(now.looks.encode())
+        if now.epoch == self._engine_epoch and len(looks) == len(self.looks):
+            before = self.looks
+            self._tell_looks(
+                [
+                    place * 10 + look - 48
+                    for place, look in enumerate(looks)
+                    if look != before[place]
+                ]
+            )
+            self._tell_lists({k: v for k, v in now.lists.items() if v != self.lists.get(k)})
+            return
+        self._engine_epoch, self.looks, self.places = now.epoch, looks, None
+        self.lists = dict(now.lists)
+        self.ring = Ring(_new_epoch())
+        self._tasks.append(asyncio.create_task(self._fetch_places(now.epoch), name="live-places"))
+        self._wake()
+
+    async def _fetch_places(self, epoch: str) -> None:
+        with contextlib.suppress(api.ApiError):
+            async with api.AsyncClient(self._socket) as client:
+                places = await fetch_places(client)
+            if places.epoch == self._engine_epoch == epoch:
+                self.places = places
+
+    def _take(self, news: api.News) -> None:
+        if isinstance(news, api.LooksChanged):
+            for changed in news.changed:
+                self.looks[changed // 10] = 48 + changed % 10
+            self._tell_looks(news.changed)
+        elif isinstance(news, api.ListsChanged):
+            self._tell_lists(news.lists)
+        else:
+            self._beat = news
+            self._tell("hb", self._pulse(), is_kept=False)
+
+    def _away(self, why: str) -> None:
+        if not self._is_away:
+            log.warning("the engine does not answer: %s", why)
+            self._is_away, self._since = True, time.time()
+            self._tell("hb", self._pulse(), is_kept=False)
+
+    def _back(self) -> None:
+        if self._is_away:
+            log.info("the engine answers")
+            self._is_away, self._since = False, time.time()
+
+    # ── what browsers are told ───────────────────────────────────────────────────────────────
+
+    async def _beat_on(self) -> None:
+        """Say how old the news are whenever the engine does not say so itself."""
+        while True:
+            await asyncio.sleep(BEAT_S)
+            age = self.engine_age_s
+            if age is None or age > BEAT_S * 1.2:
+                self._tell("hb", self._pulse(), is_kept=False)
+
+    def _tell_looks(self, changed: list[int]) -> None:
+        if changed:
+            listed = ",".join(f"{base36(c // 10)}{c % 10}" for c in changed)
+            self._tell("s", f"{listed}|{time.time() * 1000:.1f}")
+
+    def _tell_lists(self, lists: Mapping[str, int]) -> None:
+        if lists:
+            self.lists = {**self.lists, **lists}
+            self._tell("t", msgspec.json.encode(dict(lists)).decode())
+
+    def _pulse(self) -> str:
+        """Return a heartbeat: the server's time, and what is known of the engine and of the field; ages in seconds."""
+        age, beat = self.engine_age_s, self._beat
+        pulse: dict[str, Any] = {
+            "server": round(time.time(), 3),
+            "engine_s": None if age is None else round(age, 2),
+            "away": self._is_away,
+            "since": round(self._since, 3),
+        }
+        if beat is not None:
+            pulse |= msgspec.to_builtins(beat)
+            pulse.pop("news", None)
+        return msgspec.json.encode(pulse).decode()
+
+    def _tell(self, event: str, data: str, *, is_kept: bool = True) -> None:
+        self.ring.add(event, data, is_kept=is_kept)
+        self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._news = self._news, asyncio.Event()
+        waiting.set()
+
+
+def base36(number: int) -> str:
+    """Return a number above or equal to zero in base 36: browsers read it by `parseInt(text, 36)`."""
+    text = _DIGITS[number % 36]
+    while number := number // 36:
+        text = _DIGITS[number % 36] + text
+    return text
+
+
+def _new_epoch() -> str:
+    return base36(time.time_ns() // 1_000_000)

@@ -1,0 +1,59 @@
+"""The last minute of events, encoded once for every browser: a ring with a number per event, and cursors into it.
+
+A browser that is slow costs no memory: it has a cursor here and no queue, and who falls behind the ring starts anew.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+MOST: Final = 660
+"""A minute: ten frames and one heartbeat a second."""
+
+
+class Ring:
+    """Events in order, as they stand in a stream.
+
+    Attributes:
+        epoch: Names the run in which the numbers count; a cursor of another epoch leads nowhere.
+        last: Number of the newest event.
+    """
+
+    def __init__(self, epoch: str, most: int = MOST) -> None:
+        """Begin at number 0, before the first event."""
+        self.epoch = epoch
+        self.last = 0
+        self._events: deque[bytes] = deque(maxlen=most)
+
+    def add(self, event: str, data: str, *, is_kept: bool = True) -> bytes:
+        """Add an event and return it as it is sent.
+
+        Args:
+            event: Its name.
+            data: One line.
+            is_kept: A browser that comes back asks for what followed it; False for heartbeats.
+        """
+        self.last += 1
+        mark = f"id: {self.epoch}.{self.last}\n" if is_kept else ""
+        encoded = f"{mark}event: {event}\ndata: {data}\n\n".encode()
+        self._events.append(encoded)
+        return encoded
+
+    def since(self, number: int) -> bytes | None:
+        """Return all events after a number, in order; None when they are not all here."""
+        behind = self.last - number
+        if behind == 1:
+            return self._events[-1]
+        if behind <= 0:
+            return b"" if behind == 0 else None
+        if behind > len(self._events):
+            return None
+        return b"".join(self._events[index] for index in range(-behind, 0))
+
+    def number_of(self, last_event_id: str) -> int | None:
+        """Return the number that a browser saw last, or None when it is of another epoch, or no number of ours."""
+        epoch, _, number = last_event_id.rpartition(".")
+        if epoch != self.epoch or not number.isascii() or not number.isdigit():
+            return None
+        return int(number) if int(number) <= self.last else None

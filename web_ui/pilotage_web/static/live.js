@@ -1,0 +1,210 @@
+// What a page knows of the stream: how fresh it is, which lists changed, and that nothing is ordered on stale sight.
+//
+// The three ages: from the server to here, from the engine to the server, from the field to the engine. The oldest decides.
+// `document.body` gets an event `live:TOPIC` when a list changed; `window.live` is for the map and for forms.
+"use strict";
+
+(() => {
+  const LATE_MS = 2500;
+  const LOST_MS = 5000;
+  const root = document.documentElement;
+  const bar = document.getElementById("freshness");
+  if (!bar) return;
+  const banner = document.getElementById("frozen");
+  const said = document.getElementById("link-said");
+  const word = document.getElementById("link-word");
+  const clock = document.getElementById("link-clock");
+  const ages = document.getElementById("link-ages");
+  const time = new Intl.DateTimeFormat("fr-FR", {
+    hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone: bar.dataset.zone || undefined,
+  });
+
+  const born = performance.now();
+  let heardAt = null; // when the last event came, in this page's own clock
+  let beatAt = null;
+  let beat = null;
+  let failed = false;
+  let over = false;
+  let state = "";
+  let calm = 0; // until then a stop was announced
+  let lists = JSON.parse(bar.dataset.lists || "{}");
+  const takers = new Set();
+
+  const live = (window.live = {
+    cursor: "",
+    get state() {
+      return state;
+    },
+    // Hands the frames of equipment (and resets) to a map: {kind, data, id}.
+    listen(take) {
+      takers.add(take);
+    },
+  });
+
+  // ── the link ──
+
+  function take(message) {
+    if (message.kind === "error") {
+      failed = true;
+      return look();
+    }
+    const now = performance.now();
+    if (message.kind === "join") {
+      if (message.ago >= 0) heardAt = now - message.ago;
+      failed = message.failed;
+      live.cursor = message.id;
+      if (message.hb) takeBeat(message.hb, heardAt);
+      takeLists(message.lists);
+      for (const each of takers) each({ kind: "join", data: "", id: message.id });
+      if (message.over) end();
+      return look();
+    }
+    heardAt = now;
+    failed = false;
+    if (message.id) live.cursor = message.id;
+    if (message.kind === "hb") takeBeat(message.data, now);
+    else if (message.kind === "t") takeLists(JSON.parse(message.data));
+    else if (message.kind === "reset") lists = {};
+    else if (message.kind === "bye") calm = now + 1000 * JSON.parse(message.data).back_s + 3000;
+    else if (message.kind === "auth") end();
+    if (message.kind === "s" || message.kind === "reset") for (const each of takers) each(message);
+    if (message.kind !== "s") look();
+  }
+
+  function takeBeat(data, at) {
+    beat = JSON.parse(data);
+    beatAt = at;
+  }
+
+  // A list that changed is read again; not by everybody at the same moment.
+  function takeLists(changed) {
+    for (const [topic, version] of Object.entries(changed)) {
+      if (lists[topic] === version) continue;
+      lists[topic] = version;
+      setTimeout(() => tell(topic), Math.random() * 250);
+    }
+  }
+
+  function tell(topic) {
+    document.body.dispatchEvent(new CustomEvent("live:" + topic));
+  }
+
+  function end() {
+    over = true;
+    location.reload(); // the server leads to the sign-in, and back here
+  }
+
+  // ── how fresh ──
+
+  function agesNow() {
+    const now = performance.now();
+    const since = (at) => (at === null ? now - born : now - at);
+    const engine = beat && beat.engine_s !== null ? 1000 * beat.engine_s + since(beatAt) : since(beatAt);
+    const field = beat && typeof beat.quiet_s === "number" ? 1000 * beat.quiet_s + since(beatAt) : null;
+    return { server: since(heardAt), engine, field };
+  }
+
+  function stateNow(age) {
+    const oldest = Math.max(age.server, age.engine);
+    if (over || oldest >= LOST_MS) return "lost";
+    if (failed || oldest >= LATE_MS || (beat && beat.away)) return "late";
+    return heardAt === null ? "begins" : "live";
+  }
+
+  function look() {
+    const age = agesNow();
+    show(age);
+    const now = stateNow(age);
+    if (now === state) return;
+    const before = state;
+    state = now;
+    root.dataset.link = state;
+    word.textContent = bar.dataset[state];
+    said.textContent = before ? bar.dataset[state] : "";
+    freeze(state === "lost", age);
+    if (before === "lost" && state === "live") for (const topic of Object.keys(lists)) tell(topic);
+    document.dispatchEvent(new CustomEvent("live:state", { detail: state }));
+  }
+
+  function show(age) {
+    if (heardAt !== null && beat) {
+      const server = 1000 * beat.server + (performance.now() - beatAt);
+      clock.textContent = time.format(state === "live" ? server : server - Math.max(age.server, age.engine));
+    }
+    const seconds = (ms) => (ms === null ? "–" : (ms / 1000).toFixed(ms < 9950 ? 1 : 0) + " s");
+    ages.textContent =
+      bar.dataset.ages
+        .replace("{server}", seconds(age.server))
+        .replace("{engine}", seconds(age.engine))
+        .replace("{field}", seconds(age.field));
+  }
+
+  // ── stale sight ──
+
+  function freeze(on, age) {
+    if (on) {
+      const at = Date.now() - Math.max(age.server, age.engine);
+      const isCalm = performance.now() < calm;
+      banner.querySelector("[data-since]").textContent = time.format(at);
+      banner.querySelector("[data-calm]").hidden = !isCalm;
+    }
+    banner.hidden = !on;
+    for (const button of document.querySelectorAll("main button, main [data-command]")) {
+      if (button.closest("[data-anytime]")) continue;
+      if (on) button.setAttribute("aria-disabled", "true");
+      else if (!button.hasAttribute("data-refused")) button.removeAttribute("aria-disabled");
+    }
+  }
+
+  function isCommand(target) {
+    const found = target instanceof Element && target.closest("button, input[type=submit], [data-command], form");
+    if (!found || found.closest("[data-anytime]")) return false;
+    const form = found.closest("form");
+    return found.hasAttribute("data-command") || (form && form.method === "post");
+  }
+
+  for (const kind of ["click", "submit", "pointerdown", "keydown"]) {
+    document.addEventListener(
+      kind,
+      (event) => {
+        if (state !== "lost" || !isCommand(event.target)) return;
+        if (kind === "keydown" && !["Enter", " "].includes(event.key)) return;
+        if (kind === "keydown" && event.target.matches("textarea")) return;
+        if (kind === "keydown" && event.key === " " && event.target.matches("input, select")) return;
+        event.preventDefault();
+        event.stopImmediatePropagation();
+        said.textContent = bar.dataset.refused;
+      },
+      true,
+    );
+  }
+  // A command says what was seen: the server refuses what was decided on an older sight.
+  document.addEventListener("submit", (event) => {
+    const seen = event.target.querySelector && event.target.querySelector("input[name=seen-live]");
+    if (seen) seen.value = live.cursor;
+  });
+
+  // ── the stream ──
+
+  function join() {
+    const path = bar.dataset.worker;
+    if (typeof SharedWorker === "undefined") {
+      const script = document.createElement("script");
+      script.src = path;
+      script.onload = () => take({ kind: "join", ...openLink(take), ago: -1 });
+      document.head.append(script);
+      return;
+    }
+    const worker = new SharedWorker(path, "pilotage-" + bar.dataset.session);
+    worker.port.onmessage = (event) => take(event.data);
+    worker.port.start();
+    addEventListener("pagehide", () => worker.port.postMessage("leave"));
+    addEventListener("pageshow", (event) => {
+      if (event.persisted) location.reload();
+    });
+  }
+
+  join();
+  look();
+  setInterval(look, 250);
+})();
