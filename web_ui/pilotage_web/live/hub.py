@@ -123,7 +123,9 @@ class Hub:
             except api.ApiError as error:
                 self._away(error.text)
             except Exception:
-                log.exception("the engine's news could not be followed")
+                log.exception(
+                    "the engine's news could not be followed", extra={"event": "web.failed"}
+                )
                 self._away("its news could not be read")
             finally:
                 client.close()
@@ -171,13 +173,13 @@ class Hub:
 
     def _away(self, why: str) -> None:
         if not self._is_away:
-            log.warning("the engine does not answer: %s", why)
+            log.warning("the engine does not answer: %s", why, extra={"event": "web.away"})
             self._is_away, self._since = True, time.time()
             self._tell("hb", self._pulse(), is_kept=False)
 
     def _back(self) -> None:
         if self._is_away:
-            log.info("the engine answers")
+            log.info("the engine answers", extra={"event": "web.back"})
             self._is_away, self._since = False, time.time()
 
     # ── what browsers are told ───────────────────────────────────────────────────────────────
