@@ -12,7 +12,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from functools import cache
+from typing import Any, Final, NamedTuple, Protocol
 
 from pilotage.model.entities import PointSpec
 from pilotage.model.quality import Quality
@@ -483,12 +484,24 @@ class Decision:
 
 def to_record(event: Any) -> dict[str, Any]:
     """Return an event as plain JSON types, with its type under `event`."""
-    record: dict[str, Any] = {"event": type(event).__name__}
-    names = getattr(event, "_fields", None) or [f.name for f in fields(event)]
-    for name in names:
+    kind = type(event)
+    record: dict[str, Any] = {"event": kind.__name__}
+    for name in _names(kind):
         value = getattr(event, name)
-        record[name] = value.value if isinstance(value, Enum) else as_plain(value)
+        if type(value) not in _PLAIN:
+            value = value.value if isinstance(value, Enum) else as_plain(value)
+        record[name] = value
     return record
+
+
+_PLAIN: Final = frozenset({str, float, int, bool, type(None)})
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    """Return the names of an event's fields, in order."""
+    found: tuple[str, ...] | None = getattr(kind, "_fields", None)
+    return found or tuple(field.name for field in fields(kind))
 
 
 def encode_decision(decision: Decision) -> bytes:
@@ -498,4 +511,7 @@ def encode_decision(decision: Decision) -> bytes:
         "now": round(decision.now, 6),
         "events": [to_record(e) for e in decision.events],
     }
-    return json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    return _CANONICAL.encode(record).encode()
+
+
+_CANONICAL: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))

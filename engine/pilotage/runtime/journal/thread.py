@@ -157,9 +157,7 @@ class WritingThread:
             self.waiting_bytes += job.size
             if job.result is not None and not self._urgent:
                 self._urgent = True
-                self._changed.notify()
-            elif len(self._waiting) == 1:
-                self._changed.notify()
+                self._changed.notify()  # for the others the thread looks by itself: a wake-up for each tick costs the loop more
 
     def _leaves_out(self, job: Job) -> bool:
         """Return whether a job is an envelope that has no room any more: while the disk refuses, decisions go first."""
@@ -184,10 +182,10 @@ class WritingThread:
                 self.connection.close()
 
     def _next_batch(self) -> list[Job] | None:
-        """Wait for work, a few seconds at most; None when the journal is closed and nothing is left."""
+        """Wait for work, `lazy_s` at most; None when the journal is closed and nothing is left."""
         with self._changed:
             if not self._waiting and not self._closing:
-                self._changed.wait(LOOK_S)
+                self._changed.wait(self._lazy_s)
             while self._waiting and not self._urgent and not self._closing:
                 wait = self._oldest_at + self._lazy_s - time.monotonic()
                 if wait <= 0:
