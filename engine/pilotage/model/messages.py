@@ -484,7 +484,7 @@ class Decision:
 
 def to_record(event: Any) -> dict[str, Any]:
     """Return an event as plain JSON types, with its type under `event`."""
-    kind = type(event)
+    kind: Any = type(event)
     record: dict[str, Any] = {"event": kind.__name__}
     for name in _names(kind):
         value = getattr(event, name)
@@ -498,7 +498,7 @@ _PLAIN: Final = frozenset({str, float, int, bool, type(None)})
 
 
 @cache
-def _names(kind: type[Any]) -> tuple[str, ...]:
+def _names(kind: Any) -> tuple[str, ...]:
     """Return the names of an event's fields, in order."""
     found: tuple[str, ...] | None = getattr(kind, "_fields", None)
     return found or tuple(field.name for field in fields(kind))
