@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pilotage import api
@@ -786,6 +787,16 @@ class Service:
     ) -> Iterable[DecisionRecord]:
         """Return decisions of the journal."""
         return self.journal.decisions(THE_CITY, since, until, after)
+
+    @property
+    def snapshot_folder(self) -> Path:
+        """Where the snapshots are."""
+        return self._snapshots.folder
+
+    @property
+    def journal_file(self) -> Path:
+        """Where the journal is."""
+        return self.journal.path
 
     def journal_reader(self) -> JournalReader:
         """Return a reader of the journal; called in another thread."""

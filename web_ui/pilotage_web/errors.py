@@ -128,6 +128,10 @@ _OURS: Final = Trouble(
 _STATUS: Final = {
     "unknown": 404,
     "unknown-point": 404,
+    "unknown-rule": 404,
+    "unknown-equipment": 404,
+    "no-journal": 404,
+    "too-large": 413,
     "not-available": 404,
     "no-history": 404,
     "not-allowed": 403,

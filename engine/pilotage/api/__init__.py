@@ -25,6 +25,7 @@ from pilotage.api.preview import *
 from pilotage.api.question import *
 from pilotage.api.rules import *
 from pilotage.api.service import *
+from pilotage.api.vitals import *
 from pilotage.api.why import *
 from pilotage.api.why_rules import *
 from pilotage.api.wire import *

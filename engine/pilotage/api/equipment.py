@@ -24,7 +24,7 @@ __all__ = [
 class Equipment(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of equipment in a list; `look` is a word of `pilotage.model.looks.Look`, empty for what no device stands behind.
 
-    `main` is the point that shows whether it is at work, with its value, quality and age in seconds.
+    `main` is the point that tells most of it, with its last known value, its quality and its age in seconds.
     """
 
     id: str
@@ -34,6 +34,8 @@ class Equipment(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = ""
     look: str = ""
     main: str = ""
+    value: Any = None
+    unit: str = ""
     text: str = ""
     quality: str = ""
     age_s: float | None = None

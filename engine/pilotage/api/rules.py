@@ -17,10 +17,11 @@ __all__ = [
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule and how many of its instances are in which state."""
+    """A rule and how many of its instances are in which state; `titles` are its names by language."""
 
     name: str
     title: str = ""
+    titles: dict[str, str] = {}
     owner: str = ""
     file: str = ""
     enabled: bool = True

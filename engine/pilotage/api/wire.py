@@ -19,6 +19,7 @@ from pilotage.api import (
     preview,
     rules,
     service,
+    vitals,
     why,
     why_rules,
 )
@@ -50,6 +51,7 @@ AnyQuestion = (
     | live.Questions
     | audit.Questions
     | why.Questions
+    | vitals.Questions
     | why_rules.Questions
     | equipment.Questions
 )

@@ -5,6 +5,7 @@ The journal is copied last: what is derived from it (audit, snapshots) may be be
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,6 +23,8 @@ from pilotage.runtime.durable import PARTIAL, partial_of, sync_file, sync_folder
 from pilotage.runtime.journal import sqlite
 
 FORMAT: Final = 1
+LAST_BACKUP: Final = ".last-backup"
+"""In the storage folder: its time is that of the last backup."""
 MANIFEST: Final = "manifest.json"
 JOURNAL_FILE: Final = "journal.db"
 TAR: Final = ".tar"
@@ -98,6 +101,8 @@ def make_backup(storage: Path, target: Path, version: str, progress: Progress) -
             sync_folder(target.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):  # a mark for the health page: a backup is one without it too
+        (storage / LAST_BACKUP).touch()
     return manifest
 
 

@@ -49,6 +49,7 @@ from pilotage.runtime.audit.reader import Wanted
 from pilotage.runtime.desks.equipment import EquipmentDesk
 from pilotage.runtime.desks.rule_figures import RuleFigures
 from pilotage.runtime.desks.rules import RuleDesk
+from pilotage.runtime.desks.vitals import VitalsDesk
 from pilotage.runtime.desks.why import WhyDesk
 from pilotage.runtime.feed import Feed
 from pilotage.runtime.history.answers import history_of, history_status, value_at
@@ -148,6 +149,16 @@ class RunningService(Protocol):
         ...
 
     @property
+    def snapshot_folder(self) -> Path:
+        """Where the snapshots are."""
+        ...
+
+    @property
+    def journal_file(self) -> Path:
+        """Where the journal is."""
+        ...
+
+    @property
     def rule_figures(self) -> RuleFigures:
         """What each rule has done."""
         ...
@@ -209,6 +220,7 @@ class ControlSocket:
             **self._acts.answers,
             **RuleDesk(service).answers,
             **EquipmentDesk(service).answers,
+            **VitalsDesk(service).answers,
         }
 
     async def open(self) -> None:

@@ -82,6 +82,7 @@ class CityViews:
         return api.Rule(
             name=rule.name,
             title=rule.title,
+            titles=dict(rule.decl.title.texts) if rule.decl.title else {},
             owner=rule.decl.owner.text if rule.decl.owner else "",
             file=str(rule.decl.name.at),
             enabled=rule.decl.enabled and rule.name not in self._engine.switched_off,

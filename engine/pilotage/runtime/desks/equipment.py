@@ -121,6 +121,8 @@ class EquipmentDesk:
             zone=entity.zone,
             look=self._look(entity, alarms),
             main="" if cell is None else cell.spec.name,
+            value=None if cell is None else as_plain(cell.last),
+            unit="" if cell is None else cell.spec.type.unit.symbol,
             text="" if cell is None else shown(cell.spec, cell.last),
             quality="" if cell is None else cell.quality.value,
             age_s=None if cell is None else _age(cell.time, now),

@@ -1,0 +1,258 @@
+"""Equipment, rules and health: the pages over a real engine, readable without scripts, in both languages."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import pytest
+
+from pilotage import api
+from pilotage_web.moments import read_moment
+from pilotage_web.pages.rules import lines_view
+
+Desk = Any
+HERE = "/equipment/lighting_segment/seg-1"
+
+
+class TestEquipmentList:
+    async def test_filters(self, desk: Desk) -> None:
+        """Filters stand in the address; what fits is listed with its look in words."""
+        client = desk.visitor("viewer")
+        everything = (await client.get("/equipment")).text
+        streets = (await client.get("/equipment?kind=lighting_segment&q=libert")).text
+
+        assert f'href="{HERE}"' in everything
+        assert f'href="{HERE}"' in streets
+        assert "/equipment/lighting_segment/seg-2" not in streets
+        assert 'value="libert"' in streets
+
+    async def test_nothing_fits(self, desk: Desk) -> None:
+        """An empty list says what to do; hostile text stays text."""
+        answer = await desk.visitor("viewer").get("/equipment?q=<script>x")
+        assert answer.status_code == 200
+        assert "Nothing fits" in answer.text
+        assert "<script>x" not in answer.text
+
+    async def test_in_french(self, desk: Desk) -> None:
+        """Kinds, looks and headings are French for who reads French."""
+        text = (await desk.visitor("viewer", language="fr").get("/equipment")).text
+        assert "Tronçon d&#39;éclairage" in text
+        assert "muet" in text
+
+
+class TestEquipment:
+    async def test_why(self, desk: Desk) -> None:
+        """The page says in one sentence why the point is as it is, and shows its levels and points."""
+        text = (await desk.visitor("viewer").get(HERE)).text
+        assert "Nobody has wanted anything of it yet" in text
+        assert "traffic.flow" in text
+        assert "Rue de la Liberté" in text
+
+    async def test_taken_by_hand_and_given_back(self, desk: Desk) -> None:
+        """An override comes from the form, shows who, why and until when, and goes by another form."""
+        client = desk.visitor("operator")
+        done = await desk.send(
+            client, f"{HERE}/override", point="lights.level", value="40", for_s="1800", reason="marché <b>"
+        )  # fmt: skip
+        page = (await client.get(done.headers["location"])).text
+
+        assert (done.status_code, done.headers["location"]) == (303, f"{HERE}?point=lights.level")
+        assert "the operator operator wants it until" in page
+        assert "marché &lt;b&gt;" in page
+        assert re.search(r"<td>40 %</td>", page)
+        other = await desk.visitor("viewer", language="fr").get(HERE)
+        assert "l&#39;opérateur operator le veut jusqu&#39;à" in other.text
+        back = await desk.send(client, f"{HERE}/release", point="lights.level")
+        assert back.status_code == 303
+        assert "the operator operator wants it" not in (await client.get(HERE)).text
+
+    @pytest.mark.parametrize(
+        ("fields", "said"),
+        [
+            ({"value": "40"}, "a reason"),
+            ({"reason": "x"}, "a value"),
+            ({"value": "fourty", "reason": "x"}, "Nothing was done"),
+            ({"value": "4000", "reason": "x"}, "Nothing was done"),
+            ({"value": "40", "reason": "x", "point": "nothing"}, "no point"),
+        ],
+    )
+    async def test_refused(self, desk: Desk, fields: dict[str, str], said: str) -> None:
+        """What cannot be done is said on the page, and nothing is done."""
+        client = desk.visitor("operator")
+        sent = {"point": "lights.level", "for_s": "1800", **fields}
+        answer = await desk.send(client, f"{HERE}/override", **sent)
+        page = await client.get(HERE)
+        assert answer.status_code == 303
+        assert said in page.text
+        assert "Give back" not in page.text
+
+    async def test_who_may_not(self, desk: Desk) -> None:
+        """A viewer sees the form, its button refused; the order itself is refused too."""
+        client = desk.visitor("viewer")
+        assert 'aria-disabled="true"' in (await client.get(HERE)).text
+        answer = await desk.send(
+            client, f"{HERE}/override", point="lights.level", value="1", reason="x"
+        )
+        assert answer.status_code == 403
+
+    async def test_time_travel(self, desk: Desk) -> None:
+        """`?at=` shows a time gone by, says so, and offers no order."""
+        client = desk.visitor("operator")
+        await desk.send(
+            client, f"{HERE}/override", point="lights.level", value="70", for_s="900", reason="now"
+        )
+        then = (await client.get(f"{HERE}?at=2020-01-01T00:00:00")).text
+        now = (await client.get(HERE)).text
+        await desk.send(client, f"{HERE}/release", point="lights.level")
+
+        assert "As it was at" in then
+        assert "Nobody has wanted anything of it yet" in then
+        assert "/override" not in then
+        assert "the operator operator wants it" in now
+        wrong = (await client.get(f"{HERE}?at=tomorrow")).text
+        assert "This is no time gone by" in wrong
+
+    @pytest.mark.parametrize("path", ["/equipment/lamp/nobody", "/equipment/x/%3Cb%3E"])
+    async def test_nobody(self, desk: Desk, path: str) -> None:
+        """What does not exist is a page that says so."""
+        answer = await desk.visitor("viewer").get(path)
+        assert answer.status_code == 404
+        assert "there is no equipment" in answer.text
+
+    async def test_another_kind_in_the_address(self, desk: Desk) -> None:
+        """An id is enough: the page is found under its own kind."""
+        answer = await desk.visitor("viewer").get("/equipment/-/seg-1")
+        assert (answer.status_code, answer.headers["location"]) == (303, HERE)
+
+
+class TestRules:
+    async def test_list(self, desk: Desk) -> None:
+        """Each rule with its state, what it did, its cost and its tests."""
+        text = (await desk.visitor("viewer").get("/rules")).text
+        assert 'href="/rules/dim-quiet-streets"' in text
+        assert "Full light while somebody walks there" in text
+
+    async def test_as_written_with_truth(self, desk: Desk) -> None:
+        """The rule's own lines, each clause with its truth, what it reads and what would turn it."""
+        text = (await desk.visitor("viewer").get("/rules/light-up-for-pedestrians")).text
+        assert '<span class="y-key">while</span>' in text
+        assert 'class="clause unknown">segment.pedestrian_detected</span>' in text
+        assert "a known value of segment.pedestrian_detected" in text
+        assert "It does not act: a value that it needs is unknown." in text
+
+    async def test_why_not(self, desk: Desk) -> None:
+        """Of a street that is not in the set: which part of `where` keeps it out."""
+        text = (await desk.visitor("viewer").get("/rules/dim-quiet-streets?target=seg-2")).text
+        assert "not in the rule&#39;s set" in text
+        assert "segment.dimmable" in text
+        foreign = await desk.visitor("viewer").get("/rules/dim-quiet-streets?target=<b>")
+        assert "nothing to do with this" in foreign.text
+        assert "<b>" not in foreign.text
+
+    async def test_no_such_rule(self, desk: Desk) -> None:
+        """A rule that is not there is a page that says so."""
+        answer = await desk.visitor("viewer").get("/rules/nothing")
+        assert answer.status_code == 404
+
+    async def test_check(self, desk: Desk) -> None:
+        """A draft comes back with each mistake at its line; the text that was written stays in the box."""
+        client = desk.visitor("viewer")
+        draft = "rules:\n  mine:\n    title: X\n    owner: me\n    for_each: {s: {kind: lighting_segment}}\n    while: s.trafic.flow < 3\n    hold: [{set: s.lights.level, to: 30 %, priority: saving}]\n"  # fmt: skip
+        answer = await desk.send(client, "/rules/check", text=draft)
+        assert answer.status_code == 200
+        assert "line 6, column" in answer.text
+        assert "<mark>trafic</mark>" in answer.text
+        assert "s.trafic.flow &lt; 3\n" in answer.text
+        admin = await desk.send(desk.visitor("admin"), "/rules/check", text=draft)
+        assert admin.status_code == 403
+
+    def test_pieces(self) -> None:
+        """A line is cut where its clauses are; nothing of it is lost, whatever its length."""
+        text = api.RuleText(
+            rule="a", sort="hold", file="a.yaml", first_line=3, text='  a: # "x"\n    while: b and c\n'
+        )  # fmt: skip
+        clause = {"column": 18, "length": 99, "met": "unmet", "flip": "x", "line": 4, "file": "a.yaml"}  # fmt: skip
+        rows = lines_view(text, [clause])
+        assert "".join(piece for piece, _ in rows[1]["pieces"]) == "  while: b and c"
+        assert rows[1]["pieces"][-1] == ("c", "clause unmet")
+        assert ('# "x"', "comment") in rows[0]["pieces"]
+
+
+class TestHealth:
+    async def test_page(self, desk: Desk) -> None:
+        """Engine, journal, disk, connections and plugins; in French too."""
+        text = (await desk.visitor("viewer", language="fr").get("/health")).text
+        for said in ("Moteur", "Libre sur le disque", "Modules", "lighting", "chargé"):
+            assert said in text
+
+
+class TestMoments:
+    def test_read(self) -> None:
+        """A time of day is the last one; a date is the city's; what lies ahead or is none is nothing."""
+        from zoneinfo import ZoneInfo
+
+        paris, now = ZoneInfo("Europe/Paris"), 1_763_852_407.0  # 2025-11-23 00:00:07 in Paris
+        assert read_moment("23:59:07", now, paris) == now - 60
+        assert read_moment("00:00", now, paris) == now - 7
+        assert read_moment("2025-11-22 12:00", now, paris) == now - 43_207
+        assert read_moment(str(now - 5), now, paris) == now - 5
+        for wrong in ("", "x", "25:00", "2099-01-01", "1e9", "٣:٠٠", "9" * 60):
+            assert read_moment(wrong, now, paris) is None, wrong
+
+
+class TestInterface:
+    async def test_equipment(self, desk: Desk) -> None:
+        """Programs get the same: lists, one piece, and why as data with its sentence."""
+        client = desk.visitor("viewer", language="fr")
+        found = (await client.get("/api/v1/equipment?q=seg-1")).json()
+        assert [e["id"] for e in found["equipment"]] == ["seg-1"]
+        detail = (await client.get("/api/v1/equipment/seg-1")).json()
+        assert detail["kind"] == "lighting_segment"
+        why = (await client.get("/api/v1/equipment/seg-1/why")).json()
+        assert why["why"]["point"] == "seg-1.lights.level"
+        assert re.search("veut|voulu", why["sentence"])
+        past = await client.get(f"/api/v1/equipment/seg-1/why?at={time.time() - 3600}")
+        assert past.json()["why"]["is_past"] is True
+        assert (await client.get("/api/v1/equipment/seg-9")).status_code == 404
+        assert (await client.get("/api/v1/equipment/seg-1/commands")).json()["commands"] == []
+
+    async def test_override(self, desk: Desk) -> None:
+        """An order is answered once it is on disk; the end of it too."""
+        client = desk.visitor("operator")
+        headers = {"Origin": "http://127.0.0.1:8080", "Idempotency-Key": f"k{time.time()}"}
+        order = {"point": "lights.level", "value": "55 %", "for_s": 600, "reason": "test"}
+        taken = await client.post("/api/v1/equipment/seg-1/overrides", json=order, headers=headers)
+        assert (taken.status_code, taken.json()["taken"]) == (202, True)
+        why = (await client.get("/api/v1/equipment/seg-1/why")).json()["why"]
+        assert (why["text"], why["who"]["name"]) == ("55 %", "operator")
+        headers["Idempotency-Key"] += "b"
+        gone = await client.delete(
+            "/api/v1/equipment/seg-1/overrides/lights.level", headers=headers
+        )
+        assert gone.status_code == 200
+        headers["Idempotency-Key"] += "c"
+        again = await client.delete(
+            "/api/v1/equipment/seg-1/overrides/lights.level", headers=headers
+        )
+        assert (again.status_code, again.json()["code"]) == (422, "refused")
+
+    async def test_rules(self, desk: Desk) -> None:
+        """Rules with figures, their text, why not, survey, instances, traces, and a draft that is checked."""
+        client = desk.visitor("viewer")
+        rules = (await client.get("/api/v1/rules")).json()
+        assert {r["rule"]["name"] for r in rules} >= {"dim-quiet-streets"}
+        root = "/api/v1/rules/dim-quiet-streets"
+        assert (await client.get(root)).json()["sort"] == "hold"
+        why = (await client.get(f"{root}/why?target=seg-2")).json()
+        assert why["why"]["verdict"] == "absent"
+        for part in ("survey", "instances", "traces"):
+            assert (await client.get(f"{root}/{part}")).status_code == 200, part
+        checked = await client.post(
+            "/api/v1/rules/check",
+            json={"text": "rules: {x: 1}"},
+            headers={"Origin": "http://127.0.0.1:8080"},
+        )
+        assert (checked.status_code, checked.json()["ok"]) == (200, False)
+        assert (await client.get("/api/v1/health")).json()["vitals"]["disk_total"] > 0

@@ -1,0 +1,159 @@
+"""Equipment: what there is, how it is, why, and by whose hand."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from pilotage import api
+from pilotage_web.problem import Problem
+from pilotage_web.request import Visit
+from pilotage_web.rights import Right
+from pilotage_web.saying import sentence
+from pilotage_web.typed import delete, get, post
+
+Word = Annotated[str, Meta(max_length=100)]
+Id = Annotated[str, Meta(max_length=300)]
+Limit = Annotated[int, Meta(ge=1, le=500)]
+Time = Annotated[float, Meta(ge=0, le=4e9, description="seconds since 1970")]
+
+
+class EquipmentQuery(Struct, forbid_unknown_fields=True):
+    """Which equipment; `q` is looked for in id and name, the others filter exactly."""
+
+    domain: Word = ""
+    commune: Word = ""
+    kind: Word = ""
+    state: Annotated[str, Meta(pattern="^(|idle|active|held|unlike|fault|silent|alarm)$")] = ""
+    q: Word = ""
+    after: Id = ""
+    limit: Limit = 50
+
+
+class MomentQuery(Struct, forbid_unknown_fields=True):
+    """At which time; now unless said otherwise."""
+
+    at: Time | None = None
+
+
+class WhyQuery(Struct, forbid_unknown_fields=True):
+    """Of which point (its first one that is commanded unless said otherwise), and at which time."""
+
+    point: Id = ""
+    at: Time | None = None
+
+
+class CommandQuery(Struct, forbid_unknown_fields=True):
+    """Of which point, and from where on: `before` is the `next` of the page that came before."""
+
+    point: Id = ""
+    before: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    limit: Limit = 20
+
+
+class WhyAnswer(Struct):
+    """Why a point is as it is: in one sentence of the reader's language, and as data."""
+
+    sentence: str
+    why: api.PointWhy
+
+
+class OverrideOrder(Struct, forbid_unknown_fields=True):
+    """Take a point by hand for `for_s` seconds; a text such as `30 %` is read in the point's unit."""
+
+    point: Annotated[str, Meta(min_length=1, max_length=300)]
+    value: Any
+    for_s: Annotated[float, Meta(gt=0, le=31 * 86_400)]
+    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+
+
+@get("/equipment")
+async def list_equipment(visit: Visit, query: EquipmentQuery) -> api.EquipmentPage:
+    """The equipment that fits, in order of id. `next` goes into the following request's `after`."""
+    return await visit.ask(
+        api.ListEquipment(
+            domain=query.domain,
+            zone=query.commune,
+            kind=query.kind,
+            look=query.state,
+            text=query.q,
+            after=query.after,
+            limit=query.limit,
+        )
+    )
+
+
+@get("/equipment/{id}")
+async def get_equipment(visit: Visit, id: str, query: MomentQuery) -> api.EquipmentDetail:  # noqa: A002
+    """One piece of equipment with all its points, now or at a time gone by."""
+    return await visit.ask(api.GetEquipment(id=id, at=query.at))
+
+
+@get("/equipment/{id}/why")
+async def why_equipment(visit: Visit, id: str, query: WhyQuery) -> WhyAnswer:  # noqa: A002
+    """Why a point is as it is: who wants what, who decides, what would be otherwise, and how far the equipment is."""
+    point = await _point(visit, id, query.point)
+    why = await visit.ask(api.WhyPoint(point=point, at=query.at))
+    return WhyAnswer(sentence(visit.words, why), why)
+
+
+@get("/equipment/{id}/commands")
+async def equipment_commands(visit: Visit, id: str, query: CommandQuery) -> api.CommandList:  # noqa: A002
+    """What a point was told and what became of it, the newest first."""
+    point = await _point(visit, id, query.point)
+    return await visit.ask(
+        api.ListCommands(point=point, before=query.before, limit=min(query.limit, 200))
+    )
+
+
+@post("/equipment/{id}/overrides", Right.OVERRIDE, status=202)
+async def override_equipment(visit: Visit, id: str, body: OverrideOrder) -> api.Receipt:  # noqa: A002
+    """Take a point by hand until a time. Answered once the order is on disk."""
+    receipt = await visit.ask(
+        api.SetOverride(
+            point=f"{id}.{body.point}",
+            value=body.value,
+            for_s=body.for_s,
+            person=visit.who.person,
+            reason=body.reason,
+        )
+    )
+    return _taken(receipt)
+
+
+@delete("/equipment/{id}/overrides/{point}", Right.OVERRIDE)
+async def release_equipment(visit: Visit, id: str, point: str) -> api.Receipt:  # noqa: A002
+    """Give an override back: the next demand down decides at once."""
+    return _taken(
+        await visit.ask(api.ReleaseOverride(point=f"{id}.{point}", person=visit.who.person))
+    )
+
+
+def _taken(receipt: api.Receipt) -> api.Receipt:
+    if not receipt.taken:
+        raise Problem(422, "refused", "The engine says no", receipt.text)
+    return receipt
+
+
+async def _point(visit: Visit, id_: str, name: str) -> str:
+    """Return the point that is meant: the named one, or the first that is commanded."""
+    if name:
+        return f"{id_}.{name}"
+    detail = await visit.ask(api.GetEquipment(id=id_))
+    commanded = [p.id for p in detail.points if p.is_commandable and not p.is_request]
+    moving = [p.id for p in detail.points if p.access != "fixed"]
+    found = next(iter([*commanded, *moving, *(p.id for p in detail.points)]), "")
+    if not found:
+        raise Problem(404, "no-point", "It has no point", f"{id_} has no point at all")
+    return found
+
+
+ROUTES = (
+    list_equipment,
+    get_equipment,
+    why_equipment,
+    equipment_commands,
+    override_equipment,
+    release_equipment,
+)

@@ -1,0 +1,133 @@
+"""Rules: what they are, why they act or not, what they did, and whether a draft is right."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from pilotage import api
+from pilotage_web.request import Visit
+from pilotage_web.rights import Right
+from pilotage_web.saying import verdict_in_words
+from pilotage_web.typed import get, post
+
+Id = Annotated[str, Meta(max_length=300)]
+Limit = Annotated[int, Meta(ge=1, le=500)]
+Time = Annotated[float, Meta(ge=0, le=4e9, description="seconds since 1970")]
+
+
+class RuleRow(Struct):
+    """A rule, and what it has done."""
+
+    rule: api.Rule
+    figures: api.RuleFigures
+
+
+class RuleQuery(Struct, forbid_unknown_fields=True):
+    """Of which instance (its entities' ids, with commas), or of which target: why does the rule do nothing to it?"""
+
+    instance: Id = ""
+    target: Id = ""
+
+
+class InstanceQuery(Struct, forbid_unknown_fields=True):
+    """Which instances: `q` is looked for in the id."""
+
+    q: Id = ""
+    state: Annotated[str, Meta(max_length=30)] = ""
+    after: Id = ""
+    limit: Limit = 50
+
+
+class TraceQuery(Struct, forbid_unknown_fields=True):
+    """Of which instance and time; `before` is the `next` of the page that came before."""
+
+    instance: Id = ""
+    since: Time | None = None
+    until: Time | None = None
+    before: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    limit: Limit = 20
+
+
+class RuleAnswer(Struct):
+    """Why an instance acts or not: in one sentence of the reader's language, and as data."""
+
+    sentence: str
+    why: api.RuleWhy
+
+
+class Draft(Struct, forbid_unknown_fields=True):
+    """Rules that somebody writes; with the name of one of the city's files they stand in its place."""
+
+    text: Annotated[str, Meta(max_length=48_000)]
+    file: Annotated[str, Meta(pattern=r"^[\w./-]{1,200}$")] = "draft.yaml"
+
+
+@get("/rules")
+async def list_rules(visit: Visit) -> list[RuleRow]:
+    """All rules with their states and figures."""
+    figures = {f.rule: f for f in await visit.ask(api.ListRuleFigures())}
+    rules = await visit.ask(api.ListRules())
+    return [RuleRow(rule, figures[rule.name]) for rule in rules if rule.name in figures]
+
+
+@get("/rules/{rule}")
+async def get_rule(visit: Visit, rule: str) -> api.RuleText:
+    """A rule as it is written, with its clauses at their places in the file."""
+    return await visit.ask(api.ReadRule(rule=rule))
+
+
+@get("/rules/{rule}/why")
+async def why_rule(visit: Visit, rule: str, query: RuleQuery) -> RuleAnswer:
+    """Why an instance of a rule acts or not; with `target`: why the rule does nothing to it."""
+    why = await visit.ask(api.WhyRule(rule=rule, instance=query.instance, target=query.target))
+    return RuleAnswer(verdict_in_words(visit.words, why), why)
+
+
+@get("/rules/{rule}/survey")
+async def survey_rule(visit: Visit, rule: str) -> api.RuleSurvey:
+    """How the clauses of a rule stand over all its instances, and which of them nearly act."""
+    return await visit.ask(api.SurveyRule(rule=rule))
+
+
+@get("/rules/{rule}/instances")
+async def rule_instances(visit: Visit, rule: str, query: InstanceQuery) -> api.InstanceList:
+    """The instances of a rule with their states, in order of id."""
+    return await visit.ask(
+        api.ListInstances(
+            rule=rule, text=query.q, state=query.state, after=query.after, limit=query.limit
+        )
+    )
+
+
+@get("/rules/{rule}/traces")
+async def rule_traces(visit: Visit, rule: str, query: TraceQuery) -> api.TraceList:
+    """When a rule changed its state, what it read then, and what came of it; the newest first."""
+    return await visit.ask(
+        api.ListTraces(
+            rule=rule,
+            instance=query.instance,
+            since=query.since,
+            until=query.until,
+            before=query.before,
+            limit=query.limit,
+        )
+    )
+
+
+@post("/rules/check", Right.CHECK, is_order=False)
+async def check_rules(visit: Visit, body: Draft) -> api.CheckedRules:
+    """Check rules beside the city's own, and put them nowhere. Each finding has its line, its column and its mend."""
+    return await visit.ask(api.CheckRules(text=body.text, file=body.file))
+
+
+ROUTES = (
+    list_rules,
+    get_rule,
+    why_rule,
+    survey_rule,
+    rule_instances,
+    rule_traces,
+    check_rules,
+)
