@@ -64,10 +64,14 @@ class PlanPreview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreviewPlan(Question[PlanPreview], tag="preview_plan", frozen=True, kw_only=True):
-    """What would change if a plan were set to a level now? Nothing is changed by asking."""
+    """What would change if a plan were set to a level now? Nothing is changed by asking.
+
+    Who asks the same within 2 s gets the same answer, unless it shall be worked out anew (`fresh`).
+    """
 
     plan: str
     level: int
+    fresh: bool = False
 
 
 Questions = PreviewPlan

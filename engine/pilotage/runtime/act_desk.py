@@ -70,7 +70,9 @@ class ActDesk:
 
     async def _preview(self, ask: api.PreviewPlan) -> api.PlanPreview:
         try:
-            return await self._previews.ask(self._engine("plans"), ask.plan, ask.level)
+            return await self._previews.ask(
+                self._engine("plans"), ask.plan, ask.level, fresh=ask.fresh
+            )
         except LookupError as error:
             raise ApiError("unknown", str(error), "`pilotage plan` lists them") from error
 

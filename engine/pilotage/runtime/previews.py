@@ -28,14 +28,16 @@ class Previews:
     def __init__(self) -> None:
         self._under_way: dict[tuple[str, int, str], asyncio.Task[api.PlanPreview]] = {}
 
-    async def ask(self, engine: Any, plan: str, level: int) -> api.PlanPreview:
-        """Return what a level of a plan would change.
+    async def ask(self, engine: Any, plan: str, level: int, *, fresh: bool) -> api.PlanPreview:
+        """Return what a level of a plan would change; a `fresh` one begins now.
 
         Raises:
             LookupError: There is no such plan or level.
         """
         preview = Preview(engine, plan, level)
         standing = engine.plans.all[plan].standing
+        if fresh:
+            return await _work_out(engine, preview, standing)
         key = (plan, level, standing)
         task = self._under_way.get(key)
         if task is None:
