@@ -117,12 +117,12 @@ class TestPages:
         assert "Snow plan" in text
         assert "act on 3 × lighting segment (lights.level)" in text
         assert "Only these posts may set it: traffic." in text
-        assert text.count("data-refused") == 1
+        assert text.count(' aria-disabled="true" data-refused') == 1
 
     async def test_viewer(self, desk: Any, city: api.Client) -> None:
         """Who may not sees every button, refused, with who can."""
         text = (await desk.visitor("viewer").get("/plans")).text
-        assert text.count("data-refused") == 4
+        assert text.count(' aria-disabled="true" data-refused') == 4
         assert "Operators of these posts may set it: control, snow." in text
 
     async def test_french(self, desk: Any, city: api.Client) -> None:
