@@ -22,6 +22,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import paho.mqtt.client as paho
 import psutil  # type: ignore[import-untyped]
 import pytest
@@ -212,6 +213,7 @@ def test_four_rules(start: Start) -> None:
     finally:
         wire.stop()
     _try_the_commands(demo)
+    _open_the_pages(demo)
     children = demo.processes()
     # The engine may have some of its own: a reload compiles in one.
     assert len(psutil.Process(demo.process.pid).children()) == 5
@@ -295,6 +297,18 @@ def _try_the_commands(demo: Demo) -> None:
     assert plan.returncode == 0, plan.stderr
     demo.until(lambda: "Snow and ice plan, level 1 → 2" in demo.text, "the plan was not told")
     assert demo.run("reload").returncode == 0
+
+
+def _open_the_pages(demo: Demo) -> None:
+    """The link that is printed signs a browser in, once."""
+    (link,) = re.findall(r"http://\S+/enter/\S+", demo.text)
+    address = link.partition("/enter/")[0]
+    with httpx.Client(base_url=address) as browser, httpx.Client(base_url=address) as other:
+        assert browser.get(link).status_code == 303
+        page = browser.get("/")
+        assert (page.status_code, "Dijon (demo)" in page.text) == (200, True)
+        other.get(link)
+        assert other.get("/").headers["location"].startswith("/sign-in")
 
 
 class TestEnd:

@@ -23,6 +23,7 @@ import uvicorn
 
 from pilotage_web.app import Frame, create_app
 from pilotage_web.city import City
+from pilotage_web.logs import set_up_logs
 from pilotage_web.people.once import OncePeople
 from pilotage_web.place import Place
 from pilotage_web.site import Site
@@ -58,12 +59,12 @@ class Server(uvicorn.Server):
 
 def main() -> int:
     """Serve until told to end."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     line = sys.stdin.buffer.readline()
     if not line:
         print("python -m pilotage_web is started by `pilotage run`", file=sys.stderr)
         return 2
     site = msgspec.json.decode(line, type=Site)
+    set_up_logs(site.log_level, site.log_format)
     with Place(Path(site.folder)):
         try:
             listener = listen(site)

@@ -27,6 +27,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         key: File with the certificate's key.
         trusted: Addresses of the reverse proxies whose word about the client counts.
         outlive_s: How long pages still answer after the engine's process has gone, in seconds.
+        log_level: The least important line that is logged: debug, info, warning or error.
+        log_format: `text` or `json`.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     trusted: list[str] = []
     outlive_s: float = 300.0
+    log_level: str = "info"
+    log_format: str = "text"
 
     @property
     def zone(self) -> ZoneInfo:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,9 +30,17 @@ class EngineProcess(ChildProcess):
     """The engine as a child process that logs into a file; a context manager. It ends with its parent."""
 
     def __init__(
-        self, config: Path, log: Path, clock: DemoClock, *, uvloop: bool | None = None
+        self,
+        config: Path,
+        log: Path,
+        clock: DemoClock,
+        *,
+        uvloop: bool | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        """Prepare it; `environment` is added to our own."""
         super().__init__()
+        self._environment = dict(environment or {})
         self.config = config
         self.log = log
         self.clock = clock
@@ -51,6 +59,7 @@ class EngineProcess(ChildProcess):
                 stdout=log,
                 stderr=log,
                 text=True,
+                env={**os.environ, **self._environment},
                 start_new_session=True,  # Ctrl-C is for the parent, which stops its children in order
             )
         return self

@@ -25,6 +25,7 @@ from pilotage.demo.clock import DemoClock
 from pilotage.demo.device import CITY
 from pilotage.demo.engine import EngineProcess
 from pilotage.demo.equipment import EquipmentProcess
+from pilotage.demo.pages import Pages
 from pilotage.demo.parts import CabinetsProcess, ControllersProcess
 from pilotage.demo.scene import Watcher
 from pilotage.demo.view import show
@@ -89,6 +90,7 @@ def play(
         raise PlayError("the demo needs an MQTT broker, amqtt", 'pip install "pilotage[demo]"')
     with End(minutes) as end, _folder(keep) as folder, contextlib.ExitStack() as stack:
         clock, eyes = DemoClock.begin(speed), free_port(sockets.SOCK_DGRAM)
+        pages = Pages.choose()
         told = ["--seed", str(seed), *clock.options]
         peers: dict[str, Peer] = {
             "broker": BrokerProcess(port),
@@ -99,10 +101,12 @@ def play(
             stack.callback(peer.stop)
             peer.start()
         write_city(folder, {part: peer.port for part, peer in peers.items()})
-        print(welcome(folder, speed, is_kept=keep is not None), flush=True)
+        print(welcome(folder, speed, pages.link, is_kept=keep is not None), flush=True)
         _wait_for(peers.values())
         config, socket = folder / "config.yaml", folder / SOCKET
-        engine = EngineProcess(config, folder / LOG, clock, uvloop=uvloop)
+        engine = EngineProcess(
+            *(config, folder / LOG, clock), uvloop=uvloop, environment=pages.environment
+        )
         equipment = EquipmentProcess(peers["broker"].port, clock, seed, eyes)
         # After the engine, whose last orders are still answered then.
         stack.callback(equipment.stop)
@@ -114,7 +118,8 @@ def play(
             equipment.__enter__()
             end.watch([*parts, ("engine", engine), ("simulated equipment", equipment)])
             with Watcher(socket, speed, names_in(config)) as watcher:
-                show(watcher.read, end.wait, plain=plain, hint=f"cd {folder} && pilotage status")
+                hint = f"cd {folder} && pilotage status"
+                show(watcher.read, end.wait, plain=plain, hint=hint, pages=pages.link)
     print("The demo has ended." + ("" if keep is None else f" Its files are in {folder}."))
 
 
@@ -231,7 +236,7 @@ def _is_ours(config: Path) -> bool:
     return all(len(pattern.findall(text)) == 1 for pattern in _PORTS.values())
 
 
-def welcome(folder: Path, speed: float, *, is_kept: bool) -> str:
+def welcome(folder: Path, speed: float, link: str, *, is_kept: bool) -> str:
     """Return what is said first: where the files are, and what to try."""
     command = Path(sys.argv[0]).absolute()
     found = shutil.which("pilotage")
@@ -243,6 +248,9 @@ def welcome(folder: Path, speed: float, *, is_kept: bool) -> str:
             f"A small Dijon, {speed:g} times as fast as real life, from a winter evening at half past nine.",
             "Cabinets speak Modbus, signal controllers OPC UA, all else MQTT: each on a port of this machine alone.",
             f"Its configuration, rules and log are in {folder} ({kept}).",
+            "",
+            "Open it in a browser; this link signs in, once:",
+            f"    {link}",
             "",
             "Try in a second terminal:",
             *path,

@@ -153,6 +153,7 @@ def show(
     zone: tzinfo = ZONE,
     out: TextIO | None = None,
     hint: str = "",
+    pages: str = "",
 ) -> None:
     """Show the city until `wait` says that it is over.
 
@@ -163,6 +164,7 @@ def show(
         zone: The city's time zone.
         out: Where to; standard output by default.
         hint: A line below the picture.
+        pages: Where a browser sees more; stands above the picture.
     """
     stream = sys.stdout if out is None else out
     if plain or not stream.isatty():
@@ -172,7 +174,8 @@ def show(
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             live.update(
-                picture(read(), zone, console.size.width, console.size.height, hint), refresh=True
+                picture(read(), zone, console.size.width, console.size.height, hint, pages),
+                refresh=True,
             )
             if wait(1 / FRAMES_PER_S):
                 return
@@ -216,17 +219,24 @@ def summary(scene: Scene) -> str:
 
 
 def picture(
-    scene: Scene, zone: tzinfo = ZONE, width: int = 120, height: int = 40, hint: str = ""
+    scene: Scene,
+    zone: tzinfo = ZONE,
+    width: int = 120,
+    height: int = 40,
+    hint: str = "",
+    pages: str = "",
 ) -> RenderableType:
     """Return the whole picture for a terminal of this size."""
     table = len(scene.streets) + 3
     if width < 116:
         room = max(3, height - table - 6)
-        return Group(_head(scene, zone), _streets(scene), _lines(scene, zone, room, width, hint))
+        return Group(
+            _head(scene, zone, pages), _streets(scene), _lines(scene, zone, room, width, hint)
+        )
     top = max(min(max(table, len(scene.junctions) + 15), height - 12), 8)
     layout = Layout()
     layout.split_column(
-        Layout(_head(scene, zone), size=3),
+        Layout(_head(scene, zone, pages), size=3),
         Layout(name="middle", size=top),
         Layout(_lines(scene, zone, max(3, height - top - 5), width, hint), name="foot"),
     )
@@ -239,7 +249,7 @@ def picture(
     return layout
 
 
-def _head(scene: Scene, zone: tzinfo) -> RenderableType:
+def _head(scene: Scene, zone: tzinfo, pages: str) -> RenderableType:
     text = Text()
     text.append(f" {clock(scene.now, zone)} ", "bold black on white")
     text.append(f"  {scene.speed:g} times as fast   ", "dim")
@@ -250,7 +260,10 @@ def _head(scene: Scene, zone: tzinfo) -> RenderableType:
     for note in scene.notes:
         text.append(f"   {note}", "cyan")
     text.no_wrap, text.overflow = True, "ellipsis"
-    return Panel(text, title="pilotage demo", subtitle="Ctrl-C ends it", border_style="blue")
+    where = f"in a browser: {pages}   " if pages else ""
+    return Panel(
+        text, title="pilotage demo", subtitle=f"{where}Ctrl-C ends it", border_style="blue"
+    )
 
 
 def _streets(scene: Scene) -> RenderableType:

@@ -111,7 +111,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("web.key", "path", "", "File with the certificate's key (PEM)."),
     Setting("web.behind_proxy", "true or false", "false", "Whether a reverse proxy stands before the pages and does TLS."),
     Setting("web.trusted", "list of names", "[]", "Addresses or networks of these proxies: what they say of a client counts."),
-    Setting("web.outlive", "duration", "5 min", "How long the pages still answer, and say so, after the engine's process has gone."),
+    Setting("web.outlive", "duration, or off", "5 min", "How long the pages still answer, and say so, after the engine's process has gone."),
     Setting("engine.uvloop", "true or false", "false", "Use uvloop in place of the standard event loop.", "PILOTAGE_ENGINE_UVLOOP"),
     Setting("engine.stuck_after", "duration, or off", "2 s", "The engine ends itself (status 70) when its event loop stands still for so long."),
     Setting("metrics.listen", "address, or off", "off", "Where Prometheus reads the engine's metrics: 127.0.0.1:9464."),

@@ -50,6 +50,8 @@ def site_of(settings: Settings) -> dict[str, Any]:
         "key": "" if web.key is None else str(web.key),
         "trusted": list(web.trusted),
         "outlive_s": web.outlive_s,
+        "log_level": settings.log.level,
+        "log_format": settings.log.format,
     }
 
 
