@@ -134,6 +134,7 @@ _STATUS: Final = {
     "too-large": 413,
     "not-available": 404,
     "no-history": 404,
+    "never-recorded": 404,
     "not-allowed": 403,
     "stale": 409,
     "busy": 503,

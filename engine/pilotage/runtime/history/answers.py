@@ -45,7 +45,7 @@ def history_of(reader: HistoryReader, ask: api.HistoryOf, now: float) -> api.Poi
         values = reader.values(ask.point, since, until, most)
     except UnknownPointError as error:
         raise ApiError(
-            "not-recorded",
+            "never-recorded",
             str(error),
             "`pilotage history status` says what is recorded; history.points in config.yaml decides",
         ) from error
@@ -61,7 +61,7 @@ def value_at(reader: HistoryReader, ask: api.ValueAt) -> api.PastValue:
     try:
         found = reader.value_at(ask.point, ask.time)
     except UnknownPointError as error:
-        raise ApiError("not-recorded", str(error), "see `pilotage history status`") from error
+        raise ApiError("never-recorded", str(error), "see `pilotage history status`") from error
     return api.PastValue(time=ask.time) if found is None else _value(found)
 
 

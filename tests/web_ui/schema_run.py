@@ -1,0 +1,159 @@
+"""schemathesis against the whole JSON interface, as each role: requests that fit the document and requests that do not.
+
+    python -m tests.web_ui.schema_run --requests 10000
+
+The interface stands in front of a real engine; what fits is carried out there. Prints a line a role, and what was found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from starlette.requests import HTTPConnection
+
+from pilotage import api
+from pilotage_web.app import create_app
+from pilotage_web.city import City
+from pilotage_web.people.once import OncePeople
+from pilotage_web.request import NOBODY, Who
+from pilotage_web.rights import Right, Role
+from pilotage_web.site import Site
+
+HERE: Final = Path(__file__).parent
+BIN: Final = Path(sys.executable).parent
+POST: Final = "control"
+ROLES: Final = tuple(role.value for role in Role)
+
+
+class TokenOfRole(OncePeople):
+    """An integration per role: its token is the role's name."""
+
+    async def bearer(self, request: HTTPConnection) -> Who:
+        """Return the integration of a role."""
+        word, _, token = request.headers.get("authorization", "").partition(" ")
+        if word != "Bearer" or token not in ROLES:
+            return NOBODY
+        return Who(token, token, {POST: token}, POST, scopes=frozenset(Right), address="127.0.0.1")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a run as a role came to: `failures` is what schemathesis says of them, empty when there is none."""
+
+    role: str
+    requests: int
+    failures: str
+
+
+@contextmanager
+def served(control: Path, folder: Path) -> Iterator[str]:
+    """Serve the interface of an engine in a thread; gives its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    site = Site(
+        name="Dijon", socket=str(control), folder=str(folder), port=listener.getsockname()[1]
+    )
+    app = create_app(site, City(control), TokenOfRole(site, secrets.token_hex()))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, access_log=False, ws="none", lifespan="on")
+    )
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the interface does not start"
+            time.sleep(0.01)
+        yield site.url
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+
+
+def run(url: str, role: str, *options: str) -> Found:
+    """Return what schemathesis finds as a role."""
+    command = [
+        *(str(BIN / "schemathesis"), "run", f"{url}/api/v1/openapi.json", "--checks", "all"),
+        *("--header", f"Authorization: Bearer {role}", "--continue-on-failure", "--no-color"),
+        *("--warnings", "off", "--generation-database", ":memory:"),
+        *options,
+    ]
+    hooks = {"SCHEMATHESIS_HOOKS": "schema_hooks", "PYTHONPATH": str(HERE)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **hooks}, check=False
+    )
+    said = done.stdout + done.stderr
+    sent = re.search(r"(\d+) generated", said)
+    _, _, failures = said.partition("= FAILURES =")
+    return Found(
+        *(role, int(sent[1]) if sent else 0, (failures or said) if done.returncode else "")
+    )
+
+
+@contextmanager
+def engine() -> Iterator[Path]:
+    """A small city with a real engine in another process; gives its control socket."""
+    with tempfile.TemporaryDirectory(prefix="pilotage-schema-", dir="/tmp") as place:
+        folder = Path(place, "c")
+        subprocess.run([BIN / "pilotage", "init", folder], check=True, capture_output=True)
+        control = folder / "var" / "control.sock"
+        with Path(place, "log").open("wb") as log:
+            process = subprocess.Popen(
+                [BIN / "pilotage", "run"], cwd=folder, stdout=log, stderr=log
+            )
+        try:
+            while not _answers(control):
+                assert process.poll() is None, Path(place, "log").read_text()
+                time.sleep(0.05)
+            yield control
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _answers(control: Path) -> bool:
+    with suppress(api.ApiError), api.Client(control) as client:
+        return bool(client.ask(api.GetStatus()))
+    return False
+
+
+def main() -> int:
+    """Run as every role until there were enough requests; 1 when something was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=10_000, help="in all, at the least")
+    wanted = parser.parse_args().requests
+    total, bad, seed = 0, 0, 1
+    with (
+        engine() as control,
+        tempfile.TemporaryDirectory() as folder,
+        served(control, Path(folder)) as url,
+    ):
+        while total < wanted:
+            for role in ROLES:
+                found = run(url, role, "--max-examples", "60", "--seed", str(seed))
+                assert found.requests, found.failures
+                total, bad = total + found.requests, bad + bool(found.failures)
+                said = f"seed {seed}, {role}: {found.requests} requests"
+                print(said, found.failures, flush=True)
+            seed += 1
+    print(f"{total} requests, {bad} runs found something")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
