@@ -40,11 +40,8 @@ class Intake:
         self.discoverer: Discoverer | None = None
         if plan.discovery is not None:
             self.discoverer = Discoverer(plan.discovery, door, name)
-        self._known = {topic: _ready(sources) for topic, sources in plan.sources.items()}
+        self._known: dict[str, _Ready] = {}  # each topic when it is heard first
         self._max = plan.broker.max_payload
-        if plan.patterns:
-            for topic, sources in list(plan.sources.items()):
-                self._known[topic] = _ready([*sources, *self._matching(topic)])
 
     @property
     def refused(self) -> int:
@@ -105,32 +102,32 @@ class Intake:
             self._known.pop(topic, None)
 
     def _sources_of(self, topic: str) -> list[Source]:
-        known = self._known.get(topic) or _ready(self._matching(topic))
+        known = self._known.get(topic) or _ready(self._bound_to(topic))
         return [source for _, sources in known for source in sources]
 
     def refuse(self, topic: str, why: str) -> None:
         """Count a message that nothing can be made of, and say which points it was for."""
         self._reader.refused += 1
-        known = self._known.get(topic)
-        points = [p.id for _, sources in known or () for s in sources for p in s.points]
+        points = [p.id for source in self._sources_of(topic) for p in source.points]
         said = f" (for {', '.join(points[:3])}{', …' if len(points) > 3 else ''})" if points else ""
         self._door.refused(f"{self._name}: {printable(topic)}{said}", why)
 
     def _find(self, topic: str) -> _Ready | None:
-        """Return the sources of a topic that only a wildcard knows, or None for one that nobody bound."""
-        sources = self._matching(topic)
+        """Return the sources of a topic that is heard first, or None for one that nobody bound."""
+        sources = self._bound_to(topic)
         if not sources:
             # An entity of the inventory that this binding leaves out (another zone) is no stranger.
             if self._plan.known.isdisjoint(topic.split("/")):
                 self.refuse(topic, "no binding knows this topic")
             return None
         known = _ready(sources)
-        if len(self._known) < MAX_REMEMBERED:
+        if topic in self._plan.sources or len(self._known) < MAX_REMEMBERED:
             self._known[topic] = known
         return known
 
-    def _matching(self, topic: str) -> list[Source]:
-        return [source for pattern in self._plan.patterns for source in pattern.find(topic)]
+    def _bound_to(self, topic: str) -> list[Source]:
+        matching = (source for pattern in self._plan.patterns for source in pattern.find(topic))
+        return [*self._plan.sources.get(topic, ()), *matching]
 
     def _read(self, source: Source, document: Any, payload: bytes) -> None:
         if isinstance(source, Reply):

@@ -492,7 +492,7 @@ class _Reader:
         )
 
     def _check_subdivision(self, at: Span, written: str, country: str) -> None:
-        known = _countries().get(country, ())
+        known = _subdivisions(country)
         if written not in known:
             self.report.add(site.bad_subdivision(at, written, country, known))
 
@@ -847,9 +847,16 @@ def _check_tree(node: MapNode, path: str, report: Report) -> None:
 
 
 @cache
-def _countries() -> Mapping[str, tuple[str, ...]]:
-    """Return the countries whose holidays are known, each with its subdivisions."""
+def _countries() -> tuple[str, ...]:
+    """Return the countries whose holidays are known."""
     # The package is large; only a site that names a country waits for it.
-    from holidays.utils import list_supported_countries
+    from holidays.registry import EntityLoader
 
-    return {country: tuple(parts) for country, parts in list_supported_countries().items()}
+    return tuple(EntityLoader.get_country_codes())
+
+
+def _subdivisions(country: str) -> tuple[str, ...]:
+    """Return the parts of a country that have holidays of their own."""
+    import holidays
+
+    return tuple(getattr(holidays, country).subdivisions) if country in _countries() else ()
