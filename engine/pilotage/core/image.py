@@ -23,26 +23,32 @@ from pilotage.core.engine import Engine
 from pilotage.core.image_columns import ColumnReader, ColumnWriter, ImageError
 from pilotage.model.entities import Function
 
-__all__ = ["ImageError", "dump", "load"]
+__all__ = ["ImageError", "dump", "load", "load_with"]
 FORMAT: Final = 2
 
 
-def dump(engine: Engine, code: str) -> bytes:
+def dump(engine: Engine, code: str, beside: Any = None) -> bytes:
     """Return the image of an engine between two ticks.
 
     Args:
         engine: The engine.
         code: Names the code that runs it.
+        beside: Plain records of the rooms that touch nothing outside, which share much with the engine.
 
     Raises:
         ImageError: Something in the engine cannot be written down: a room keeps what it should not.
     """
     with _no_collection():
-        return pickle.dumps((FORMAT, code, *ColumnWriter().write(engine)), protocol=5)
+        return pickle.dumps((FORMAT, code, *ColumnWriter().write(engine, [beside])), protocol=5)
 
 
 def load(image: bytes, functions: Mapping[str, Function], code: str) -> Engine:
-    """Return the engine of an image, ready for its next tick.
+    """Return the engine of an image, ready for its next tick; see `load_with`."""
+    return load_with(image, functions, code)[0]
+
+
+def load_with(image: bytes, functions: Mapping[str, Function], code: str) -> tuple[Engine, Any]:
+    """Return the engine of an image, ready for its next tick, and what was kept beside it.
 
     Args:
         image: What `dump` gave.
@@ -57,7 +63,8 @@ def load(image: bytes, functions: Mapping[str, Function], code: str) -> Engine:
             format_, written_by, *parts = _PlainReader(io.BytesIO(image)).load()
             if (format_, written_by) != (FORMAT, code):
                 raise ImageError("the image was written by another version of the engine")
-            return _ready(ColumnReader(functions).read(*parts))
+            objects = ColumnReader(functions).read(*parts)
+            return _ready(objects), objects[1][0]
     except ImageError:
         raise
     except Exception as error:

@@ -132,7 +132,7 @@ def _is_ours(module: str) -> bool:
 
 
 class ColumnWriter:
-    """Writes an object and all that it leads to."""
+    """Writes objects and all that they lead to."""
 
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}
@@ -140,13 +140,13 @@ class ColumnWriter:
         self._classes: dict[type, int] = {}
         self._place = ""
 
-    def write(self, root: Any) -> Parts:
-        """Return everything that is needed to make the object again.
+    def write(self, *roots: Any) -> Parts:
+        """Return everything that is needed to make these objects again.
 
         Raises:
             ImageError: Something cannot be written down.
         """
-        self._encode([root])
+        self._numbered(list(roots))
         longest, late, filled, contained = [], [], [], []
         done = 0
         while done < len(self._objects):
@@ -334,7 +334,7 @@ class ColumnReader:
         filled: list[Any],
         contained: list[Any],
     ) -> list[Any]:
-        """Return every object, the one that was written first."""
+        """Return every object, those first that were asked for."""
         self._classes = [_class_of(module, name) for module, name in names]
         for which, how_many in runs:
             self._objects += _empty(self._classes[which], how_many)

@@ -182,8 +182,8 @@ def _plan(resolver: Resolver, expr: syntax.Call) -> Typed | None:
         )
         return None
     name = expr.arguments[0].value
-    if f"plan:{name}" not in resolver.vocabulary.plans:
-        known = [p.removeprefix("plan:") for p in resolver.vocabulary.plans]
+    if resolver.vocabulary.kind(f"plan:{name}") is None:
+        known = resolver.vocabulary.plan_names()
         resolver.report(say.unknown_plan(expr.arguments[0].at, name, known))
         return None
     return typed.EntityConst(expr.at, ValueType(Base.ENTITY, kind=f"plan:{name}"), f"plan:{name}")

@@ -34,7 +34,8 @@ from pilotage.model.values import (
 def check_plan(inspection: Inspection, decl: syntax.Plan) -> PlanProgram | None:
     """Return a typed plan, or None after reporting."""
     mark = len(inspection.findings)
-    kind = inspection.vocabulary.plans[f"plan:{decl.name.text}"]
+    kind = inspection.vocabulary.kind(f"plan:{decl.name.text}")
+    assert kind is not None, "the checker has declared it"
     scope: Scope = {"plan": reference(kind.name)}
     if decl.priority is not None:
         check_level(inspection, decl.priority, decl.priority.at)

@@ -292,8 +292,8 @@ def _check_wait_for(
 def _check_plan(
     inspection: Inspection, step: syntax.PlanStep, scope: Scope, local: Local
 ) -> StepProgram | None:
-    if f"plan:{step.plan.text}" not in inspection.vocabulary.plans:
-        known = [p.removeprefix("plan:") for p in inspection.vocabulary.plans]
+    if inspection.vocabulary.kind(f"plan:{step.plan.text}") is None:
+        known = inspection.vocabulary.plan_names()
         inspection.report(say.unknown_plan(step.plan.at, step.plan.text, known))
         return None
     resolver = _calm(inspection, scope, local)

@@ -116,7 +116,7 @@ def _check_template(
 def _places_in_template(inspection: Inspection, text: syntax.Text, path: str) -> list[Span]:
     """Return where the words of a dotted name stand in the file, or the template as a whole."""
     words, at = path.split("."), text.at
-    source = next((f.source for f in inspection.files if f.file == at.file), "")
+    source = inspection.source(at.file)
     pattern = re.compile(
         r"(?<![\w.])" + r"\s*\.\s*".join(rf"({re.escape(w)})" for w in words) + r"(?!\w)"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pilotage.language import check_findings as say
@@ -10,12 +11,13 @@ from pilotage.language import syntax
 from pilotage.language.check_alarms import check_alarm, check_invariant
 from pilotage.language.check_plans import check_plan, plan_kind
 from pilotage.language.check_rules import check_rule
-from pilotage.language.circles import report_circles
+from pilotage.language.circles import Reads, reads_of, report_circles
 from pilotage.language.derived import DerivedValues
 from pilotage.language.inspection import Inspection
-from pilotage.language.program import Program
-from pilotage.language.ties import report_ties
-from pilotage.language.vocabulary import Vocabulary
+from pilotage.language.memory import Past, RuleMemory, Understood
+from pilotage.language.program import Program, RuleProgram
+from pilotage.language.ties import Wish, report_ties, rule_wishes
+from pilotage.language.vocabulary import Question, Vocabulary
 from pilotage.model.diagnostics import Finding, Span
 from pilotage.model.entities import CallSpec, Function, Kind
 
@@ -33,32 +35,43 @@ def check(
 
     The program holds what could be understood; use it only when no finding is an error.
     """
-    inspection = Inspection(files, Vocabulary(dict(kinds), functions or {}, calls or {}))
-    program = _understand(inspection)
+    vocabulary = Vocabulary(dict(kinds), functions or {}, calls or {})
+    program, found, _ = check_with(RuleMemory(), files, vocabulary)
+    return program, found
+
+
+def check_with(
+    memory: RuleMemory, files: Sequence[syntax.RuleFile], vocabulary: Vocabulary
+) -> tuple[Program, list[Finding], Past]:
+    """Return the same, with what can be remembered for the next time; what the memory knows is not checked again."""
+    inspection = Inspection(files, vocabulary)
+    program, past = _understand(inspection, memory)
     findings = inspection.findings
     order = {file.file: index for index, file in enumerate(files)}
     findings.sort(key=lambda f: (order.get(f.at.file, len(order)), f.at.line, f.at.column, f.code))
-    return program, list(dict.fromkeys(findings))
+    return program, list(dict.fromkeys(findings)), past
 
 
-def _understand(inspection: Inspection) -> Program:
+def _understand(inspection: Inspection, memory: RuleMemory) -> tuple[Program, Past]:
     files, vocabulary = inspection.files, inspection.vocabulary
     _check_names(inspection)
     values = DerivedValues(inspection)
-    vocabulary.derived_point, vocabulary.derived_names = values.point, values.names
+    vocabulary.derived_point_of, vocabulary.derived_names_of = values.point, values.names
     for derive in (d for f in files for d in f.derive):
         values.declare(derive)
     for plan in (p for f in files for p in f.plans):
         vocabulary.plans[f"plan:{plan.name.text}"] = plan_kind(inspection, plan)
     derived = values.programs()
-    rules = _understood(inspection, check_rule, (d for f in files for d in f.rules))
-    plans = _understood(inspection, check_plan, (d for f in files for d in f.plans))
-    alarms = _understood(inspection, check_alarm, (d for f in files for d in f.alarms))
-    invariants = _understood(inspection, check_invariant, (d for f in files for d in f.invariants))
+    past = memory.recall(inspection)
+    rules = _understood(past, check_rule, (d for f in files for d in f.rules))
+    gists = [each.gist for each in past.understood if each.program is not None]
+    plans = _understood(past, check_plan, (d for f in files for d in f.plans))
+    alarms = _understood(past, check_alarm, (d for f in files for d in f.alarms))
+    invariants = _understood(past, check_invariant, (d for f in files for d in f.invariants))
     _check_tests(inspection)
-    report_ties(inspection, rules, plans)
-    report_circles(inspection, rules, derived)
-    return Program(
+    report_ties(inspection, [wish for gist in gists for wish in gist.wishes], plans)
+    report_circles(inspection, rules, [gist.reads for gist in gists], derived)
+    program = Program(
         kinds=dict(vocabulary.kinds),
         functions=vocabulary.functions,
         calls=vocabulary.calls,
@@ -70,16 +83,46 @@ def _understand(inspection: Inspection) -> Program:
         tests=tuple(t for f in files for t in f.tests),
         sources={f.file: f.source for f in files},
     )
+    return program, past
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Gist:
+    """What the comparison of rules with each other needs of one."""
+
+    wishes: tuple[Wish, ...]
+    reads: Reads
 
 
 def _understood(
-    inspection: Inspection,
-    check_one: Callable[[Inspection, _D], _P | None],
-    declarations: Iterable[_D],
+    past: Past, check_one: Callable[[Inspection, _D], _P | None], declarations: Iterable[_D]
 ) -> list[_P]:
     """Return what could be understood; the rest has its findings."""
-    programs = [check_one(inspection, declaration) for declaration in declarations]
-    return [p for p in programs if p is not None]
+    programs = []
+    for declaration in declarations:
+        understood = past.of(declaration)
+        if understood is None:
+            understood = _checked(past, check_one, declaration)
+        else:
+            past.inspection.findings.extend(understood.findings)
+        past.keep(understood)
+        if understood.program is not None:
+            programs.append(understood.program)
+    return programs
+
+
+def _checked(past: Past, check_one: Callable[[Inspection, _D], Any], declaration: _D) -> Understood:
+    """Check a declaration, and note what it asked of others."""
+    inspection = past.inspection
+    asked: set[Question] = set()
+    inspection.vocabulary.asked = asked
+    mark = len(inspection.findings)
+    program = check_one(inspection, declaration)
+    gist = None
+    if isinstance(program, RuleProgram):
+        gist = _Gist(tuple(rule_wishes(program)), reads_of(program.enter))
+    found = tuple(inspection.findings[mark:])
+    return Understood(declaration, program, found, past.alike(asked), gist)
 
 
 def _check_names(inspection: Inspection) -> None:

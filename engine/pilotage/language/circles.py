@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from pilotage.language import check_findings as say
 from pilotage.language import typed
@@ -14,11 +15,44 @@ _Point = tuple[str, str]
 """Kind and name of a point; of a value of the city, an empty kind."""
 
 
+class Reads(NamedTuple):
+    """What a condition reads: points whose wanted value it asks for, and points and values, which may be derived."""
+
+    wanted: tuple[_Point, ...] = ()
+    values: tuple[_Point, ...] = ()
+
+
+def reads_of(node: Typed | None) -> Reads:
+    """Return what a condition reads by itself."""
+    wanted: dict[_Point, None] = {}
+    values: dict[_Point, None] = {}
+    for part in typed.walk(node) if node is not None else ():
+        if isinstance(part, typed.Wanted):
+            wanted[part.read.base.type.kind, part.read.point] = None
+        elif isinstance(part, Read):
+            values[part.base.type.kind, part.point] = None
+        elif isinstance(part, typed.Global):
+            values["", part.key] = None
+    return Reads(tuple(wanted), tuple(values))
+
+
 def report_circles(
-    inspection: Inspection, rules: Sequence[RuleProgram], derived: Sequence[DeriveProgram]
+    inspection: Inspection,
+    rules: Sequence[RuleProgram],
+    reads: Sequence[Reads],
+    derived: Sequence[DeriveProgram],
 ) -> None:
-    """Warn of rules whose conditions read what the others want: they may never come to rest."""
-    values = {(d.kind, d.name): d.value for d in derived}
+    """Warn of rules whose conditions read what the others want: they may never come to rest.
+
+    Args:
+        inspection: Where that is reported.
+        rules: All rules.
+        reads: What the condition of each reads (`reads_of`), in the same order.
+        derived: All derived values.
+    """
+    values = {(d.kind, d.name): reads_of(d.value) for d in derived}
+    if not any(each.wanted for each in (*reads, *values.values())):
+        return
     writers: dict[_Point, list[str]] = {}
     for rule in rules:
         for hold in rule.holds:
@@ -26,10 +60,10 @@ def report_circles(
                 rule.name
             )
     leads: dict[str, dict[str, None]] = {rule.name: {} for rule in rules}
-    for rule in rules:
+    for rule, read in zip(rules, reads, strict=True):
         if rule.enter is None or not rule.decl.enabled:
             continue
-        for point in _wanted_points(rule.enter, values):
+        for point in _wanted_points(read, values):
             for name in writers.get(point, ()):
                 leads[name][rule.name] = None
     told: set[frozenset[str]] = set()
@@ -40,20 +74,15 @@ def report_circles(
             inspection.report(say.cyclic_rules(rule.decl.name.at, circle))
 
 
-def _wanted_points(node: Typed, values: Mapping[_Point, Typed]) -> list[_Point]:
-    """Return the points whose wanted value an expression reads, through derived values too."""
+def _wanted_points(read: Reads, values: Mapping[_Point, Reads]) -> list[_Point]:
+    """Return the points whose wanted value a condition reads, through derived values too."""
     found: list[_Point] = []
     seen: set[_Point] = set()
-    waiting = [node]
+    waiting = [read]
     while waiting:
-        for part in typed.walk(waiting.pop()):
-            key = ("", "")
-            if isinstance(part, typed.Wanted):
-                found.append((part.read.base.type.kind, part.read.point))
-            elif isinstance(part, Read):
-                key = (part.base.type.kind, part.point)
-            elif isinstance(part, typed.Global):
-                key = ("", part.key)
+        read = waiting.pop()
+        found.extend(read.wanted)
+        for key in read.values:
             if key in values and key not in seen:
                 seen.add(key)
                 waiting.append(values[key])

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pilotage.language import check_findings as say
-from pilotage.language.checker import check
+from pilotage.language.checker import check_with
+from pilotage.language.memory import ReadFile, RuleMemory, digest_of
 from pilotage.language.program import Program
 from pilotage.language.reader import read_rules
-from pilotage.language.syntax import RuleFile
+from pilotage.language.vocabulary import Vocabulary
 from pilotage.model.diagnostics import Finding, RuleError
 from pilotage.model.entities import CallSpec, Function, Kind
 
@@ -19,6 +20,7 @@ def load_rules(
     kinds: Mapping[str, Kind],
     functions: Mapping[str, Function] | None = None,
     calls: Mapping[str, CallSpec] | None = None,
+    memory: RuleMemory | None = None,
 ) -> tuple[Program, list[Finding]]:
     """Return the rule set of some files, and everything that is wrong or doubtful about them, in order.
 
@@ -28,17 +30,19 @@ def load_rules(
         kinds: Kinds that the plugins declare, by name.
         functions: Functions that they add, by name.
         calls: Calls that they serve, by name.
+        memory: Of the last time, so that only what has changed is read and checked; it remembers this time then.
     """
-    files: list[RuleFile] = []
-    findings: list[Finding] = []
-    broken = False
-    for name, text in texts.items():
-        file, problems = read_rules(text, name)
-        findings.extend(problems)
-        broken = broken or any(p.is_error for p in problems)
-        if file is not None:
-            files.append(replace(file, source=readable(text)))
-    program, more = check(files, kinds, functions, calls)
+    memory = memory or RuleMemory()
+    read = {
+        name: memory.file(name, text) or _read(name, text, memory) for name, text in texts.items()
+    }
+    findings = [problem for each in read.values() for problem in each.problems]
+    broken = any(finding.is_error for finding in findings)
+    files = [each.file for each in read.values() if each.file is not None]
+    program, more, past = check_with(
+        memory, files, Vocabulary(dict(kinds), functions or {}, calls or {})
+    )
+    memory.keep(read, past)
     if broken:  # what could not be read is missing here: do not report its absence too
         more = [f for f in more if f.code not in _FOLLOW_UPS]
     order = {name: index for index, name in enumerate(texts)}
@@ -46,6 +50,13 @@ def load_rules(
         [*findings, *more], key=lambda f: (order.get(f.at.file, 0), f.at.line, f.at.column, f.code)
     )
     return replace(program, sources={name: readable(text) for name, text in texts.items()}), found
+
+
+def _read(name: str, text: str | bytes, memory: RuleMemory) -> ReadFile:
+    file, problems = read_rules(text, name)
+    if file is not None:
+        file = memory.with_known(name, replace(file, source=readable(text)))
+    return ReadFile(digest_of(text), file, tuple(problems))
 
 
 def readable(text: str | bytes) -> str:

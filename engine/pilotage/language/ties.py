@@ -14,8 +14,8 @@ from pilotage.language.wording import pretty
 from pilotage.model.priorities import Priority
 
 
-@dataclass(frozen=True, slots=True)
-class _Wish:
+@dataclass(frozen=True, slots=True, eq=False)
+class Wish:
     """A demand that a rule or a plan may make, and what is true then."""
 
     name: str
@@ -26,11 +26,17 @@ class _Wish:
 
 
 def report_ties(
-    inspection: Inspection, rules: Sequence[RuleProgram], plans: Sequence[PlanProgram]
+    inspection: Inspection, of_rules: Sequence[Wish], plans: Sequence[PlanProgram]
 ) -> None:
-    """Warn of rules and plans that can want one point differently at one level at the same time."""
-    wanting: dict[tuple[str, str, int], list[_Wish]] = {}
-    for wish in (*_rule_wishes(rules), *_plan_wishes(plans)):
+    """Warn of rules and plans that can want one point differently at one level at the same time.
+
+    Args:
+        inspection: Where that is reported.
+        of_rules: What all rules wish (`rule_wishes`).
+        plans: All plans.
+    """
+    wanting: dict[tuple[str, str, int], list[Wish]] = {}
+    for wish in (*of_rules, *_plan_wishes(plans)):
         target = wish.hold.target
         if target.spec.combine.value == "refuse" and not wish.hold.is_request:
             key = (target.base.type.kind, target.point, wish.hold.level)
@@ -44,10 +50,10 @@ def report_ties(
                         inspection.report(say.tie(wish.hold.at, point, word, other.name))
 
 
-def _that_may_meet(group: Sequence[_Wish]) -> Iterable[list[_Wish]]:
+def _that_may_meet(group: Sequence[Wish]) -> Iterable[list[Wish]]:
     """Part wishes by the one entity they are for, so that 10,000 rules are not compared pair by pair."""
     everyone = [w for w in group if not w.only]
-    by_id: dict[str, list[_Wish]] = {}
+    by_id: dict[str, list[Wish]] = {}
     for wish in group:
         if wish.only:
             by_id.setdefault(wish.only, []).append(wish)
@@ -58,26 +64,26 @@ def _that_may_meet(group: Sequence[_Wish]) -> Iterable[list[_Wish]]:
         yield peers
 
 
-def _rule_wishes(rules: Sequence[RuleProgram]) -> Iterable[_Wish]:
-    for rule in rules:
-        if rule.decl.enabled and not rule.decl.shadow:
-            conditions = [rule.enter, *(s.where for s in rule.for_each)]
-            for hold in rule.holds:
-                own = [*conditions, *(s.where for s in hold.each)]
-                ids = [only_id(s.where, s.variable) for s in rule.for_each]
-                yield _Wish(rule.name, hold, _clauses(own), only=next((i for i in ids if i), ""))
+def rule_wishes(rule: RuleProgram) -> Iterable[Wish]:
+    """Return the demands that a rule may make; none while it is off or only watched."""
+    if rule.decl.enabled and not rule.decl.shadow:
+        conditions = [rule.enter, *(s.where for s in rule.for_each)]
+        for hold in rule.holds:
+            own = [*conditions, *(s.where for s in hold.each)]
+            ids = [only_id(s.where, s.variable) for s in rule.for_each]
+            yield Wish(rule.name, hold, _clauses(own), only=next((i for i in ids if i), ""))
 
 
-def _plan_wishes(plans: Sequence[PlanProgram]) -> Iterable[_Wish]:
+def _plan_wishes(plans: Sequence[PlanProgram]) -> Iterable[Wish]:
     for plan in plans:
         group = plan.decl.exclusive_group
         for level in plan.levels:
             for hold in level.holds:
                 clauses = _clauses([s.where for s in hold.each])
-                yield _Wish(plan.name, hold, clauses, group.text if group else "")
+                yield Wish(plan.name, hold, clauses, group.text if group else "")
 
 
-def _agree(a: _Wish, b: _Wish) -> bool:
+def _agree(a: Wish, b: Wish) -> bool:
     """True when two wishes cannot clash, as far as a simple look can tell."""
     if a.name == b.name or (a.group and a.group == b.group):
         return True

@@ -52,22 +52,50 @@ def position_point(kind: Kind) -> PointSpec | None:
     return next((p for p in kind.points if p.type.base is Base.POSITION), None)
 
 
+Question = tuple[str, ...]
+"""What the check of a declaration asked of the others: what, and about whom."""
+
+
 @dataclass
 class Vocabulary:
-    """Everything that a name may mean outside a rule: kinds, functions, calls, derived values, plans."""
+    """Everything that a name may mean outside a rule: kinds, functions, calls, derived values, plans.
+
+    Attributes:
+        asked: What was asked of other declarations since somebody emptied it; kinds, functions and calls are the plugins'.
+    """
 
     kinds: dict[str, Kind]
     functions: Mapping[str, Function] = field(default_factory=dict)
     calls: Mapping[str, CallSpec] = field(default_factory=dict)
     plans: dict[str, Kind] = field(default_factory=dict)
-    derived_point: Callable[[str, str], PointSpec | None] = lambda kind, name: None
-    derived_names: Callable[[str], Iterable[str]] = lambda kind: ()
+    derived_point_of: Callable[[str, str], PointSpec | None] = lambda kind, name: None
+    derived_names_of: Callable[[str], Iterable[str]] = lambda kind: ()
+    asked: set[Question] = field(default_factory=set)
 
     def kind(self, name: str) -> Kind | None:
         """Return a kind by name, the engine's own among them."""
         if name == "incident":
             return INCIDENT
-        return self.kinds.get(name) or self.plans.get(name)
+        found = self.kinds.get(name)
+        if found is None:
+            self.asked.add(("kind", name))
+            found = self.plans.get(name)
+        return found
+
+    def plan_names(self) -> list[str]:
+        """Return the names of all plans, in order of declaration."""
+        self.asked.add(("plans",))
+        return [name.removeprefix("plan:") for name in self.plans]
+
+    def derived_point(self, kind: str, name: str) -> PointSpec | None:
+        """Return a derived value as a point, or None."""
+        self.asked.add(("derived", kind, name))
+        return self.derived_point_of(kind, name)
+
+    def derived_names(self, kind: str) -> Iterable[str]:
+        """Return the names of a kind's derived values; those of the city for an empty kind."""
+        self.asked.add(("names", kind))
+        return self.derived_names_of(kind)
 
     def point(self, kind: str, name: str) -> PointSpec | None:
         """Return a point of a kind: declared, the status of a request, or derived."""

@@ -307,11 +307,20 @@ def load_settings(file: Path, environ: Mapping[str, str] | None = None) -> Setti
 
 
 def check_connections(
-    settings: Settings, adapters: Mapping[str, AdapterFactory], view: SiteView
+    settings: Settings, adapters: Mapping[str, AdapterFactory], view: SiteView, only: str = ""
 ) -> list[Finding]:
-    """Return what is wrong with the connections: no such adapter, or what the adapter itself finds."""
+    """Return what is wrong with the connections: no such adapter, or what the adapter itself finds.
+
+    Args:
+        settings: What the settings file says.
+        adapters: What the plugins bring, by name.
+        view: The city.
+        only: The name of the only connection to look at; all of them without.
+    """
     found: list[Finding] = []
     for connection in settings.connections:
+        if only not in ("", connection.name):
+            continue
         at = settings.places[connection.name]
         factory = adapters.get(connection.factory)
         if factory is None:

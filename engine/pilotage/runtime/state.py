@@ -15,7 +15,7 @@ import msgspec
 import pilotage.core
 from pilotage.core.carried import VERSION, essentials
 from pilotage.core.engine import Engine
-from pilotage.core.image import ImageError, dump, load
+from pilotage.core.image import ImageError, dump, load_with
 from pilotage.model.entities import Function
 
 QUICKLY: Final = 1
@@ -49,9 +49,15 @@ class _State(msgspec.Struct):
     code: str
 
 
-def dump_state(engine: Engine, summary: Summary) -> bytes:
-    """Return the state of an engine between two ticks."""
-    image = zlib.compress(dump(engine, code()), QUICKLY)
+def dump_state(engine: Engine, summary: Summary, memory: Any = None) -> bytes:
+    """Return the state of an engine between two ticks.
+
+    Args:
+        engine: The engine.
+        summary: What was said of its city.
+        memory: What is remembered of reading it, as plain records.
+    """
+    image = zlib.compress(dump(engine, code(), memory), QUICKLY)
     kept = zlib.compress(msgspec.json.encode(essentials(engine)), QUICKLY)
     return msgspec.msgpack.encode(_State(image, kept, summary, code()))
 
@@ -71,8 +77,17 @@ def load_state(state: bytes, functions: Mapping[str, Function]) -> Engine:
     Raises:
         StateUnusableError: Its image is of other code, is damaged, or calls a function that no plugin brings.
     """
+    return load_state_and_memory(state, functions)[0]
+
+
+def load_state_and_memory(state: bytes, functions: Mapping[str, Function]) -> tuple[Engine, Any]:
+    """Return the engine of a state, and what was remembered of reading its city.
+
+    Raises:
+        StateUnusableError: Its image is of other code, is damaged, or calls a function that no plugin brings.
+    """
     try:
-        return load(zlib.decompress(_read(state).image), functions, code())
+        return load_with(zlib.decompress(_read(state).image), functions, code())
     except (ImageError, zlib.error) as error:
         raise StateUnusableError(str(error)) from error
 

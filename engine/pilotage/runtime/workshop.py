@@ -18,15 +18,16 @@ from pilotage.core.carried import Past, carry_over, essentials, past_of
 from pilotage.core.engine import Engine
 from pilotage.core.schedule import SiteTime
 from pilotage.language.meaning import meaning
+from pilotage.language.memory import RuleMemory
 from pilotage.language.program import Program
 from pilotage.language.rules import load_rules, readable
 from pilotage.model.diagnostics import Finding, RuleError
 from pilotage.model.entities import EntitySpec, Kind, PointSpec
 from pilotage.model.messages import PointHandle
 from pilotage.model.values import set_of
-from pilotage.runtime.config import Settings, check_connections, check_names
+from pilotage.runtime.city_memory import CityMemory
+from pilotage.runtime.config import Settings, check_names
 from pilotage.runtime.history.settings import check_history
-from pilotage.runtime.inventory import read_inventory
 from pilotage.runtime.isolation.factory import load_catalogue
 from pilotage.runtime.loop import TickEngine
 from pilotage.runtime.origins import are_unchanged, origins_of
@@ -37,6 +38,7 @@ from pilotage.runtime.state import (
     dump_state,
     kept_of,
     load_state,
+    load_state_and_memory,
     summary_of,
 )
 from pilotage.runtime.views import CityViews
@@ -190,22 +192,23 @@ class CityWorkshop:
 
     def __init__(self) -> None:
         self._recalled: tuple[bytes, Engine] | None = None
+        self._memory = CityMemory()
 
     def read(self, settings: Settings, catalogue: Catalogue | None) -> CityPlan:
         """Read and compile everything, and refuse all of it when one part is wrong."""
         catalogue = catalogue or load_catalogue(settings)
-        inventory = read_inventory(settings.inventory, settings.folder, catalogue.kinds)
+        inventory = self._memory.inventory(settings, catalogue.kinds)
         findings = check_names(
             settings, (report.name for report in catalogue.plugins), catalogue.packs
         )
         findings += inventory.findings
-        findings += check_connections(
+        findings += self._memory.check_connections(
             settings, catalogue.adapters, PlannedSite(settings, catalogue, inventory.entities)
         )
         findings += check_history(settings.history, catalogue.kinds, inventory.entities)
         sources = dict(inventory.sources)
         if not any(finding.is_error for finding in inventory.findings):
-            program, found, texts = build_program(settings, catalogue)
+            program, found, texts = build_program(settings, catalogue, self._memory.rules)
             findings += found
             sources |= texts
         if any(finding.is_error for finding in findings):
@@ -247,10 +250,11 @@ class CityWorkshop:
         if said.plugins != _plugins_digest(catalogue) or not are_unchanged(said.origins):
             return None
         try:
-            engine = load_state(state, catalogue.functions)
+            engine, kept = load_state_and_memory(state, catalogue.functions)
         except StateUnusableError:
             return None
         self._recalled = (state, engine)
+        self._memory = CityMemory.recalled(kept, settings, catalogue.kinds, engine.inventory)
         return CityPlan(
             settings,
             catalogue,
@@ -301,7 +305,8 @@ class CityWorkshop:
             plan.inventory,
             plan.city,
         )
-        return dump_state(_core(engine), summary)
+        memory = self._memory.kept(plan.settings, plan.entities) if summary.origins else None
+        return dump_state(_core(engine), summary, memory)
 
     def load(self, state: bytes, plan: CityPlan) -> LiveEngine:
         """Return the core of an image, once."""
@@ -386,15 +391,15 @@ class PlannedPoint:
 
 
 def build_program(
-    settings: Settings, catalogue: Catalogue
+    settings: Settings, catalogue: Catalogue, memory: RuleMemory | None = None
 ) -> tuple[Program, list[Finding], Mapping[str, str]]:
-    """Compile the site's rules and its rule packs.
+    """Compile the site's rules and its rule packs; with a memory only what has changed since the last time.
 
     Returns:
         The program (to be used only when no finding is an error), what was found, and the text of each file by name.
     """
     raw = rule_texts(settings, catalogue)
-    program, found = program_of(raw, catalogue)
+    program, found = program_of(raw, catalogue, memory)
     return program, found, {name: readable(content) for name, content in raw.items()}
 
 
@@ -403,9 +408,11 @@ def rule_texts(settings: Settings, catalogue: Catalogue) -> dict[str, bytes]:
     return _contents(_rule_files(settings, catalogue), settings.folder)
 
 
-def program_of(texts: Mapping[str, bytes], catalogue: Catalogue) -> tuple[Program, list[Finding]]:
+def program_of(
+    texts: Mapping[str, bytes], catalogue: Catalogue, memory: RuleMemory | None = None
+) -> tuple[Program, list[Finding]]:
     """Compile rule files, and return what was found in them too."""
-    return load_rules(texts, catalogue.kinds, catalogue.functions, catalogue.calls)
+    return load_rules(texts, catalogue.kinds, catalogue.functions, catalogue.calls, memory)
 
 
 def _core(engine: LiveEngine) -> Engine:
