@@ -209,7 +209,7 @@ class Part:
         """Wait for the word, then listen to the figures."""
         assert self.process.stdout is not None
         if self.process.stdout.readline() != "ready\n":
-            sys.exit(f"{self.process.args}: {self.log.read_text()[-2000:]}")
+            sys.exit(f"{self.process.args!r}: {self.log.read_text()[-2000:]}")
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
@@ -237,7 +237,7 @@ def devices(
     user = "user root\n" if os.geteuid() == 0 else ""
     config.write_text(
         f"{user}listener {ports['mqtt']} 127.0.0.1\nallow_anonymous true\n"
-        "max_queued_messages 100000\nlog_type none\n"
+        "max_queued_messages 100000\nset_tcp_nodelay true\nlog_type none\n"
     )
     parts = {"broker": Part([binary, "-c", str(config)], core, folder, "broker")}
     try:
@@ -263,9 +263,12 @@ class Watch:
         self.heard: list[tuple[str, float]] = []
         self._client = paho.Client(CallbackAPIVersion.VERSION2, "lamps")
         self._client.on_message = self._hear
-        self._client.on_connect = lambda *_: self._client.subscribe("lamp/+/set", 0)
+        self._client.on_connect = self._subscribe
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
+
+    def _subscribe(self, *_: Any) -> None:
+        self._client.subscribe("lamp/+/set", 0)
 
     def _hear(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
         now, name = time.time(), message.topic.split("/")[1]
@@ -360,6 +363,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--mqtt", type=int, default=5_000, help="messages a second")
     parser.add_argument("--engine-core", type=int, default=0)
     parser.add_argument("--peer-core", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="twenty seconds")
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args(argv)
     load = Load(given.modbus, given.opcua, given.opcua_every, given.mqtt)
@@ -368,7 +372,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         f" {load.opcua / load.opcua_every_s:g} change a second, {load.mqtt} MQTT messages a second;"
         f" canaries change every {PERIOD_S:g} s, now {canary(time.time()):g}"
     )
-    found = measure(given.seconds, load, given.engine_core, given.peer_core)
+    seconds = 20.0 if given.quick else given.seconds
+    found = measure(seconds, load, given.engine_core, given.peer_core)
     windows = found["windows"]
     for protocol, (first, last) in verdict(windows).items():
         print(

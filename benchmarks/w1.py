@@ -7,13 +7,18 @@ logic, priority arrays, decisions.
 
 from __future__ import annotations
 
+import argparse
 import gc
+import json
 import random
 import resource
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pilotage.core.engine import Engine
@@ -23,6 +28,7 @@ from pilotage.model.messages import Command, CommandResult, Outcome, Reading, Re
 from pilotage.model.quality import Quality
 from pilotage.model.values import BOOLEAN, enum, number, reference
 
+SIZES = (100, 1_000, 10_000)
 SEGMENTS, JUNCTIONS, BUSES, BUILDINGS = 500, 113, 180, 113
 START = 1_768_514_400.0  # a January night in Dijon
 BATCH = 64
@@ -415,3 +421,73 @@ def measure(fillers: int, count: int = 100_000, repeats: int = 3) -> Figures:
 def percentile(values: list[float], share: float) -> float:
     """Return a percentile, or 0 of nothing."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else 0.0
+
+
+HEAD = (
+    "fillers | floor k/s | ours k/s | ours is 1/… | load s | memory MB | acting % "
+    "| update µs p50 / p99 | action µs p50 / p99"
+)
+
+
+def line(f: Figures) -> str:
+    """Return one row of the table."""
+    p = percentile
+    return (
+        f"{f.fillers:7} | {f.floor_per_s / 1e3:9.0f} | {f.ours_per_s / 1e3:8.0f} | {1 / f.ratio:11.1f} "
+        f"| {f.load_s:6.2f} | {f.memory_mb:9.0f} | {f.transitions / 1000:8.1f} "
+        f"| {p(f.update_us, 0.5):9.2f} / {p(f.update_us, 0.99):5.2f}   "
+        f"| {p(f.action_us, 0.5):9.1f} / {p(f.action_us, 0.99):5.1f}"
+    )
+
+
+def summary(f: Figures) -> dict[str, float]:
+    """Return the figures without their samples."""
+    p = percentile
+    return {
+        "fillers": f.fillers,
+        "floor_per_s": round(f.floor_per_s),
+        "ours_per_s": round(f.ours_per_s),
+        "ratio": round(f.ratio, 4),
+        "load_s": round(f.load_s, 3),
+        "memory_mb": round(f.memory_mb, 1),
+        "update_p50_us": round(p(f.update_us, 0.5), 2),
+        "update_p99_us": round(p(f.update_us, 0.99), 2),
+        "action_p50_us": round(p(f.action_us, 0.5), 1),
+        "action_p99_us": round(p(f.action_us, 0.99), 1),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure each size in a process of its own, so that memory is its own, and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.w1", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one repetition, smaller sizes")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.one is not None:
+        found = measure(options.one, repeats=1 if options.quick else 5)
+        print(json.dumps(asdict(found)))
+        return 0
+    rows = []
+    print(HEAD, flush=True)
+    for size in SIZES[:2] if options.quick else SIZES:
+        rows.append(in_a_process(size, quick=options.quick))
+        print(line(rows[-1]), flush=True)
+    if options.json is not None:
+        options.json.write_text(json.dumps([summary(r) for r in rows], indent=1) + "\n")
+    return 0
+
+
+def in_a_process(size: int, *, quick: bool) -> Figures:
+    """Return the figures of a size, or end with what went wrong."""
+    command = [sys.executable, "-m", "benchmarks.w1", "--one", str(size)]
+    done = subprocess.run(
+        [*command, "--quick"] if quick else command, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(done.stderr)
+    return Figures(**json.loads(done.stdout))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
