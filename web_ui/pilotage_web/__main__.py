@@ -24,7 +24,9 @@ import uvicorn
 from pilotage_web.app import Frame, create_app
 from pilotage_web.city import City
 from pilotage_web.logs import set_up_logs
-from pilotage_web.people.once import OncePeople
+from pilotage_web.people.reception import Policy, Reception
+from pilotage_web.people.register import open_register
+from pilotage_web.people.store import PeopleFileError
 from pilotage_web.place import Place
 from pilotage_web.site import Site
 
@@ -76,8 +78,12 @@ def main() -> int:
             )
             return 1
         site = msgspec.structs.replace(site, port=listener.getsockname()[1])
-        with asyncio.Runner(loop_factory=_loop) as runner:
-            runner.run(serve(site, listener))
+        try:
+            with asyncio.Runner(loop_factory=_loop) as runner:
+                runner.run(serve(site, listener))
+        except PeopleFileError as error:
+            print(error, file=sys.stderr)
+            return 1
     return 0
 
 
@@ -89,8 +95,10 @@ def listen(site: Site) -> socket.socket:
 
 async def serve(site: Site, listener: socket.socket) -> None:
     """Serve a site until SIGTERM or SIGINT, or until the service has been gone for long."""
-    people = OncePeople(site, os.environ.pop(TOKEN_VARIABLE, ""))
-    app = create_app(site, City(Path(site.socket)), people)
+    token, city = os.environ.pop(TOKEN_VARIABLE, ""), City(Path(site.socket))
+    policy = Policy(site.second_factor and not token, password=not token)
+    people = Reception(site, open_register(site.storage), city.ask, policy)
+    app = create_app(site, city, people)
     frame: Frame = app.state.frame
     server = Server(
         uvicorn.Config(
@@ -121,7 +129,10 @@ async def serve(site: Site, listener: socket.socket) -> None:
     serving = asyncio.create_task(server.serve([listener]))
     await server.is_settled.wait()
     if server.started:
-        print(msgspec.json.encode({"ready": site.url, "enter": people.link}).decode(), flush=True)
+        print(
+            msgspec.json.encode({"ready": site.url, "enter": people.let_in_once(token)}).decode(),
+            flush=True,
+        )
     await serving
 
 

@@ -69,6 +69,11 @@ _KNOWN: Final[Mapping[tuple[int, str], Trouble]] = {
         mark("You have signed in anew since it was opened. Nothing was done."),
         mark("Load the page anew, and send it again."),
     ),
+    (403, "locked"): Trouble(
+        *(403, "locked", mark("Your session only shows now")),
+        mark("Nobody clicked for a quarter of an hour. Nothing was done."),
+        mark("Type your password again (your name above, then My account), then do it again."),
+    ),
     (403, "origin"): Trouble(
         *(403, "foreign-origin", mark("This request did not come from our own pages")),
         mark("Another site, or a program, had your browser send it. Nothing was done."),

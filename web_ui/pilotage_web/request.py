@@ -64,6 +64,8 @@ class Who:
         session: The session's public id: a stream ends with it.
         address: Of the client, for the audit.
         scopes: Of a token; None for people in a browser.
+        held: What the session waits for, and does nothing until then: `locked` (the password again), `password` or `second` (one
+            to be chosen first); empty for one that is whole.
     """
 
     person: str = ""
@@ -76,6 +78,7 @@ class Who:
     session: str = ""
     address: str = ""
     scopes: frozenset[str] | None = None
+    held: str = ""
 
     @property
     def is_signed_in(self) -> bool:
@@ -88,17 +91,21 @@ class Who:
         return self.roles.get(self.post, "")
 
     def may(self, right: Right) -> bool:
-        """True when their role at the acting post has a right, and their token, if it is one, its scope."""
+        """True when their role at the acting post has a right; a program has the rights of its token, wherever it acts."""
         if right is Right.OPEN:
             return True
-        if not self.is_signed_in or (self.scopes is not None and right not in self.scopes):
+        if not self.is_signed_in:
             return False
-        return right in rights_of(self.role) or right in (Right.SELF, Right.SEE)
+        if self.scopes is not None:
+            return right in self.scopes
+        if right in (Right.SELF, Right.SEE):
+            return True
+        return not self.held and right in rights_of(self.role)
 
     @property
     def via(self) -> str:
-        """By which way they come, for the audit."""
-        return f"web {self.address}" if self.address else "web"
+        """By which way they come and at which post they act, for the audit."""
+        return f"web {self.address or '-'} {self.post}".strip()
 
 
 NOBODY: Final = Who()
@@ -311,13 +318,16 @@ def action(path: str, right: Right) -> Callable[[ActionHandler], GuardedRoute]:
 
 
 def allow(who: Who, right: Right) -> None:
-    """Let somebody on who may.
+    """Let somebody on who has a right.
 
     Raises:
-        HTTPException: 403; what is shown then says who can.
+        HTTPException: 403 to who has it not, 303 to where a session becomes whole that is not yet.
     """
+    if who.held in ("password", "second") and right not in (Right.OPEN, Right.SELF):
+        raise HTTPException(303, headers={"Location": "/account"})
     if not who.may(right):
-        raise HTTPException(403, f"right:{right.value}")
+        is_locked = who.held == "locked" and right in rights_of(who.role)
+        raise HTTPException(403, "locked" if is_locked else f"right:{right.value}")
 
 
 def refuse_strangers(request: HTTPConnection, origins: frozenset[str]) -> None:

@@ -26,6 +26,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         certificate: File with the TLS certificate and its chain; empty for none.
         key: File with the certificate's key.
         trusted: Addresses of the reverse proxies whose word about the client counts.
+        second_factor: Whether everybody needs a second factor before anything is shown.
         outlive_s: How long pages still answer after the engine's process has gone, in seconds.
         log_level: The least important line that is logged: debug, info, warning or error.
         log_format: `text` or `json`.
@@ -43,6 +44,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     certificate: str = ""
     key: str = ""
     trusted: list[str] = []
+    second_factor: bool = True
     outlive_s: float = 300.0
     log_level: str = "info"
     log_format: str = "text"

@@ -31,7 +31,7 @@ class Question(
 ):
     """Something to ask of the engine; the parameter is the type of its answer.
 
-    `via` says by which way a person asks, for the audit: `cli`, or `web ADDRESS`.
+    `via` says by which way a person asks, for the audit: `cli`, or `web ADDRESS POST` (`-` for no address).
     """
 
     via: str = ""

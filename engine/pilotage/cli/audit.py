@@ -46,7 +46,7 @@ runs. Times are the city's.
 """
 _COLUMNS = (
     *("partition", "number", "time", "kind", "action", "subject", "value", "rule", "identity"),
-    *("decision", "origin", "person", "account", "about", "reason", "address", "detail"),
+    *("decision", "origin", "person", "account", "about", "reason", "address", "post", "detail"),
 )
 
 

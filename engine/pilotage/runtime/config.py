@@ -111,6 +111,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("web.key", "path", "", "File with the certificate's key (PEM)."),
     Setting("web.behind_proxy", "true or false", "false", "Whether a reverse proxy stands before the pages and does TLS."),
     Setting("web.trusted", "list of names", "[]", "Addresses or networks of these proxies: what they say of a client counts."),
+    Setting("web.second_factor", "required or optional", "required", "Whether everybody needs a second factor to work with the pages."),
     Setting("web.outlive", "duration, or off", "5 min", "How long the pages still answer, and say so, after the engine's process has gone."),
     Setting("engine.uvloop", "true or false", "false", "Use uvloop in place of the standard event loop.", "PILOTAGE_ENGINE_UVLOOP"),
     Setting("engine.stuck_after", "duration, or off", "2 s", "The engine ends itself (status 70) when its event loop stands still for so long."),
@@ -806,6 +807,7 @@ _READERS: Final[dict[str, Callable[[_Reader, str, Node], Any]]] = {
     "full or normal": _choice("full", "normal"),
     "debug, info, warning or error": _choice("debug", "info", "warning", "error"),
     "text or json": _choice("text", "json"),
+    "required or optional": _choice("required", "optional"),
 }
 """How each type of setting is read; what is not here has a reader of its own."""
 

@@ -848,6 +848,6 @@ def _need_own_user() -> None:
 
 def _origin(ask: api.Question[Any]) -> str:
     """Return by which way a question came and from whom: what the caller says, and what the kernel knows."""
-    way, _, address = ask.via.partition(" ")
+    way, address, post = (*ask.via.split(" ", 2), "", "")[:3]
     known = way if re.fullmatch("[a-z][a-z0-9-]{0,19}", way) else "socket"
-    return origin_text(known, _caller.get()[1], address.replace(" ", "_")[:100])
+    return origin_text(known, _caller.get()[1], address[:100], post.replace(" ", "_")[:40])

@@ -49,6 +49,7 @@ def site_of(settings: Settings) -> dict[str, Any]:
         "certificate": "" if web.certificate is None else str(web.certificate),
         "key": "" if web.key is None else str(web.key),
         "trusted": list(web.trusted),
+        "second_factor": web.second_factor,
         "outlive_s": web.outlive_s,
         "log_level": settings.log.level,
         "log_format": settings.log.format,

@@ -32,6 +32,7 @@ class WebSettings:
         certificate: File with the certificate and its chain, for TLS of their own.
         key: File with its key.
         trusted: Addresses and networks of the proxies before them.
+        second_factor: Whether everybody needs a second factor.
         outlive_s: How long they still answer after the engine's process has gone, in seconds.
     """
 
@@ -42,6 +43,7 @@ class WebSettings:
     key: Path | None = None
     trusted: tuple[str, ...] = ()
     outlive_s: float = 300.0
+    second_factor: bool = True
 
 
 def parse_listen(text: str) -> tuple[str, int] | None:
@@ -67,6 +69,7 @@ def read_web(root: MapNode, values: Mapping[str, Any], report: Report) -> WebSet
         values["web.key"],
         tuple(values["web.trusted"] or {}),
         values["web.outlive"] if values["web.outlive"] is not None else 300.0,
+        values["web.second_factor"] != "optional",
     )
     _check(settings, bool(values["web.behind_proxy"]), node, here, values, report)
     return settings

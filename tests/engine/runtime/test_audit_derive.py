@@ -143,7 +143,9 @@ class TestOrders:
     def test_override(self) -> None:
         """An override is a row of its own with person, reason and way, and its command names the person too."""
         street = Street()
-        order = Override(LEVEL, 80.0, "m.garcia", "road works", START + 3600, "web www 192.0.2.7")
+        order = Override(
+            LEVEL, 80.0, "m.garcia", "road works", START + 3600, "web www 192.0.2.7 traffic"
+        )
         rows = street.order(order)
         ((entry, people),) = [r for r in rows if r[0].kind == "override"]
         assert (entry.action, entry.subject, from_json(entry.value)) == ("set", LEVEL, 80.0)
@@ -153,6 +155,7 @@ class TestOrders:
             "reason": "road works",
             "account": "www",
             "address": "192.0.2.7",
+            "post": "traffic",
         }
         ((sent, people),) = [r for r in rows if r[0].action == "sent"]
         assert (sent.rule, people) == ("", {"person": "m.garcia"})

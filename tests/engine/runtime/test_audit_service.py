@@ -86,11 +86,18 @@ class TestOrders:
         """An order carries into the engine by which way it came and from which account."""
         async with api.AsyncClient(service.settings.control.socket, via="web 192.0.2.7") as web:
             await web.ask(override())
+            await web.ask(override(via="web 192.0.2.7 traffic desk"))
+            await web.ask(override(via="web - traffic"))
         async with api.AsyncClient(service.settings.control.socket) as other:
             await other.ask(override(via="NONSENSE;"))
         engine: Any = service.engine
         origins = [i.origin for b in engine.batches for i in b if hasattr(i, "origin")]
-        assert origins == [f"web {ME} 192.0.2.7", f"socket {ME}"]
+        assert origins == [
+            f"web {ME} 192.0.2.7",
+            f"web {ME} 192.0.2.7 traffic_desk",
+            f"web {ME} - traffic",
+            f"socket {ME}",
+        ]
 
     @pytest.mark.parametrize(
         ("order", "kind", "subject", "code"),

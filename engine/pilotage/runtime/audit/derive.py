@@ -365,9 +365,10 @@ def _without(person: str, text: str) -> str:
 # ── where an order came from ─────────────────────────────────────────────────────────────────
 
 
-def origin_text(way: str, account: str, address: str = "") -> str:
-    """Return where an order came from as its record holds it: `cli alice`, `web pilotage 192.0.2.7`."""
-    return " ".join(word for word in (way, account, address) if word)
+def origin_text(way: str, account: str, address: str = "", post: str = "") -> str:
+    """Return where an order came from as its record holds it: `cli alice`, `web pilotage 192.0.2.7 traffic`."""
+    place = (address or "-", post) if post else (address,)
+    return " ".join(word for word in (way, account, *place) if word)
 
 
 def split_origin(origin: str) -> tuple[str, dict[str, str]]:
@@ -389,8 +390,9 @@ def _word(origin: str) -> str:
 
 
 def _source(origin: str) -> dict[str, str]:
-    words = origin.split(" ", 2)
-    return told(dict(zip(("account", "address"), words[1:], strict=False)))
+    words = origin.split(" ", 3)
+    source = dict(zip(("account", "address", "post"), words[1:], strict=False))
+    return told({name: word for name, word in source.items() if word != "-"})
 
 
 _HANDLERS: Final = {

@@ -16,8 +16,8 @@ EMPTY: Final = bytes(32)
 """What the first row of a chain has before it."""
 SALT_BYTES: Final = 16
 
-FIELDS: Final = ("person", "account", "about", "reason", "address")
-"""What is told of people: who, by which account of the machine or the site, about whom, why in their words, from where."""
+FIELDS: Final = ("person", "account", "about", "reason", "address", "post")
+"""What is told of people: who, by which account of the machine or the site, about whom, why in their words, from where, at which post."""
 
 KINDS: Final = (
     *("command", "override", "plan", "alarm", "notice", "incident", "order"),
