@@ -268,7 +268,7 @@ class Reception:
                 await asyncio.to_thread(self.register.admission.tell_failures, self.now())
                 await hand_over(self.register.records, self._to_engine)
             except Exception:
-                log.exception("rows for the audit wait")
+                log.exception("rows for the audit wait", extra={"event": "web.audit_waits"})
 
     async def _to_engine(self, row: RecordAudit) -> None:
         try:
