@@ -71,6 +71,8 @@ def signed_in(town: Town, browser: Browser) -> dict[str, Any]:
     context = browser.new_context()
     page = context.new_page()
     page.goto(town.enter)
+    page.click("main button")
+    page.wait_for_url(f"{town.url}/")
     state = dict(context.storage_state())
     context.close()
     return state

@@ -177,7 +177,7 @@ class Town:
     @property
     def enter(self) -> str:
         """The address that signs in, once."""
-        return f"{self.url}/enter/{self.token}"
+        return f"{self.url}/sign-in/link/{self.token}"
 
     @property
     def web_pid(self) -> int:
