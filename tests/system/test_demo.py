@@ -301,13 +301,14 @@ def _try_the_commands(demo: Demo) -> None:
 
 def _open_the_pages(demo: Demo) -> None:
     """The link that is printed signs a browser in, once."""
-    (link,) = re.findall(r"http://\S+/enter/\S+", demo.text)
-    address = link.partition("/enter/")[0]
+    (link,) = re.findall(r"http://\S+/sign-in/link/\S+", demo.text)
+    address = link.partition("/sign-in/")[0]
     with httpx.Client(base_url=address) as browser, httpx.Client(base_url=address) as other:
-        assert browser.get(link).status_code == 303
+        assert browser.get(link).status_code == 200
+        assert browser.post(link, headers={"Origin": address}).status_code == 303
         page = browser.get("/")
         assert (page.status_code, "Dijon (demo)" in page.text) == (200, True)
-        other.get(link)
+        assert other.post(link, headers={"Origin": address}).status_code == 410
         assert other.get("/").headers["location"].startswith("/sign-in")
 
 

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import os
 import re
-import secrets
 import socket
 import subprocess
 import sys
@@ -30,7 +29,7 @@ from starlette.requests import HTTPConnection
 from pilotage import api
 from pilotage_web.app import create_app
 from pilotage_web.city import City
-from pilotage_web.people.once import OncePeople
+from pilotage_web.people import People
 from pilotage_web.request import NOBODY, Who
 from pilotage_web.rights import Right, Role
 from pilotage_web.site import Site
@@ -41,8 +40,26 @@ POST: Final = "control"
 ROLES: Final = tuple(role.value for role in Role)
 
 
-class TokenOfRole(OncePeople):
-    """An integration per role: its token is the role's name."""
+class TokenOfRole(People):
+    """An integration per role: its token is the role's name. Nobody comes with a browser."""
+
+    sign_in = "/sign-in"
+    routes = ()
+
+    async def open(self) -> None:
+        """Nothing is kept."""
+
+    async def close(self) -> None:
+        """Nothing is kept."""
+
+    async def who(self, request: HTTPConnection) -> Who:
+        """Return nobody."""
+        return NOBODY
+
+    async def prefer(
+        self, who: Who, *, language: str = "", theme: str = "", post: str = ""
+    ) -> None:
+        """Nothing is kept."""
 
     async def bearer(self, request: HTTPConnection) -> Who:
         """Return the integration of a role."""
@@ -68,7 +85,7 @@ def served(control: Path, folder: Path) -> Iterator[str]:
     site = Site(
         name="Dijon", socket=str(control), folder=str(folder), port=listener.getsockname()[1]
     )
-    app = create_app(site, City(control), TokenOfRole(site, secrets.token_hex()))
+    app = create_app(site, City(control), TokenOfRole())
     server = uvicorn.Server(
         uvicorn.Config(app, log_config=None, access_log=False, ws="none", lifespan="on")
     )

@@ -91,14 +91,12 @@ class Who:
         return self.roles.get(self.post, "")
 
     def may(self, right: Right) -> bool:
-        """True when their role at the acting post has a right; a program has the rights of its token, wherever it acts."""
+        """True when their role at the acting post has a right, and their token, if it is one, its scope; a token needs no role."""
         if right is Right.OPEN:
             return True
-        if not self.is_signed_in:
+        if not self.is_signed_in or (self.scopes is not None and right not in self.scopes):
             return False
-        if self.scopes is not None:
-            return right in self.scopes
-        if right in (Right.SELF, Right.SEE):
+        if right in (Right.SELF, Right.SEE) or (self.scopes is not None and not self.roles):
             return True
         return not self.held and right in rights_of(self.role)
 

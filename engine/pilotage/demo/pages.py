@@ -42,7 +42,7 @@ class Pages:
     @property
     def link(self) -> str:
         """The address that signs in, once."""
-        return f"{self.url}/enter/{self.secret}"
+        return f"{self.url}/sign-in/link/{self.secret}"
 
     @property
     def environment(self) -> dict[str, str]:
