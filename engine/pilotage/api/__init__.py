@@ -19,6 +19,7 @@ from pilotage.api.equipment import *
 from pilotage.api.history import *
 from pilotage.api.incidents import *
 from pilotage.api.live import *
+from pilotage.api.overrides import *
 from pilotage.api.plans import *
 from pilotage.api.points import *
 from pilotage.api.preview import *

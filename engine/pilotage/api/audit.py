@@ -65,6 +65,7 @@ class ListAudit(Question[list[AuditRow]], tag="audit", frozen=True, kw_only=True
     until: float | None = None
     last: int = 100
     kinds: list[str] = msgspec.field(default_factory=list)
+    action: str = ""
     post: str = ""
     before: int = 0
     after: int = 0

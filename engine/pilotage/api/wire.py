@@ -14,6 +14,7 @@ from pilotage.api import (
     history,
     incidents,
     live,
+    overrides,
     plans,
     points,
     preview,
@@ -41,6 +42,7 @@ MAX_QUESTION_BYTES: Final = 64 * 1024
 AnyQuestion = (
     service.Questions
     | points.Questions
+    | overrides.Questions
     | rules.Questions
     | plans.Questions
     | preview.Questions

@@ -32,6 +32,7 @@ class ActDesk:
             api.ListAlarms: self._alarms,
             api.GetAlarmRates: self._rates,
             api.ListIncidents: self._incidents,
+            api.ListOverrides: self._overrides,
             api.WriteNote: self._write,
         }
 
@@ -103,6 +104,11 @@ class ActDesk:
     async def _incidents(self, ask: api.ListIncidents) -> list[api.Incident]:
         return act_views.incidents_of(self._engine("stories"), all_of_them=ask.all)
 
+    async def _overrides(self, _: api.ListOverrides) -> list[api.OverrideShown]:
+        found: list[api.OverrideShown] = []
+        await in_slices(act_views.overrides_of(self._engine("arbiter"), found))
+        return sorted(found, key=lambda override: override.point)
+
     # ── the log of the room ──────────────────────────────────────────────────────────────────
 
     async def _write(self, ask: api.WriteNote) -> api.Recorded:
@@ -120,4 +126,5 @@ class ActDesk:
             )
         except NotRecordedError as error:
             raise ApiError("not-recorded", str(error), "write it again later") from error
+        self._service.feed.touch("journal")
         return api.Recorded(row)

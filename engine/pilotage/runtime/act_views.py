@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pilotage import api
 from pilotage.core.alarms import Alarm
+from pilotage.core.arbiter import Demand
 from pilotage.core.engine import Engine
 from pilotage.core.plans import SECOND_WITHIN_S, Plan
 from pilotage.core.progress import Progress
@@ -215,6 +216,36 @@ def _causes(standing: Mapping[Entity, Alarm]) -> dict[Entity, str]:
                 if isinstance(parent, Entity) and parent is not entity and parent in standing:
                     causes.setdefault(entity, standing[parent].id)
     return causes
+
+
+# ── overrides ────────────────────────────────────────────────────────────────────────────────
+
+
+def overrides_of(engine: Engine, found: list[api.OverrideShown]) -> Iterator[None]:
+    """Find what people hold by hand, in small steps."""
+    for cell in list(engine.cells.values()):
+        array = cell.array
+        held = [] if array is None else [d for d in array.demands.values() if _is_by_hand(d)]
+        if held:
+            newest = max(held, key=lambda demand: demand.order)
+            entity = cell.entity
+            found.append(
+                api.OverrideShown(
+                    point=cell.id,
+                    entity=entity.id if entity is not None else "",
+                    name=entity.name if entity is not None else cell.id,
+                    value=format_value(as_plain(newest.value), cell.spec.type),
+                    person=newest.owner.removeprefix("operator "),
+                    reason=newest.reason,
+                    since=newest.since,
+                    until=newest.until,
+                )
+            )
+        yield
+
+
+def _is_by_hand(demand: Demand) -> bool:
+    return demand.level == Priority.OPERATOR and demand.owner.startswith("operator ")
 
 
 # ── incidents ────────────────────────────────────────────────────────────────────────────────

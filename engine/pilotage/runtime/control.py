@@ -597,6 +597,7 @@ class ControlSocket:
             until=ask.until,
             last=max(1, min(ask.last, MOST_ROWS)),
             kinds=tuple(ask.kinds),
+            action=ask.action,
             post=ask.post,
             before=ask.before,
             after=ask.after,

@@ -243,6 +243,12 @@ class Feed:
             self._flush_waits = True
             asyncio.get_running_loop().call_soon(self._tell_lists)
 
+    def touch(self, topic: str) -> None:
+        """Say that a list changed by something that is no decision."""
+        if self._ends:
+            self._changed[topic] = max(self._pump.number, self._lists.get(topic, 0) + 1)
+            self._tell_lists()
+
     def _alarm(self, alarm: str, state: str) -> None:
         """Note the state of an alarm with each piece of equipment that its instance names, or a point of it."""
         for name in alarm.partition("[")[2].removesuffix("]").split(", "):

@@ -367,3 +367,19 @@ async def test_the_loop_goes_on(tmp_path: Path) -> None:
         )  # the loop came round at least ten times a second of work
     finally:
         await service.stop()
+
+
+async def test_a_line_is_news(city: Service, desk: api.AsyncClient) -> None:
+    """Who follows the city hears of a line that somebody wrote, and reads the journal again."""
+    began: list[api.CityNow] = []
+    async with api.AsyncClient(city.settings.control.socket) as follower:
+        news = follower.follow(began.append)
+        first = asyncio.ensure_future(anext(news))
+        while not began:
+            await asyncio.sleep(0.01)
+        await desk.ask(api.WriteNote(text="ice on the bridge", person="ann"))
+        async with asyncio.timeout(5):
+            found = await first
+            while not isinstance(found, api.ListsChanged):
+                found = await anext(news)
+    assert found.lists["journal"] > began[0].lists["journal"]

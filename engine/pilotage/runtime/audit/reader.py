@@ -123,7 +123,12 @@ def _where(wanted: Wanted) -> tuple[str, list[Any]]:
     if wanted.kinds:
         only(f"kind IN ({', '.join('?' * len(wanted.kinds))})", *wanted.kinds)
     if wanted.post:
-        only("CASE detail WHEN '' THEN '' ELSE json_extract(detail, '$.post') END = ?", wanted.post)
+        only(
+            "(CASE detail WHEN '' THEN '' ELSE json_extract(detail, '$.post') END = ?"
+            " OR EXISTS (SELECT 1 FROM persons p WHERE p.partition = e.partition AND p.number = e.number"
+            " AND p.field = 'post' AND p.value = ?))",
+            *(wanted.post, wanted.post),
+        )
     if wanted.before:
         only("number < ?", wanted.before)
     if wanted.after:

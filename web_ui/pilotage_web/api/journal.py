@@ -1,0 +1,64 @@
+"""The journal of the room: read it from where you were, write a line."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from pilotage import api
+from pilotage_web.lines import Line, line_of
+from pilotage_web.pages.journal import Filters
+from pilotage_web.request import Visit
+from pilotage_web.rights import Right
+from pilotage_web.typed import Page, get, post
+
+Number = Annotated[int, Meta(ge=0, le=2**53)]
+Kind = Literal["people", "log", "plan", "override", "alarm", "incident", "command", "access"]
+
+
+class JournalFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which lines: with `after` the oldest after a number, else the newest (before `before`)."""
+
+    kind: Kind = "people"
+    person: Annotated[str, Meta(max_length=100)] = ""
+    post: Annotated[str, Meta(max_length=40)] = ""
+    about: Annotated[str, Meta(max_length=200)] = ""
+    after: Number = 0
+    before: Number = 0
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class NewLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A line to write; `about` is an incident, `corrects` the number of a line that was wrong and stays."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=2000)]
+    about: Annotated[str, Meta(max_length=60, pattern="^(incident-[0-9]+)?$")] = ""
+    corrects: Number = 0
+
+
+@get("/journal")
+async def read_journal(visit: Visit, query: JournalFilter) -> Page[Line]:
+    """Lines of the journal, oldest first; `next` is the number to go on after."""
+    filters = Filters(query.kind, query.person, query.post, query.about, query.before)
+    question = msgspec.structs.replace(filters.question(query.limit), after=query.after)
+    rows = await visit.ask(question)
+    return Page([line_of(row) for row in rows], str(rows[-1].number) if rows else "")
+
+
+@post("/journal", Right.JOURNAL)
+async def write_journal(visit: Visit, body: NewLine) -> api.Recorded:
+    """Write a line; the answer comes when it is on disk."""
+    return await visit.ask(
+        api.WriteNote(
+            text=body.text,
+            person=visit.who.person,
+            post=visit.who.post,
+            action="correction" if body.corrects else "note",
+            about=f"row {body.corrects}" if body.corrects else body.about,
+        )
+    )
+
+
+ROUTES = (read_journal, write_journal)

@@ -1,0 +1,133 @@
+"""Plans: where they stand, what a level would change, and orders for them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+from starlette.exceptions import HTTPException
+
+from pilotage import api
+from pilotage_web.pages.plans import permission
+from pilotage_web.request import Visit
+from pilotage_web.rights import Right
+from pilotage_web.typed import Page, get, post
+
+Name = Annotated[str, Meta(min_length=1, max_length=100)]
+Reason = Annotated[str, Meta(min_length=1, max_length=500)]
+Level = Annotated[int, Meta(ge=0, le=1000)]
+
+
+class LevelAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which level is meant; 0 is the end of the plan."""
+
+    level: Level
+
+
+class Activation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An order for a plan.
+
+    `level` null gives it back to its conditions. `until` is seconds since 1970; without it the plan says how long. `seen` is the
+    `standing` of a preview or a plan: when it stands elsewhere by now the order is refused with 409. `glass` is the second
+    reason of who acts for another post in a crisis.
+    """
+
+    level: Level | None
+    reason: Reason
+    until: Annotated[float, Meta(ge=0, le=1e11)] | None = None
+    seen: Annotated[str, Meta(max_length=200)] = ""
+    glass: Annotated[str, Meta(max_length=500)] = ""
+    parameters: dict[str, Any] | None = None
+
+
+class Undo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why an order is taken back."""
+
+    reason: Reason
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An answer to what a plan asks: `confirm`, `second`, `review` or `checklist:LEVEL:INDEX`."""
+
+    question: Annotated[str, Meta(max_length=100)]
+    yes: bool
+
+
+@get("/plans")
+async def list_plans(visit: Visit) -> Page[api.Plan]:
+    """All plans and where they stand."""
+    return Page(await visit.ask(api.ListPlans()))
+
+
+@get("/plans/{plan}")
+async def get_plan(visit: Visit, plan: Name) -> api.PlanDetail:
+    """A plan with its levels, and what the equipment has confirmed of it."""
+    return await visit.ask(api.GetPlan(plan=plan))
+
+
+@get("/plans/{plan}/preview")
+async def preview_plan(visit: Visit, plan: Name, query: LevelAsked) -> api.PlanPreview:
+    """What a level would change, whom it would dominate and who would stand above it."""
+    return await visit.ask(api.PreviewPlan(plan=plan, level=query.level))
+
+
+@post("/plans/{plan}/activations", Right.PLANS)
+async def activate_plan(visit: Visit, plan: Name, body: Activation) -> api.Receipt:
+    """Set a plan's level.
+
+    The answer comes when the order is on disk; `taken` false says why it was refused. It never waits for the equipment.
+    """
+    role = await _role(visit, plan, body.glass)
+    reason = f"{body.reason} [!{visit.who.post}: {body.glass}]" if not role else body.reason
+    return await visit.ask(
+        api.SetPlan(
+            plan=plan,
+            level=body.level,
+            person=visit.who.person,
+            reason=reason,
+            role=role,
+            parameters=body.parameters,
+            until=body.until,
+            seen=body.seen,
+        )
+    )
+
+
+@post("/plans/{plan}/undo", Right.PLANS)
+async def undo_plan(visit: Visit, plan: Name, body: Undo) -> api.Receipt:
+    """Take the last order back, within 30 s of it."""
+    role = await _role(visit, plan, body.reason)
+    return await visit.ask(
+        api.SetPlan(
+            plan=plan,
+            level=None,
+            person=visit.who.person,
+            reason=body.reason,
+            role=role,
+            undo=True,
+        )
+    )
+
+
+@post("/plans/{plan}/answers", Right.PLANS)
+async def answer_plan(visit: Visit, plan: Name, body: Answered) -> api.Receipt:
+    """Answer what a plan asks."""
+    role = await _role(visit, plan, "answer")
+    return await visit.ask(
+        api.AnswerPlan(
+            plan=plan, question=body.question, yes=body.yes, person=visit.who.person, role=role
+        )
+    )
+
+
+async def _role(visit: Visit, plan: str, glass: str) -> str:
+    """Return the role in which somebody acts on a plan; nothing for who acts for another post and says why."""
+    detail = await visit.ask(api.GetPlan(plan=plan))
+    allowed = permission(detail.plan, visit.who)
+    if not allowed.is_given or (allowed.by_glass and not glass):
+        raise HTTPException(403, f"right:{Right.PLANS.value}")
+    return "" if allowed.by_glass else visit.who.post
+
+
+ROUTES = (list_plans, get_plan, preview_plan, activate_plan, undo_plan, answer_plan)
