@@ -39,12 +39,14 @@ from pilotage.runtime.control import ControlSocket
 from pilotage.runtime.desks.rule_figures import RuleFigures
 from pilotage.runtime.dispatcher import Dispatcher
 from pilotage.runtime.feed import Feed
+from pilotage.runtime.flood import FloodGate
 from pilotage.runtime.health import Health
 from pilotage.runtime.history.file import HISTORY_FILE
 from pilotage.runtime.history.recorder import Recorder
 from pilotage.runtime.inbox import LIMIT, ConnectionDoor, Inbox
 from pilotage.runtime.isolation.host import IsolatedAdapter
 from pilotage.runtime.journal import JournalReader, SqliteJournal
+from pilotage.runtime.limits import Limits
 from pilotage.runtime.loop import DiskRefusesError, Pump
 from pilotage.runtime.loop_watch import Hold, LoopWatch, end_process, last_stuck
 from pilotage.runtime.metrics.instruments import Instruments
@@ -146,6 +148,7 @@ class Service:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._watch = LoopWatch(self._slow)
+        self._limits = Limits(settings.engine, self.health, lambda order: self.inbox.order(order))
         self._collections = ShortCollections()
         self._notifier = Notifier()
 
@@ -169,9 +172,11 @@ class Service:
             await self.start()
             self._notifier.ready()
             self._say_status()
+            self._limits.start()
             await self._stop_asked.wait()
         finally:
             self._notifier.stopping()
+            self._limits.stop()
             await self.stop()
             for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
@@ -404,6 +409,7 @@ class Service:
             self.health,
             self.instruments,
             self._watch,
+            self._limits,
             self.pump,
             self.inbox,
             self.dispatcher,
@@ -495,6 +501,14 @@ class Service:
             self.clock,
             self.health,
             self.engine.entities,
+            FloodGate(
+                name,
+                self.inbox.put,
+                self.health,
+                connection.most_readings,
+                connection.most_point_readings,
+                time.monotonic,
+            ),
         )
         try:
             factory = self.plan.catalogue.adapters[connection.factory]

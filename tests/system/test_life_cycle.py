@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pilotage import api
 from pilotage.runtime.loop_watch import EXIT_STUCK
 
 HANG = 666
@@ -132,3 +133,54 @@ class TestStop:
         city.start()
         assert city.ask_point("s-1.level").wanted == 100.0
         city.stop()
+
+
+SLOW = """
+
+from pilotage.model.entities import Function, Parameter
+
+
+def _slow(flow):
+    import time
+    end = time.process_time() + 0.005
+    while time.process_time() < end:
+        pass
+    return flow
+
+
+@hookimpl
+def pilotage_functions():
+    return [Function("slow", (Parameter("x", number("veh/h")),), number("veh/h"), _slow)]
+"""
+
+
+class TestQuarantine:
+    def test_costly_rule(self, city: Any) -> None:
+        """A rule that costs too much decides nothing any more, with an alarm; the engine goes on, and a replay agrees."""
+        plugin = city.folder / "site" / "pilotage_file" / "plugin.py"
+        plugin.write_text(plugin.read_text() + SLOW)
+        rules = city.folder / "rules" / "lighting.yaml"
+        rules.write_text(rules.read_text().replace("street.flow <", "slow(street.flow) <"))
+        config = city.folder / "config.yaml"
+        config.write_text(config.read_text() + "engine: {rule_budget: 0.5 %}\n")
+        city.start()
+        flow = iter(range(41, 100_000))
+
+        def is_out() -> bool:
+            for _ in range(10):
+                city.report("s-1.flow", 41 + next(flow) % 15)
+            return any(a.id == "quarantine[dim-quiet-streets]" for a in city.ask(api.ListAlarms()))
+
+        city.until(is_out, "the rule was not put into quarantine", 60.0)
+        city.until(lambda: city.sent()[-1] == "s-1.level 100")
+        shown = city.run("quarantine")
+        assert shown.returncode == 1
+        assert "are allowed" in shown.stdout
+        (rule,) = city.ask(api.ListRules())
+        assert rule.mode == "quarantine"
+        released = city.run("quarantine", "dim-quiet-streets", "--release", "--reason", "seen")
+        assert (released.returncode, released.stderr) == (0, "")
+        city.until(lambda: city.sent()[-1] == "s-1.level 30")
+        city.stop()
+        replayed = city.run("replay")
+        assert replayed.returncode == 0, replayed.stdout + replayed.stderr

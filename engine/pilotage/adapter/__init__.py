@@ -18,6 +18,9 @@ from pilotage.model.quality import Quality
 ISOLATED = " (isolated)"
 """What follows the name of an adapter in the catalogue when it runs in a process of its own."""
 
+MOST_READINGS = 50_000.0
+MOST_POINT_READINGS = 200.0
+"""Readings a second, of a connection and of a point, unless the site says otherwise."""
 ISOLATED_MEMORY = 300_000_000
 """Bytes that such a process may have, unless the site says otherwise."""
 
@@ -101,6 +104,8 @@ class ConnectionSettings:
         place: `file:line:column` of the entry, for errors.
         isolate: Whether the adapter runs in a process of its own.
         memory: Bytes that this process may have.
+        most_readings: Readings a second that are taken from the connection; of what is beyond, the newest of each point.
+        most_point_readings: The same for each of its points.
         pace: What the connection may carry: a burst, and the seconds in which it may be repeated; None is everything.
     """
 
@@ -111,6 +116,8 @@ class ConnectionSettings:
     isolate: bool = False
     memory: int = ISOLATED_MEMORY
     pace: Rate | None = None
+    most_readings: float = MOST_READINGS
+    most_point_readings: float = MOST_POINT_READINGS
 
     @property
     def factory(self) -> str:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import msgspec
 
-from pilotage.api.question import Explanation, Question
+from pilotage.api.question import Explanation, Question, Receipt
 
 __all__ = [
     "ExplainRule",
     "GetRule",
     "Instance",
     "ListRules",
+    "OrderRule",
     "Rule",
     "RuleDetail",
 ]
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule and how many of its instances are in which state; `titles` are its names by language."""
+    """A rule and how many of its instances are in which state.
+
+    `titles` are its names by language; `mode` is live, shadow or quarantine.
+    """
 
     name: str
     title: str = ""
@@ -56,6 +60,15 @@ class GetRule(Question[RuleDetail], tag="rule", frozen=True, kw_only=True):
     rule: str
 
 
+class OrderRule(Question[Receipt], tag="order_rule", frozen=True, kw_only=True):
+    """Put a rule into quarantine, in which it decides nothing, or release it: `action` is quarantine or release."""
+
+    rule: str
+    action: str
+    person: str
+    reason: str = ""
+
+
 class ExplainRule(Question[Explanation], tag="explain_rule", frozen=True, kw_only=True):
     """Why is an instance of a rule in its state?"""
 
@@ -63,4 +76,4 @@ class ExplainRule(Question[Explanation], tag="explain_rule", frozen=True, kw_onl
     instance: str = ""
 
 
-Questions = ListRules | GetRule | ExplainRule
+Questions = OrderRule | ListRules | GetRule | ExplainRule

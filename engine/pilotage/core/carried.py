@@ -41,6 +41,11 @@ def essentials(engine: Engine) -> dict[str, Any]:
         },
         "incidents": [_incident(i) for i in engine.graph.entities_of("incident")],
         "commands": engine.reconciler.remember(),
+        "quarantined": {
+            rule.name: [rule.identity, engine.quarantined[rule.name]]
+            for rule in engine.program.rules
+            if rule.name in engine.quarantined
+        },
         "runs": [[r.id, r.by, r.instance] for r in engine.stories.all_runs()],
     }
 
@@ -59,6 +64,7 @@ def carry_over(engine: Engine, kept: dict[str, Any]) -> None:
     for row in kept["incidents"]:
         _reopen(engine, row)
     _rest_on(engine, kept["rests"])
+    _quarantine_again(engine, kept.get("quarantined", {}))
     for row in kept["overrides"]:
         _override_again(engine, row)
     for name, row in kept["plans"].items():
@@ -175,6 +181,14 @@ def _rest_on(engine: Engine, rows: dict[str, Any]) -> None:
         mine = engine.evaluator.rests.setdefault(rule, {})
         mine.update({tuple(key): until for key, until in rests})
     engine.stories.rests.update({tuple(key): until for key, until in rows["stories"]})
+
+
+def _quarantine_again(engine: Engine, rows: dict[str, list[str]]) -> None:
+    """Keep rules in quarantine that mean what they meant."""
+    identities = {rule.name: rule.identity for rule in engine.program.rules}
+    for name, (identity, reason) in rows.items():
+        if identities.get(name) == identity:
+            engine.quarantine(name, reason)
 
 
 def _incident(incident: Entity) -> dict[str, Any]:

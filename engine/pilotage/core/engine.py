@@ -65,6 +65,7 @@ class Engine:
         cells: Every point by id, relations among them.
         entities: Every entity by id, plans and incidents among them.
         inventory: What it was made with.
+        quarantined: The rules in quarantine, with the reason.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Engine:
         self._faults: dict[str, float] = {}
         self._keeps_fresh = keeps_fresh
         self._off: set[str] = set()
+        self.quarantined: dict[str, str] = {}
         self.timers = Timers()
         self.graph = Graph(program.kinds, self.timers, self._guarded)
         self.graph.clock.now = now
@@ -470,8 +472,8 @@ class Engine:
             self.plans.start(plan.name)
 
     def start_rule(self, rule: RuleProgram) -> None:
-        """Start a rule, unless it is off."""
-        if not rule.decl.enabled or rule.name in self._off:
+        """Start a rule, unless it is off or in quarantine."""
+        if not rule.decl.enabled or rule.name in self._off or rule.name in self.quarantined:
             return
         if rule.when is not None:
             if not rule.decl.shadow:
@@ -484,6 +486,32 @@ class Engine:
         for room in self._rooms:
             if room.is_running(name):
                 room.stop(name)
+
+    def quarantine(self, name: str, reason: str) -> str:
+        """Put a rule into quarantine until it is released or means something else; return why not, or nothing."""
+        if all(rule.name != name for rule in self.program.rules):
+            return f'there is no rule "{name}"'
+        if name in self.quarantined:
+            return "it is in quarantine already"
+        self.quarantined[name] = reason
+        self.stop_rule(name)
+        text = f"{name} is in quarantine and decides nothing: {reason}"
+        self._alarm("quarantine", name, "high", text)
+        return ""
+
+    def release(self, name: str) -> str:
+        """Have a rule decide again; return why not, or nothing."""
+        if name not in self.quarantined:
+            return "it is not in quarantine"
+        self._forget_quarantine(name)
+        for rule in self.program.rules:
+            if rule.name == name:
+                self.start_rule(rule)
+        return ""
+
+    def _forget_quarantine(self, name: str) -> None:
+        del self.quarantined[name]
+        self._alarm("quarantine", name, "high", "")
 
     def enable(self, name: str, on: bool) -> None:
         """Turn a rule on or off, as a plan asks."""
@@ -521,6 +549,11 @@ class Engine:
         same_values = {d.name: (d.kind, d.type) for d in before.derived} == {
             d.name: (d.kind, d.type) for d in program.derived
         }
+        same_rules = {r.name: r.identity for r in before.rules}.items() & {
+            r.name: r.identity for r in program.rules
+        }.items()
+        for name in self.quarantined.keys() - {name for name, _ in same_rules}:
+            self._forget_quarantine(name)
         old_plans = {p.name: p.identity for p in before.plans}
         new_plans = [p for p in program.plans if old_plans.get(p.name) != p.identity]
         self._exchange_plans(before, program, new_plans)

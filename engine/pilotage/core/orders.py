@@ -27,6 +27,7 @@ from pilotage.model.messages import (
     PlanOrder,
     Reconnected,
     ReleaseOverride,
+    RuleOrder,
 )
 from pilotage.model.priorities import Priority
 from pilotage.model.values import as_plain, format_value
@@ -55,6 +56,7 @@ class Orders:
             PlanOrder: self._plan,
             PlanAnswer: self._answer,
             AlarmOrder: self._alarm,
+            RuleOrder: self._rule,
             NoticeAcknowledged: self._acknowledge,
             IncidentOrder: self._incident,
         }
@@ -97,6 +99,16 @@ class Orders:
     def _alarm(self, order: AlarmOrder) -> None:
         why_not = self._engine.alarms.order(order)
         self._receipt(order.action, order, f"alarm {order.alarm}", order.alarm, why_not)
+
+    def _rule(self, order: RuleOrder) -> None:
+        match order.action:
+            case "quarantine":
+                why_not = self._engine.quarantine(order.rule, order.reason)
+            case "release":
+                why_not = self._engine.release(order.rule)
+            case _:
+                why_not = f'there is no action "{order.action}"'
+        self._receipt(order.action, order, f"rule {order.rule}", order.rule, why_not)
 
     def _receipt(self, name: str, order: Any, about: str, detail: str, why_not: str) -> None:
         """Say what became of an order.

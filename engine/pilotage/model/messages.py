@@ -179,6 +179,21 @@ class AlarmOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleOrder:
+    """A rule is put into quarantine, or released from it: by a person, or by the engine's watch over what rules cost.
+
+    In quarantine it decides nothing, and what it held is given back. `action` is quarantine or release. How long rules take
+    is measured outside of the core; this order is all that the core knows of it, so that a replay decides the same.
+    """
+
+    rule: str
+    action: str
+    person: str
+    reason: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NoticeAcknowledged:
     """Somebody has seen a notification."""
 
@@ -219,6 +234,7 @@ Input = (
     | PlanOrder
     | PlanAnswer
     | AlarmOrder
+    | RuleOrder
     | NoticeAcknowledged
     | IncidentOrder
 )

@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pilotage.adapter import ISOLATED, ISOLATED_MEMORY, AdapterFactory, ConnectionSettings
+from pilotage.adapter import (
+    ISOLATED,
+    ISOLATED_MEMORY,
+    MOST_POINT_READINGS,
+    MOST_READINGS,
+    AdapterFactory,
+    ConnectionSettings,
+)
 from pilotage.adapter import Site as SiteView
 from pilotage.adapter.secret import Secret
 from pilotage.language import findings as say
@@ -80,6 +87,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("connections.NAME.memory", "size", "300 MB", "What an isolated process may use; with more it is ended and started again."),
     Setting("connections.NAME.max_rate", "number", "", "Orders a second that the connection may carry; what is over it waits, the most urgent first."),
     Setting("connections.NAME.max_burst", "whole number", "max_rate", "Orders that may leave at once after a quiet moment; with `max_rate` only."),
+    Setting("connections.NAME.max_readings", "number", "50000", "Readings a second that are taken; beyond that the newest of each point."),
+    Setting("connections.NAME.max_point_readings", "number", "200", "The same for each of its points."),
     Setting("inventory", "list of entries", "[]", "Where the entities are: files, folders, mapped files, or entities themselves."),
     Setting("rules", "list of paths", "[rules]", "Rule files and folders, relative to this file; folders with all below them."),
     Setting("packs", "list of names, or all", "[]", "Rule packs of the domain plugins to load beside the site's own rules."),
@@ -115,6 +124,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("web.outlive", "duration, or off", "5 min", "How long the pages still answer, and say so, after the engine's process has gone."),
     Setting("engine.uvloop", "true or false", "false", "Use uvloop in place of the standard event loop.", "PILOTAGE_ENGINE_UVLOOP"),
     Setting("engine.stuck_after", "duration, or off", "2 s", "The engine ends itself (status 70) when its event loop stands still for so long."),
+    Setting("engine.rule_budget", "part, or off", "50 %", "Of a processor core, for 30 s: a rule that takes more is put into quarantine, with an alarm."),
+    Setting("engine.memory", "size", "4 GB", "Above this the health report has a finding. 0: no bound."),
     Setting("metrics.listen", "address, or off", "off", "Where Prometheus reads the engine's metrics: 127.0.0.1:9464."),
     Setting("metrics.certificate", "path", "", "Certificate chain (PEM) of that address; with it and its key it speaks TLS."),
     Setting("metrics.key", "path", "", "Its private key (PEM)."),
@@ -131,7 +142,7 @@ _CONNECTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 SECRET_KEYS: Final = frozenset({"password", "passphrase", "token", "api_key", "secret_key"})
 """Options that are secrets even when they stand in the file as they are."""
 _OWN_KEYS: Final = frozenset(
-    {"adapter", "isolate", "max_burst", "max_rate", "memory"}
+    {"adapter", "isolate", "max_burst", "max_point_readings", "max_rate", "max_readings", "memory"}
 )  # of a connection; the others are its adapter's
 LEAST_MEMORY: Final = 64 * 10**6
 MOST_MEMORY: Final = 64 * 10**9
@@ -195,6 +206,8 @@ class EngineSettings:
 
     uvloop: bool
     stuck_after_s: float = 0.0
+    rule_share: float = 0.0
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,7 +425,12 @@ class _Reader:
             ),
             audit=AuditSettings(values["audit.keep"], values["audit.anchor_folder"]),
             control=ControlSettings(values["control.socket"], values["control.mode"]),
-            engine=EngineSettings(values["engine.uvloop"], values["engine.stuck_after"] or 0.0),
+            engine=EngineSettings(
+                values["engine.uvloop"],
+                values["engine.stuck_after"] or 0.0,
+                values["engine.rule_budget"] or 0.0,
+                values["engine.memory"],
+            ),
             log=LogSettings(values["log.level"], values["log.format"]),
             history=read_history(root, values, self.report),
             places=places,
@@ -534,12 +552,19 @@ class _Reader:
             }
             word = as_text(adapter, "adapter", self.report) or ""
             isolate, memory = self._isolation(entry)
-            pace = self._pace(entry)
-            found.append(
-                ConnectionSettings(key.text, word, options, str(key.at), isolate, memory, pace)
-            )
+            own = (isolate, memory, self._pace(entry), *self._floods(entry))
+            found.append(ConnectionSettings(key.text, word, options, str(key.at), *own))
             places[key.text] = adapter.at
         return tuple(found), places
+
+    def _floods(self, entry: MapNode) -> tuple[float, float]:
+        """Return how many readings a second are taken of a connection, and of each of its points."""
+        keys = (("max_readings", MOST_READINGS), ("max_point_readings", MOST_POINT_READINGS))
+        most, most_of_point = (
+            default if (node := entry.get(key)) is None else self._positive(key, node) or default
+            for key, default in keys
+        )
+        return most, most_of_point
 
     def _pace(self, entry: MapNode) -> Rate | None:
         """Return what a connection may carry: a burst, and the seconds in which it may be repeated; None is everything."""
@@ -675,6 +700,18 @@ class _Reader:
             return None
         return host, int(port)
 
+    def part_or_off(self, key: str, node: Node) -> float | None:
+        """Read a part of a whole as a percentage, from 0 to 1; `off` is 0."""
+        text = as_text(node, key, self.report)
+        if text is None or text == "off":
+            return 0.0 if text else None
+        number = text.removesuffix("%").strip()
+        part = float(number) / 100 if re.fullmatch(r"\d{1,3}(\.\d+)?", number) else 0.0
+        if not text.endswith("%") or not 0 < part <= 1:
+            self.report.add(site.bad_part(node.at, key, text))
+            return None
+        return part
+
     def size(self, key: str, node: Node) -> int | None:
         """Read a size, in bytes."""
         scalar = as_scalar(node, key, "a size", self.report)
@@ -796,6 +833,7 @@ _READERS: Final[dict[str, Callable[[_Reader, str, Node], Any]]] = {
     "duration": _Reader.duration,
     "duration, or off": _Reader.duration_or_off,
     "address, or off": _Reader.address_or_off,
+    "part, or off": _Reader.part_or_off,
     "size": _Reader.size,
     "time zone": _Reader.time_zone,
     "position": _Reader.position,

@@ -44,6 +44,11 @@ TYPES: Final[dict[str, Schema]] = {
     "duration, or off": {"type": "string", "pattern": rf"{_DURATION}|^off$"},
     "address, or off": {"type": "string", "examples": ["127.0.0.1:9464", "off"]},
     "address": {"type": "string", "examples": ["127.0.0.1:8080"]},
+    "part, or off": {
+        "type": "string",
+        "pattern": r"^\d+(\.\d+)? ?%$|^off$",
+        "examples": ["50 %", "off"],
+    },
     "size": {"type": ["string", "integer"], "examples": ["32 MB", "4 GB"]},
     "file mode": {"type": ["string", "integer"], "examples": ["0600", "0660"]},
     "list of names": {"anyOf": [{"type": "string"}, _WORDS]},

@@ -37,6 +37,7 @@ from pilotage.model.messages import (
     PlanAnswer,
     PlanOrder,
     ReleaseOverride,
+    RuleOrder,
     encode_decision,
 )
 from pilotage.model.values import as_plain, format_value
@@ -209,6 +210,7 @@ class ControlSocket:
             api.SetPlan: self._set_plan,
             api.AnswerPlan: self._answer_plan,
             api.ActOnAlarm: self._act_on_alarm,
+            api.OrderRule: self._order_rule,
             api.AcknowledgeNotice: self._acknowledge_notice,
             api.ActOnIncident: self._act_on_incident,
             api.ListAudit: self._list_audit,
@@ -571,6 +573,12 @@ class ControlSocket:
             )
         )
 
+    async def _order_rule(self, ask: api.OrderRule) -> api.Receipt:
+        _need(person=ask.person, reason=ask.reason)
+        return await self._order(
+            RuleOrder(ask.rule, ask.action, ask.person, ask.reason, _origin(ask))
+        )
+
     async def _acknowledge_notice(self, ask: api.AcknowledgeNotice) -> api.Receipt:
         _need(person=ask.person)
         return await self._order(NoticeAcknowledged(ask.notice, ask.person, _origin(ask)))
@@ -729,6 +737,7 @@ _ABOUT: Final[dict[type[Any], tuple[str, str]]] = {
     api.SetPlan: ("plan", "plan"),
     api.AnswerPlan: ("plan", "plan"),
     api.ActOnAlarm: ("alarm", "alarm"),
+    api.OrderRule: ("rule", "rule"),
     api.AcknowledgeNotice: ("notice", "notice"),
     api.ActOnIncident: ("incident", "incident"),
 }

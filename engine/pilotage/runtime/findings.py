@@ -709,6 +709,14 @@ def history_deadband(at: Span, written: str, point: str, type_: str) -> Finding:
     )  # fmt: skip
 
 
+def bad_part(at: Span, key: str, written: str) -> Finding:
+    """Return the finding for a part of a whole that is none."""
+    return _error(
+        "C119", at, f'{key}: "{_shown(written)}" is no part of a whole', "",
+        "write a percentage above 0 and up to 100: 50 %, or off",
+    )  # fmt: skip
+
+
 # ── the listener for metrics ─────────────────────────────────────────────────────────────────
 
 

@@ -25,9 +25,11 @@ from pilotage.model.messages import (
     PointHandle,
     Reading,
     ReleaseOverride,
+    RuleOrder,
 )
 from pilotage.model.quality import Quality
 from pilotage.ports import Clock, HealthLog
+from pilotage.runtime.flood import FloodGate
 
 Order = (
     Override
@@ -35,6 +37,7 @@ Order = (
     | PlanOrder
     | PlanAnswer
     | AlarmOrder
+    | RuleOrder
     | NoticeAcknowledged
     | IncidentOrder
 )
@@ -190,6 +193,7 @@ class ConnectionDoor:
         clock: Clock,
         health: HealthLog,
         entities: Mapping[str, Any],
+        gate: FloodGate | None = None,
     ) -> None:
         """Open a door.
 
@@ -199,6 +203,7 @@ class ConnectionDoor:
             clock: Gives the time of receipt.
             health: Where refusals are counted.
             entities: All entities by id, for references.
+            gate: What readings pass when there are very many; none lets all pass.
         """
         self.name = name
         self.heard_at = 0.0
@@ -207,6 +212,8 @@ class ConnectionDoor:
         self._clock = clock
         self._health = health
         self._entities = entities
+        self._gate = gate
+        self._take: Callable[[Reading], None] = inbox.put if gate is None else gate.take
         self._heard: dict[str, Reading] = {}
         self._on_connected: Callable[[str], None] = _nobody_hears
         self._on_lost: Callable[[str], None] = _nobody_hears
@@ -251,7 +258,7 @@ class ConnectionDoor:
         self.heard_at = now
         self.readings += 1
         self._heard[point.id] = reading
-        self._inbox.put(reading)
+        self._take(reading)
         return True
 
     def call_result(self, call: str, status: str, detail: str = "") -> None:
@@ -267,6 +274,8 @@ class ConnectionDoor:
         # Under the time of what was heard last: a device that tells its retained state when it is back, which is
         # older than the loss but still true, must not be refused as too old.
         now = self._clock.now()
+        if self._gate is not None:
+            self._gate.hand_on()
         for point in points:
             last = self._heard.get(point.id)
             self._inbox.put(

@@ -86,10 +86,15 @@ class CityViews:
             owner=rule.decl.owner.text if rule.decl.owner else "",
             file=str(rule.decl.name.at),
             enabled=rule.decl.enabled and rule.name not in self._engine.switched_off,
-            mode="shadow" if rule.decl.shadow else "live",
+            mode=self._mode(rule),
             instances=len(instances),
             states=dict(Counter(instance.state for instance in instances)),
         )
+
+    def _mode(self, rule: RuleProgram) -> str:
+        if rule.name in self._engine.quarantined:
+            return "quarantine"
+        return "shadow" if rule.decl.shadow else "live"
 
     def _instances(self, rule: RuleProgram) -> list[api.Instance]:
         if rule.when is not None:

@@ -224,10 +224,11 @@ class TestDecisions:
         self, client: api.AsyncClient, service: Service, eventually: Eventually
     ) -> None:
         """A subscriber gets every decision from now on, as the journal holds it."""
+        before = len(service.pump._listeners)
         async with api.AsyncClient(service.settings.control.socket) as second:
             stream = second.decisions()
             next_one = asyncio.ensure_future(anext(stream))
-            await eventually(lambda: len(service.pump._listeners) > 1)
+            await eventually(lambda: len(service.pump._listeners) > before)
             receipt = await client.ask(order())
             decision = await next_one
             assert decision["number"] == receipt.decision
@@ -318,8 +319,9 @@ class TestClient:
             with api.Client(service.settings.control.socket) as client:
                 return int(next(client.decisions())["number"])
 
+        before = len(service.pump._listeners)
         waiting = asyncio.ensure_future(asyncio.to_thread(first))
-        await eventually(lambda: len(service.pump._listeners) > 1)
+        await eventually(lambda: len(service.pump._listeners) > before)
         async with api.AsyncClient(service.settings.control.socket) as client:
             receipt = await client.ask(order())
         assert await waiting == receipt.decision

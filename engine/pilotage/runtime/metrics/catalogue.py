@@ -40,6 +40,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("pilotage_readings_refused_total", "counter", "Messages that no binding understands, or that are too old.", _BY_CONNECTION),
     Metric("pilotage_readings_bad_total", "counter", "Values that their point cannot have; it is unknown then.", _BY_CONNECTION),
     Metric("pilotage_readings_dropped_total", "counter", "Older readings that a connection dropped for newer ones of the same point.", _BY_CONNECTION),
+    Metric("pilotage_readings_conflated_total", "counter", "Older readings that flood control dropped for newer ones of the same point.", _BY_CONNECTION),
     Metric("pilotage_inbox_conflated_total", "counter", "Older readings that the inbox dropped for newer ones of the same point."),
     Metric("pilotage_inbox_inputs", "gauge", "Inputs that wait for the next tick."),
     Metric("pilotage_ticks_total", "counter", "Ticks of the core."),
@@ -49,6 +50,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("pilotage_decision_number", "gauge", "Number of the last decision, over all starts."),
     Metric("pilotage_reading_to_command_seconds", "histogram", "From the arrival of the oldest input of a tick until its commands were given to their connections; the journal lies between."),
     Metric("pilotage_rule_changes_total", "counter", "Changes of state of a rule's instances; of 500 rules by name.", ("rule",)),
+    Metric("pilotage_rule_processor_seconds_total", "counter", "Processor time that a rule took, by samples of 10 ms; of 500 rules.", ("rule",)),
+    Metric("pilotage_rules_quarantined", "gauge", "Rules in quarantine: they decide nothing until they are released or mended."),
     Metric("pilotage_function_faults_total", "counter", "Reports that a plugin's function failed inside a rule."),
     Metric("pilotage_promises_missed_total", "counter", "Times that a rule was slower than it promises.", ("rule",)),
     # commands

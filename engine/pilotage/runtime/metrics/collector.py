@@ -26,6 +26,7 @@ from pilotage.runtime.histogram import Histogram
 from pilotage.runtime.history.recorder import Recorder
 from pilotage.runtime.inbox import ConnectionDoor, Inbox
 from pilotage.runtime.journal import SqliteJournal
+from pilotage.runtime.limits import Limits
 from pilotage.runtime.loop import Pump
 from pilotage.runtime.loop_watch import LoopWatch
 from pilotage.runtime.metrics.catalogue import BY_NAME
@@ -66,6 +67,7 @@ class Parts:
     health: Health
     instruments: Instruments
     watch: LoopWatch
+    limits: Limits
     pump: Pump
     inbox: Inbox
     dispatcher: Dispatcher
@@ -135,7 +137,7 @@ def _readings(parts: Parts, counters: Mapping[str, int]) -> Iterator[Metric]:
     admitted = [((name,), door.readings) for name, door in doors.items()]
     yield _total("pilotage_inputs_total", parts.pump.inputs)
     yield _counter("pilotage_readings_total", admitted)
-    for word in ("refused", "bad", "dropped"):
+    for word in ("refused", "bad", "dropped", "conflated"):
         samples = [((name,), counters.get(f"{word}.{name}", 0)) for name in doors]
         yield _counter(f"pilotage_readings_{word}_total", samples)
     yield _total("pilotage_inbox_conflated_total", counters.get("inbox.conflated", 0))
@@ -151,6 +153,10 @@ def _decisions(parts: Parts, counters: Mapping[str, int]) -> Iterator[Metric]:
     yield _one("pilotage_decision_number", pump.number)
     yield _histogram("pilotage_reading_to_command_seconds", found.latency)
     yield _counter("pilotage_rule_changes_total", _by_one(found.rules))
+    spent = parts.limits.budget.spent_s
+    yield _counter("pilotage_rule_processor_seconds_total", _by_one(spent))
+    quarantined = getattr(parts.engine, "quarantined", ())
+    yield _one("pilotage_rules_quarantined", len(quarantined))
     yield _total("pilotage_function_faults_total", found.function_faults)
     yield _counter("pilotage_promises_missed_total", _named(counters, MISSED))
 
