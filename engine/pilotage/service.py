@@ -62,7 +62,8 @@ from pilotage.runtime.web_process import WebProcess
 from pilotage.runtime.workshop import CityPlan, LiveEngine, Workshop
 
 if TYPE_CHECKING:
-    from pilotage.runtime.metrics.collector import Parts
+    from pilotage.runtime.metrics.parts import Parts
+    from pilotage.runtime.traces import Traces
 
 JOURNAL_FILE: Final = "journal.db"
 SNAPSHOT_FOLDER: Final = "snapshots"
@@ -130,6 +131,7 @@ class Service:
         self._reread = reread or (lambda: load_settings(settings.file))
         self._started = self._began = self.clock.now()
         self._is_ready = False
+        self._traces: Traces | None = None
         self._plan: CityPlan | None = None
         self._engine: LiveEngine | None = None
         self._inbox: Inbox | None = None
@@ -241,6 +243,7 @@ class Service:
         self._make_feed()
         await self._open_control()
         await self._open_metrics()
+        self._trace()
         self._watch_loop()
         self._forget_old()
         await self._connect_all(settings)
@@ -399,7 +402,7 @@ class Service:
 
     def _parts(self) -> Parts:
         """Return what the metrics are read of."""
-        from pilotage.runtime.metrics.collector import Parts
+        from pilotage.runtime.metrics.parts import Parts
 
         return Parts(
             THE_CITY,
@@ -426,6 +429,28 @@ class Service:
     def _sent(self, decision: Decision, arrived: float) -> None:
         self._promises.sent(decision, arrived)
         self.instruments.sent(decision, arrived)
+        if self._traces is not None:
+            self._traces.sent(decision, arrived)
+
+    def _trace(self) -> None:
+        """Trace a part of the decisions, when a collector is named; the city is piloted without, too."""
+        wanted = self.settings.traces
+        if not wanted.endpoint:
+            return
+        from pilotage.runtime.traces import Traces
+
+        try:
+            traces = Traces(wanted.endpoint, wanted.share, self.settings.site.name, _version())
+        except ImportError as error:
+            mend = (
+                "pip install 'pilotage[otel]', or delete traces.endpoint; then restart the engine"
+            )
+            text = f"nothing is traced: {error}"
+            self.health.raised("traces.missing", text, mend, Severity.WARNING)
+            return
+        self._traces = traces
+        self.pump.subscribe(traces.committed)
+        self._stack.push_async_callback(traces.close)
 
     async def _stop_ticking(self) -> None:
         self.pump.stop()
@@ -795,6 +820,12 @@ class Service:
             ],
             dict(sorted(self.health.counters.items())),
         )
+
+    def figures(self) -> api.Figures:
+        """Return how busy the engine is."""
+        from pilotage.runtime.metrics.figures import figures_of
+
+        return figures_of(self._parts())
 
     def decisions(
         self, since: float | None, until: float | None, after: int

@@ -16,6 +16,7 @@ from pilotage.api.audit import *
 from pilotage.api.client import *
 from pilotage.api.decisions import *
 from pilotage.api.equipment import *
+from pilotage.api.figures import *
 from pilotage.api.history import *
 from pilotage.api.incidents import *
 from pilotage.api.live import *

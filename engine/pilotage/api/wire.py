@@ -11,6 +11,7 @@ from pilotage.api import (
     audit,
     decisions,
     equipment,
+    figures,
     history,
     incidents,
     live,
@@ -41,6 +42,7 @@ MAX_QUESTION_BYTES: Final = 64 * 1024
 
 AnyQuestion = (
     service.Questions
+    | figures.Questions
     | points.Questions
     | overrides.Questions
     | rules.Questions

@@ -21,7 +21,19 @@ from pilotage.model.diagnostics import RuleError
 
 ORDER: Final = (
     *("init", "check", "test", "fmt", "config", "run", "demo"),
-    *("status", "explain", "alarms", "ack", "override", "release", "plan", "reload", "audit"),
+    *(
+        "status",
+        "top",
+        "doctor",
+        "explain",
+        "alarms",
+        "ack",
+        "override",
+        "release",
+        "plan",
+        "reload",
+        "audit",
+    ),
     *("inventory", "discover", "kinds", "plugins", "plugin", "schema"),
     *("backup", "restore", "verify", "replay"),
 )

@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pilotage.adapter import (
@@ -130,6 +131,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("metrics.certificate", "path", "", "Certificate chain (PEM) of that address; with it and its key it speaks TLS."),
     Setting("metrics.key", "path", "", "Its private key (PEM)."),
     Setting("metrics.allow_remote", "true or false", "false", "Listen beyond this machine without TLS; only on a network of the operators' own."),
+    Setting("traces.endpoint", "text", "", "Where a collector takes traces as OTLP over HTTP: http://127.0.0.1:4318/v1/traces; needs pilotage[otel]."),
+    Setting("traces.sample", "part, or off", "1 %", "Of the decisions with commands that are traced."),
     Setting("log.level", "debug, info, warning or error", "info", "The least important line that is logged.", "PILOTAGE_LOG_LEVEL"),
     Setting("log.format", "text or json", "text", "One line a message for people, or one JSON object a line.", "PILOTAGE_LOG_FORMAT"),
     Setting("secrets", "path", "secrets", "Folder with one file per secret, each readable by the service alone (mode 0600)."),
@@ -229,6 +232,14 @@ class MetricsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceSettings:
+    """Where traces go, and which part of the decisions is traced; without an endpoint none is."""
+
+    endpoint: str = ""
+    share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that `config.yaml` says; paths are absolute.
 
@@ -259,6 +270,7 @@ class Settings:
     places: Mapping[str, Span] = field(default_factory=dict)
     lock: Path | None = None
     metrics: MetricsSettings = MetricsSettings()
+    traces: TraceSettings = TraceSettings()
     web: WebSettings | None = None
     secrets_folder: Path = Path("secrets")
 
@@ -436,6 +448,7 @@ class _Reader:
             places=places,
             lock=values["plugins.lock"],
             metrics=self._metrics(root, values),
+            traces=self._traces(root, values),
             web=read_web(root, values, self.report),
             secrets_folder=values["secrets"],
         )
@@ -476,6 +489,18 @@ class _Reader:
         if lock is not None and isinstance(node, ScalarNode) and not lock.is_file():
             beside = [entry.name for entry in lock.parent.iterdir()] if lock.parent.is_dir() else []
             self.report.add(site.path_missing(node.at, node.text, beside))
+
+    def _traces(self, root: MapNode, values: Mapping[str, Any]) -> TraceSettings:
+        """Return where traces go; beyond this machine by TLS only: they tell what the city does."""
+        endpoint, node = values["traces.endpoint"] or "", _find(root, "traces.endpoint")
+        if endpoint and node is not None:
+            address = urlsplit(endpoint)
+            is_safe = address.scheme == "https" or (
+                address.scheme == "http" and is_loopback(address.hostname or "")
+            )
+            if not is_safe or not address.hostname:
+                self.report.add(site.bad_endpoint(node.at, endpoint))
+        return TraceSettings(endpoint, values["traces.sample"] or 0.0)
 
     def _metrics(self, root: MapNode, values: Mapping[str, Any]) -> MetricsSettings:
         """Return where the metrics are read; beyond this machine with TLS only, or when it is said so."""

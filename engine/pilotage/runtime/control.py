@@ -111,6 +111,10 @@ class RunningService(Protocol):
         """Return what is wrong."""
         ...
 
+    def figures(self) -> api.Figures:
+        """Return how busy the engine is."""
+        ...
+
     def decisions(
         self, since: float | None, until: float | None, after: int
     ) -> Iterable[DecisionRecord]:
@@ -193,6 +197,7 @@ class ControlSocket:
         self._answers: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             api.GetStatus: self._status,
             api.GetHealth: self._health,
+            api.GetFigures: self._figures,
             api.ListPoints: self._points,
             api.GetPoint: self._point,
             api.ListRules: self._rules,
@@ -424,6 +429,9 @@ class ControlSocket:
 
     async def _status(self, _: api.GetStatus) -> api.EngineStatus:
         return self._service.status()
+
+    async def _figures(self, _: api.GetFigures) -> api.Figures:
+        return self._service.figures()
 
     async def _health(self, _: api.GetHealth) -> api.HealthReport:
         return self._service.health_report()

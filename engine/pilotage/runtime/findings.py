@@ -736,6 +736,14 @@ def metrics_in_clear(at: Span, address: str) -> Finding:
     )  # fmt: skip
 
 
+def bad_endpoint(at: Span, written: str) -> Finding:
+    """Return the finding for traces that would go to no address, or in clear beyond this machine."""
+    return _error(
+        "C173", at, f'traces cannot go to "{_shown(written)}"', "",
+        "write https://HOST:PORT/v1/traces, or http:// for a collector on this machine",
+    )  # fmt: skip
+
+
 def half_a_certificate(at: Span) -> Finding:
     """Return the finding for a certificate without a key, or a key without a certificate."""
     mend = "write both metrics.certificate and metrics.key, or neither"

@@ -6,8 +6,9 @@ import ssl
 
 from pilotage.model.diagnostics import Severity
 from pilotage.runtime.config import MetricsSettings
-from pilotage.runtime.metrics.collector import Collector, Parts, dead, unready
+from pilotage.runtime.metrics.collector import Collector
 from pilotage.runtime.metrics.listener import MetricsListener
+from pilotage.runtime.metrics.parts import Parts, dead, unready
 
 
 async def open_door(parts: Parts, settings: MetricsSettings) -> MetricsListener | None:
