@@ -168,13 +168,18 @@ class Watch:
         self.cells = cells
 
     def close(self) -> None:
-        """Stop following."""
+        """Stop following, and let go of who followed: the two would hold each other for ever in a frozen engine."""
         self.alive = False
         for cell in self.cells:
             cell.watches.pop(self, None)
             cell.react = None
             self.graph.forget_if_unread(cell)
         self.cells = {}
+        self.fire = _unheard
+
+
+def _unheard(_value: Any) -> None:
+    """Take the value of a watch that was closed."""
 
 
 def _nobody() -> bool:
@@ -586,6 +591,7 @@ class Graph:
             del self._keys[cell], self._hoisted[key]
             if cell.source is not None:
                 cell.source.close()
+                cell.source = None  # the two would hold each other
 
     # ── spreading changes ────────────────────────────────────────────────────────────────────
 

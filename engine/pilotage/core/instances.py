@@ -57,8 +57,9 @@ class Instances(Generic[_I]):
         self._root = _Branch(self, dict(env or {}), 0)
 
     def close(self) -> None:
-        """Close every instance."""
+        """Close every instance; they and their declaration are let go of."""
         self._root.close()
+        del self._root
 
     def branch(self, env: dict[str, Entity], depth: int) -> _Branch:
         """Return the instances below these entities."""
@@ -147,5 +148,6 @@ class _Branch:
     def close(self) -> None:
         if self._set is not None:
             self._set.close()
+            self._set = None
         else:
             self._owner.end(self._env)

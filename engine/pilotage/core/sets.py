@@ -117,6 +117,12 @@ class LiveSet:
         for watch in self._watches.values():
             watch.close()
         self._watches.clear()
+        self._stop = self._source = None
+        self._joins = self._leaves = _unheard
+
+
+def _unheard(_entity: Entity) -> None:
+    """Take a member of a set that was closed."""
 
 
 def _candidates(graph: Graph, program: SetProgram) -> list[Entity]:

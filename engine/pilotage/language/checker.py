@@ -37,6 +37,7 @@ def check(
     """
     vocabulary = Vocabulary(dict(kinds), functions or {}, calls or {})
     program, found, _ = check_with(RuleMemory(), files, vocabulary)
+    vocabulary.forget_derived()
     return program, found
 
 

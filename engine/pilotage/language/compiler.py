@@ -103,7 +103,8 @@ def _made(source: str, name: str) -> Callable[..., Any]:
     """Return the function `make` of a generated source, which has no names but its own."""
     scope: dict[str, Any] = {"__builtins__": {}}
     exec(_bytecode(source, name), scope)
-    make: Callable[..., Any] = scope["make"]
+    # Its own name is taken out of its globals: the two would be a circle, which a frozen collector never frees.
+    make: Callable[..., Any] = scope.pop("make")
     return make
 
 

@@ -389,7 +389,13 @@ class _Builder:
 
 def _events(text: str) -> Iterator[Any]:
     # A fresh instance per load: a shared one is not safe between threads and keeps state between files.
-    yield from YAML(typ="safe").parse(text)
+    yaml = YAML(typ="safe")
+    try:
+        yield from yaml.parse(text)
+    finally:
+        # The parser refers to itself by many names: the text would stay in an engine whose collector is frozen.
+        for held in (getattr(yaml, "_scanner", yaml), yaml):
+            vars(held).clear()
 
 
 def _syntax_finding(source: Source, error: Any) -> Finding:

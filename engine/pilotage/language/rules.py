@@ -39,10 +39,10 @@ def load_rules(
     findings = [problem for each in read.values() for problem in each.problems]
     broken = any(finding.is_error for finding in findings)
     files = [each.file for each in read.values() if each.file is not None]
-    program, more, past = check_with(
-        memory, files, Vocabulary(dict(kinds), functions or {}, calls or {})
-    )
+    vocabulary = Vocabulary(dict(kinds), functions or {}, calls or {})
+    program, more, past = check_with(memory, files, vocabulary)
     memory.keep(read, past)
+    vocabulary.forget_derived()
     if broken:  # what could not be read is missing here: do not report its absence too
         more = [f for f in more if f.code not in _FOLLOW_UPS]
     order = {name: index for index, name in enumerate(texts)}

@@ -87,6 +87,14 @@ class Vocabulary:
         self.asked.add(("plans",))
         return [name.removeprefix("plan:") for name in self.plans]
 
+    def forget_derived(self) -> None:
+        """Know no derived value any more, when all is checked.
+
+        They know the check, and it knows them: in an engine whose collector is frozen the two would stay for ever, and with
+        them every file that was read.
+        """
+        self.derived_point_of, self.derived_names_of = _no_point, _no_names
+
     def derived_point(self, kind: str, name: str) -> PointSpec | None:
         """Return a derived value as a point, or None."""
         self.asked.add(("derived", kind, name))
@@ -131,3 +139,12 @@ def status_point(request: PointSpec | None) -> PointSpec | None:
         Access.REPORTED,
         doc=f"answer to {request.name}",
     )
+
+
+def _no_point(_kind: str, _name: str) -> None:
+    """Know no derived value."""
+
+
+def _no_names(_kind: str) -> tuple[str, ...]:
+    """Know none by name either."""
+    return ()
