@@ -128,6 +128,9 @@ unit: $(STAMP) ## Run the tests that need no broker
 faults: $(STAMP) system ## Break the engine on purpose, at length, and print what held (ARGS="--only G2")
 	@$(BIN)/python -m tests.faults $(ARGS)
 
+soak: $(STAMP) system ## Run a city for 20 min with something going wrong all the time, and print what grew (ARGS="--minutes 2 --rate 500")
+	@$(BIN)/python -m tests.faults.suite_soak $(ARGS)
+
 bench: $(STAMP) system ## Measure the speed (half an hour, on an idle machine; ARGS="--only w1")
 	@$(BIN)/python -m benchmarks $(ARGS)
 

@@ -5,12 +5,15 @@ Source: MQTT Version 5.0 (OASIS, 7 March 2019), 4.7.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pilotage.adapter.payloads import BadTemplate, slots_of
 
 MAX_BYTES = 65_535
+# 1.5.4: the zero must not be in a text, control characters and non-characters should not; some brokers hang up on them.
+_NOT_IN_A_TOPIC = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 Values = Mapping[str, Sequence[str | None]]
 """What a placeholder stands for in each topic, by its name."""
@@ -52,8 +55,12 @@ def parse(text: str, *, wildcards: bool) -> Template:
     """
     if not text:
         raise BadTemplate("the topic is empty")
-    if "\0" in text or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+    if _NOT_IN_A_TOPIC.search(text) or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise BadTemplate(f'"{text[:60]}" has a character or a length that no topic may have')
+    if text.startswith("$share/") or (not wildcards and text.startswith("$")):
+        raise BadTemplate(
+            f'"{text}" belongs to the broker: topics of devices do not begin with "$"'
+        )
     slots = tuple(slots_of(text))
     levels = tuple(text.split("/"))
     for number, level in enumerate(levels, 1):

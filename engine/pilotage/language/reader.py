@@ -173,7 +173,7 @@ class _FileReading:
 
     def _version(self, fields: Fields) -> None:
         found = fields.scalar("version", "1")
-        if found is not None and found.value != 1:
+        if found is not None and (found.value != 1 or isinstance(found.value, bool)):
             self.report.add(say.bad_version(found.at, found.text))
 
     def _section(

@@ -566,6 +566,8 @@ def bad_id(at: Span, written: str) -> Finding:
     if not written.strip():
         return _error("C210", at, "the id is empty", "", "every entity has an id of its own")
     mend = "an id begins with a letter or digit and goes on with letters, digits, -, _ and :"
+    if len(written) > 200:
+        mend += ", 200 characters at most"
     if "." in written:
         mend += "; the dot belongs to points: write - instead"
     return _error("C210", at, f'"{_shown(written)}" is no id', "", mend)

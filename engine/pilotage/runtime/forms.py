@@ -147,14 +147,20 @@ def parse_duration(text: str) -> float:
         if match is None or not match[2]:
             raise ValueError(f'"{text}" is no duration')
         try:
-            total += convert(float(match[1].replace("−", "-")), parse_unit(match[2]), SECOND)
+            amount = convert(float(match[1].replace("−", "-")), parse_unit(match[2]), SECOND)
+            if amount < 0:
+                raise ValueError(f'"{text}" has a part below zero')
+            total += amount
         except UnknownUnitError as error:
             raise ValueError(str(error)) from error
         at, count = match.end(), count + 1
-    if not count or not total > 0:
-        raise ValueError(f'"{text}" is no duration above zero')
+    if not count or not 0 < total <= LONGEST_S:
+        raise ValueError(f'"{text}" is no duration above zero, of a hundred years at most')
     return total
 
+
+LARGEST_BYTES: Final = 10**18
+LONGEST_S: Final = 100 * 366 * 86_400.0
 
 _SIZES: Final = {
     **{"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
@@ -173,7 +179,7 @@ def parse_size(text: str) -> int:
         raise ValueError(f'"{text}" is no size')
     factor = _SIZES.get(match[2] or "B")
     size = float(match[1].replace("−", "-")) * (factor or 0)
-    if factor is None or size < 0:
+    if factor is None or not 0 <= size <= LARGEST_BYTES:
         raise ValueError(f'"{text}" is no size')
     return int(size)
 

@@ -6,6 +6,7 @@ worked out from where things are.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -47,7 +48,7 @@ MAX_ALIKE: Final = 10
 """Findings of one code that one file may give; the rest is counted."""
 
 YAML_SUFFIXES: Final = (".yaml", ".yml")
-_ID: Final = re.compile(r"[^\W_][\w:-]*")
+_ID: Final = re.compile(r"[^\W_][\w:-]{0,199}")
 _FILE_KEYS: Final = ("file", "format", "kind", "zone", "values", *KEYS)
 _MAPPING_KEYS: Final = (
     *("file", "format", "kind", "id", "name", "zone", "values", "relations", "member_of"),
@@ -111,6 +112,17 @@ def read_inventory_text(
     reader.document(node, Path())
     reader.check_links()
     return reader.inventory()
+
+
+def _yaml_files(folder: Path) -> list[Path]:
+    """Return the YAML files of a folder and below it, in order; what vanishes or is closed to us meanwhile is left out."""
+    found = (
+        Path(where) / name
+        for where, _, names in os.walk(folder)
+        for name in names
+        if Path(name).suffix in YAML_SUFFIXES
+    )
+    return sorted(file for file in found if file.is_file())
 
 
 # ── what is being read ───────────────────────────────────────────────────────────────────────
@@ -183,9 +195,8 @@ class _Reader:
     def _path(self, path: Path, named: ScalarNode, defaults: MapNode | None = None) -> None:
         self._files[path] = None
         if path.is_dir():
-            for file in sorted(path.rglob("*")):
-                if file.suffix in YAML_SUFFIXES and file.is_file():
-                    self._yaml(file, named.at, defaults)
+            for file in _yaml_files(path):
+                self._yaml(file, named.at, defaults)
         elif not path.exists():
             self.say(site.path_missing(named.at, named.text, neighbours(path)))
         elif path.suffix in YAML_SUFFIXES:

@@ -64,6 +64,8 @@ def to_position(written: Any) -> Position:
             f'"{written}" is no position', "write [latitude, longitude]: [47.322, 5.041]"
         )
     try:
+        if any(isinstance(part, bool) for part in parts):
+            raise TypeError
         latitude, longitude = float(parts[0]), float(parts[1])
     except (TypeError, ValueError):
         mend = "write the two numbers in degrees: 47.322 and 5.041"

@@ -285,7 +285,18 @@ def _flatten(properties: Any, prefix: str, record: dict[str, Any]) -> None:
             record[prefix + str(key)] = "" if value is None else value
 
 
-def _middle(geometry: Any) -> tuple[Any, Any] | None:
+def _middle(geometry: Any) -> tuple[float, float] | None:
+    """Return longitude and latitude of a geometry; None when it is none, or its coordinates are no numbers.
+
+    Source: RFC 7946, 3.1.1: a position is an array of numbers.
+    """
+    found = _vertex(geometry)
+    if found is None or any(type(number) not in (int, float) for number in found):
+        return None
+    return found
+
+
+def _vertex(geometry: Any) -> tuple[Any, Any] | None:
     """Return longitude and latitude of a point, of the middle vertex of a line, of the mean vertex of an outline."""
     if not isinstance(geometry, dict):
         return None

@@ -27,6 +27,14 @@ class TestTemplate:
         with pytest.raises(BadTemplate):
             parse(text, wildcards=True)
 
+    @pytest.mark.parametrize(
+        "text", ["$SYS/{id}", "$share/group/{id}", "a/\x01{id}", "a/\uffff{id}"]
+    )
+    def test_what_no_device_may_be_told_on(self, text: str) -> None:
+        """The broker's own topics, and characters on which some brokers hang up."""
+        with pytest.raises(BadTemplate):
+            parse(text, wildcards=False)
+
     @pytest.mark.parametrize("text", ["a/+/b", "a/#"])
     def test_no_wildcard_to_write(self, text: str) -> None:
         """Nobody can publish to a wildcard."""

@@ -332,6 +332,24 @@ BAD = {
         '"!env" is a YAML tag; rule files have none',
         "",
     ),
+    "a size without end": (
+        SITE + "storage: {ballast: 1e999 MB}\n",
+        "C112",
+        '"1e999 MB" is no size',
+        "",
+    ),
+    "a duration that goes back": (
+        SITE + "audit: {keep: 2 d -1 h}\n",
+        "E118",
+        '"2 d -1 h" is no duration',
+        "",
+    ),
+    "a duration without end": (
+        SITE + "audit: {keep: 1e999 s}\n",
+        "E118",
+        '"1e999 s" is no duration',
+        "",
+    ),
     "secret that is no name": (
         SITE + "connections: {s: {adapter: mqtt, password: !secret ../x}}\n",
         "C130",

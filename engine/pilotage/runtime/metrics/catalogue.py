@@ -79,6 +79,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("pilotage_loop_lag_seconds", "histogram", "How late the event loop was for a call that was due, forty times a second."),
     Metric("pilotage_loop_holds_total", "counter", "How often the loop was held for longer than 50 ms, by the connection whose code it was; engine for all else.", ("component",)),
     Metric("pilotage_loop_held_seconds_total", "counter", "How long it was held by those in all.", ("component",)),
+    Metric("pilotage_loop_tasks", "gauge", "Tasks of the event loop: connections, orders under way, callers."),
     # what is kept
     Metric("pilotage_journal_commit_seconds", "histogram", "How long a transaction of the journal took, its way to the disk included."),
     Metric("pilotage_journal_waiting_bytes", "gauge", "What waits to be written."),

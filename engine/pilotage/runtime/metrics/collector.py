@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import platform
 import shutil
@@ -141,6 +142,8 @@ def _loop(watch: LoopWatch) -> Iterator[Metric]:
     yield _histogram("pilotage_loop_lag_seconds", watch.lag)
     yield _counter("pilotage_loop_holds_total", holds)
     yield _counter("pilotage_loop_held_seconds_total", held)
+    with contextlib.suppress(RuntimeError):  # asked outside of the loop
+        yield _one("pilotage_loop_tasks", len(asyncio.all_tasks()))
 
 
 def _journal(journal: SqliteJournal, counters: Mapping[str, int]) -> Iterator[Metric]:
