@@ -123,8 +123,8 @@ class TestSentence:
             " Without that: 30 % (rule “Night”)."
         )
         assert sentence(TEXTS["fr"], why) == (
-            "À 60 %, confirmé, parce que le plan « Plan neige », mis au niveau 2 par karim, le veut depuis 00:00:07."
-            " Sans cela : 30 % (règle « Nuit »)."
+            "À 60 %, confirmé, parce que le plan «\u00a0Plan neige\u00a0», mis au niveau 2 par karim, le veut depuis 00:00:07."
+            " Sans cela\u00a0: 30 % (règle «\u00a0Nuit\u00a0»)."
         )
 
     @pytest.mark.parametrize(
@@ -228,5 +228,5 @@ class TestRuleWords:
             ],
         )
         assert verdict_in_words(TEXTS["fr"], why) == (
-            "Sa condition est vraie, mais une demande plus haute décide : opérateur nadia (niveau 8), jusqu'à 00:03:20."
+            "Sa condition est vraie, mais une demande plus haute décide\u00a0: opérateur nadia (niveau 8), jusqu'à 00:03:20."
         )

@@ -175,6 +175,8 @@ def who_in_words(words: Words, who: api.Wanter) -> str:
             return words.say("rule “%(name)s”", name=name)
         case "invariant":
             return words.say("invariant “%(name)s”", name=name)
+        case "group":
+            return words.say("group %(name)s", name=who.name)
         case "minimum_time":
             return words.say("minimum time")
         case _:
@@ -283,6 +285,10 @@ def _reason(words: Words, why: api.PointWhy) -> str:
             )
         case "invariant":
             return words.say("the invariant “%(name)s” stands above every demand", name=name)
+        case "group":
+            return words.say(
+                "its group %(name)s has passed it on since %(time)s", name=who.name, time=when
+            )
         case "minimum_time":
             return words.say("its minimum time is not over yet")
         case _:

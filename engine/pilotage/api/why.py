@@ -22,8 +22,9 @@ __all__ = [
 
 
 class Wanter(msgspec.Struct, frozen=True, kw_only=True):
-    """Who wants something: `sort` is rule, plan, person, invariant, minimum_time or default.
+    """Who wants something.
 
+    `sort` is rule, plan, person, invariant, group (a point that passes its will on to its members), minimum_time or default.
     `instance` names the entities of a rule, `level` is a plan's, `titles` holds what the city calls it by language.
     `through` is the group point that passes it on; `by` and `since` say who set a plan's level, and when it began.
     """
@@ -147,9 +148,10 @@ class WhyPoint(Question[PointWhy], tag="why_point", frozen=True, kw_only=True):
 
 
 class ListCommands(Question[CommandList], tag="commands", frozen=True, kw_only=True):
-    """What was a point told, up to a time, and what became of it?"""
+    """What was a point told from one time to another, and what became of it?"""
 
     point: str
+    since: float | None = None
     until: float | None = None
     before: int = 0
     limit: int = 20

@@ -40,8 +40,8 @@ class Wanter:
     """Who wants something of a point.
 
     Attributes:
-        sort: `rule`, `plan`, `person`, `invariant`, `minimum_time` or `default`.
-        name: Of the rule, plan, person or invariant; empty for the last two.
+        sort: `rule`, `plan`, `person`, `invariant`, `group`, `minimum_time` or `default`.
+        name: Of the rule, plan, person, invariant or group point; empty for the last two.
         instance: Of the rule: its entities.
         level: Of the plan.
         titles: What the city calls it, by language; empty where it says nothing.
@@ -387,7 +387,7 @@ class _Teller:
     def who(self, owner: str, by: str) -> Wanter:
         """Return who has placed a demand."""
         if owner.endswith(">"):
-            return self._through(owner[:-1], by)
+            return self._through(owner[:-1])
         if owner.startswith(PERSON):
             return Wanter("person", owner.removeprefix(PERSON))
         if owner.startswith(PLAN):
@@ -405,12 +405,12 @@ class _Teller:
             "plan", name, level=_plan_level(owner), titles=titles, by=plan.by, since=plan.since
         )
 
-    def _through(self, group: str, by: str) -> Wanter:
+    def _through(self, group: str) -> Wanter:
         """Return who decides the group point that passes its demand on."""
         cell = self._engine.cells.get(group)
         winner = cell.array.winner if cell is not None and cell.array is not None else None
-        if winner is None or self._is_past:
-            return Wanter("rule", by, through=group, titles=titles_of(self._engine.program, by))
+        if winner is None or self._is_past:  # who decided there is in the group's own records
+            return Wanter("group", group, through=group)
         found = self.who(winner.owner, winner.by)
         return Wanter(
             found.sort, found.name, found.instance, found.level, found.titles, group, found.by,

@@ -194,6 +194,7 @@ class ControlSocket:
         self._server: asyncio.Server | None = None
         self._callers: set[asyncio.Task[None]] = set()
         self._acts = ActDesk(service, _origin)
+        self._rules_desk = RuleDesk(service)
         self._answers: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             api.GetStatus: self._status,
             api.GetHealth: self._health,
@@ -225,7 +226,7 @@ class ControlSocket:
             api.Stop: self._stop,
             **WhyDesk(service).answers,
             **self._acts.answers,
-            **RuleDesk(service).answers,
+            **self._rules_desk.answers,
             **EquipmentDesk(service).answers,
             **VitalsDesk(service).answers,
         }
@@ -264,6 +265,7 @@ class ControlSocket:
 
     async def close(self) -> None:
         """Answer nobody any more."""
+        self._rules_desk.close()
         if self._server is None:
             return
         self._server.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import time
 from typing import Any
@@ -54,7 +55,7 @@ class TestEquipment:
         """An override comes from the form, shows who, why and until when, and goes by another form."""
         client = desk.visitor("operator")
         done = await desk.send(
-            client, f"{HERE}/override", point="lights.level", value="40", for_s="1800", reason="marché <b>"
+            client, f"{HERE}/override", point="lights.level", value="40", for_s="1800", reason="marché <b>", confirmed="hold",
         )  # fmt: skip
         page = (await client.get(done.headers["location"])).text
 
@@ -67,6 +68,36 @@ class TestEquipment:
         back = await desk.send(client, f"{HERE}/release", point="lights.level")
         assert back.status_code == 303
         assert "the operator operator wants it" not in (await client.get(HERE)).text
+
+    async def test_two_steps_without_scripts(self, desk: Desk) -> None:
+        """Not held, an order is shown once more with its end and its reason, and given by the second page."""
+        client = desk.visitor("operator")
+        first = await desk.send(
+            client, f"{HERE}/override", point="lights.level", value="30", for_s="900", reason="<i>x"
+        )
+        fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', first.text))
+        assert first.status_code == 200
+        assert "Take lights.level by hand, at 30 %?" in first.text
+        assert "&lt;i&gt;x" in first.text
+        assert "wants it" not in (await client.get(HERE)).text
+        told = {k: html.unescape(v) for k, v in fields.items() if k not in ("csrf", "key", "next")}
+        second = await desk.send(client, f"{HERE}/override", **told)
+        page = (await client.get(HERE)).text
+        await desk.send(client, f"{HERE}/release", point="lights.level")
+
+        assert second.status_code == 303
+        assert "the operator operator wants it" in page
+
+    async def test_on_another_sight(self, desk: Desk) -> None:
+        """What was decided on another sight than the present one is shown again, and not done."""
+        client = desk.visitor("operator")
+        answer = await desk.send(
+            client, f"{HERE}/override", point="lights.level", value="30", for_s="900", reason="x",
+            confirmed="hold", seen="10 plan snow 60 %",
+        )  # fmt: skip
+        assert answer.status_code == 409
+        assert "It has changed since you looked" in answer.text
+        assert "wants it until" not in (await client.get(HERE)).text
 
     @pytest.mark.parametrize(
         ("fields", "said"),
@@ -81,7 +112,7 @@ class TestEquipment:
     async def test_refused(self, desk: Desk, fields: dict[str, str], said: str) -> None:
         """What cannot be done is said on the page, and nothing is done."""
         client = desk.visitor("operator")
-        sent = {"point": "lights.level", "for_s": "1800", **fields}
+        sent = {"point": "lights.level", "for_s": "1800", "confirmed": "hold", **fields}
         answer = await desk.send(client, f"{HERE}/override", **sent)
         page = await client.get(HERE)
         assert answer.status_code == 303
@@ -101,7 +132,13 @@ class TestEquipment:
         """`?at=` shows a time gone by, says so, and offers no order."""
         client = desk.visitor("operator")
         await desk.send(
-            client, f"{HERE}/override", point="lights.level", value="70", for_s="900", reason="now"
+            client,
+            f"{HERE}/override",
+            point="lights.level",
+            value="70",
+            for_s="900",
+            reason="now",
+            confirmed="hold",
         )
         then = (await client.get(f"{HERE}?at=2020-01-01T00:00:00")).text
         now = (await client.get(HERE)).text

@@ -37,6 +37,8 @@ MOST_VALUES: Final = 300
 COMMANDS: Final = 20
 DURATIONS_S: Final = (900.0, 1_800.0, 7_200.0, 28_800.0, 86_400.0)
 USUAL_S: Final = 1_800.0
+OPERATOR: Final = 8
+MOST_REASON: Final = 500
 NOT_A_TIME: Final = mark("This is no time gone by. Write 03:00:00, or 2026-01-15 23:40.")
 
 
@@ -83,6 +85,7 @@ def list_view(
         "asked": asked,
         "is_filtered": bool(kept),
         "next": f"/equipment?{urlencode({**kept, 'after': found.next})}" if found.next else "",
+        "again": f"/equipment?{urlencode({k: v for k, v in asked.items() if v})}",
         "first": f"/equipment?{urlencode(kept)}" if asked.get("after") else "",
         "domains": [
             (name, word(words, DOMAINS, name)) for name in sorted({k.domain for k in filters.kinds})
@@ -140,8 +143,7 @@ async def equipment(visit: Visit) -> dict[str, Any] | Response:
     history = await _history(visit, point, detail.at)
     commands: list[api.CommandShown] = []
     if point is not None and point.is_commandable:
-        asked = api.ListCommands(point=point.id, until=at, limit=COMMANDS)
-        commands = (await visit.ask(asked)).commands
+        commands = await _commands(visit, point.id, detail.at)
     alarms = [a for a in await visit.ask(api.ListAlarms()) if _is_about(a.id, detail.id)]
     rows = await visit.ask(api.ListAudit(entity=detail.id, until=at, last=20))
     view = detail_view(detail, point, why, visit.words)
@@ -151,6 +153,11 @@ async def equipment(visit: Visit) -> dict[str, Any] | Response:
         "at_wrong": visit.say(NOT_A_TIME) if written and at is None else "",
         "now": status.now,
         "history": None if history is None else history_view(history, visit.words),
+        "further": ""
+        if visit.query("back")
+        else path_of(
+            detail.kind, detail.id, point=point.name if point else "", at=written, back="1"
+        ),
         "commands": [command_view(c, detail.at, visit.words) for c in commands],
         "alarms": [] if detail.is_past else alarms,
         "journal": [journal_view(row, detail.at, visit.words) for row in reversed(rows)],
@@ -161,6 +168,24 @@ async def equipment(visit: Visit) -> dict[str, Any] | Response:
         ],
         "usual_s": USUAL_S,
     }
+
+
+async def _commands(visit: Visit, point: str, at: float) -> list[api.CommandShown]:
+    """Return what a point was told last: within a day, or, when the address asks for it, as far back as the journal goes."""
+    since = None if visit.query("back") else at - DAY_S
+    asked = api.ListCommands(point=point, since=since, until=at, limit=COMMANDS)
+    return (await visit.ask(asked)).commands
+
+
+@page("/equipment/{kind}/{id}/why", "_why.html")
+async def equipment_why(visit: Visit) -> dict[str, Any]:
+    """Show the part of the page that changes by itself."""
+    detail = await visit.ask(api.GetEquipment(id=visit.path("id")))
+    point = _chosen(detail, visit.query("point"))
+    if point is None:
+        raise HTTPException(404)
+    why = await visit.ask(api.WhyPoint(point=point.id))
+    return detail_view(detail, point, why, visit.words)
 
 
 def _chosen(detail: api.EquipmentDetail, name: str) -> api.EquipmentPoint | None:
@@ -202,9 +227,13 @@ def detail_view(
     here = path_of(detail.kind, detail.id, at=write_moment(at, words.zone) if at else "")
     return {
         "e": detail,
+        "fragment": _fragment(detail, point),
         "here_now": path_of(detail.kind, detail.id, point=point.name if point else ""),
         "domain": word(words, DOMAINS, detail.domain),
         "kind": kind_in_words(words, detail.kind, detail.kind_title),
+        "belongs": [
+            (kind, ids, kind_in_words(words, kind, "")) for kind, ids in detail.belongs_to.items()
+        ],
         "look": word(words, LOOKS, detail.look),
         "look_word": detail.look,
         "shape": Look[detail.look.upper()].shape if detail.look else "",
@@ -214,6 +243,13 @@ def detail_view(
         "points": [_point(p, point, here, words) for p in detail.points],
         "why": None if why is None else why_view(why, words),
     }
+
+
+def _fragment(detail: api.EquipmentDetail, point: api.EquipmentPoint | None) -> str:
+    """Return whence the part that changes is read again; a time gone by does not change."""
+    if detail.is_past or point is None:
+        return ""
+    return f"{path_of(detail.kind, detail.id)}/why?{urlencode({'point': point.name})}"
 
 
 def _point(
@@ -251,7 +287,8 @@ def why_view(why: api.PointWhy, words: Words) -> dict[str, Any]:
         "is_decided": why.is_decided,
         "is_commandable": why.is_commandable,
         "is_complete": why.complete,
-        "is_overridden": any(d.level == 8 for d in why.demands),
+        "seen": _sight(why),
+        "is_overridden": any(d.level == OPERATOR for d in why.demands),
         "state": word(words, WAYS, way.state) if way is not None else "",
         "is_bad": way is not None and way.state in ("failed", "local", "unheard"),
         "sent": words.moment(way.sent_at, why.at) if way is not None and way.sent_at else "",
@@ -363,14 +400,60 @@ async def override(visit: Visit) -> Response:
         return visit.back(
             here, visit.say("Nothing was done: %(names)s is missing.", names=names), "refused"
         )
+    for_s = _seconds(visit.field("for_s"))
+    try:
+        why = await visit.ask(api.WhyPoint(point=point))
+    except ApiError as error:
+        return _refused(visit, error, here)
+    has_changed = visit.field("seen") not in ("", _sight(why))
+    if not visit.field("confirmed") or has_changed:
+        sent = {"value": value, "for_s": for_s, "reason": reason[:MOST_REASON], "here": here}
+        view = confirm_view(why, sent, visit.words, has_changed=has_changed)
+        return visit.render(
+            "override_confirm.html", 409 if visit.field("confirmed") else 200, **view
+        )
     order = api.SetOverride(
         point=point,
         value=_as_value(value),
-        for_s=_seconds(visit.field("for_s")),
+        for_s=for_s,
         person=visit.who.person,
-        reason=reason[:500],
+        reason=reason[:MOST_REASON],
     )
     return await _ordered(visit, order, here)
+
+
+def confirm_view(
+    why: api.PointWhy, sent: Mapping[str, Any], words: Words, *, has_changed: bool
+) -> dict[str, Any]:
+    """Return what is asked before an override is given: what it would be, until when, and what it would dominate."""
+    below = next((d for d in why.demands if d.level >= OPERATOR), None)
+    above = next((d for d in why.demands if d.level < OPERATOR), None)
+    return {
+        "sent": sent,
+        "point": why.point.partition(".")[2],
+        "action": sent["here"].partition("?")[0] + "/override",
+        "sentence": sentence(words, why),
+        "seen": _sight(why),
+        "value": _value_asked(str(sent["value"]), why.unit, words),
+        "until": words.moment(why.at + sent["for_s"], why.at),
+        "has_changed": has_changed,
+        "dominates": who_in_words(words, below.who) if below is not None else "",
+        "dominated_by": who_in_words(words, above.who) if above is not None else "",
+    }
+
+
+def _value_asked(value: str, unit: str, words: Words) -> str:
+    if value in _YES_NO:
+        return word(words, _YES_NO, value)
+    return f"{value} {unit}" if unit and value[-1:].isdigit() else value
+
+
+_YES_NO: Final = {"true": mark("yes"), "false": mark("no")}
+
+
+def _sight(why: api.PointWhy) -> str:
+    """Return what an operator saw of a point: who decides, and what."""
+    return f"{why.level} {why.who.sort} {why.who.name} {why.text}"
 
 
 @action("/equipment/{kind}/{id}/release", Right.OVERRIDE)
@@ -384,11 +467,15 @@ async def _ordered(visit: Visit, order: api.Question[api.Receipt], here: str) ->
     try:
         receipt = await visit.ask(order)
     except ApiError as error:
-        text = f"{error.text}. {error.mend}" if error.mend else error.text
-        return visit.back(here, visit.say("Nothing was done: %(why)s", why=text), "refused")
+        return _refused(visit, error, here)
     if not receipt.taken:
         return visit.back(here, visit.say("Nothing was done: %(why)s", why=receipt.text), "refused")
     return visit.back(here, visit.say("Done: %(what)s", what=receipt.text))
+
+
+def _refused(visit: Visit, error: ApiError, here: str) -> Response:
+    text = f"{error.text}. {error.mend}" if error.mend else error.text
+    return visit.back(here, visit.say("Nothing was done: %(why)s", why=text), "refused")
 
 
 def _named(visit: Visit) -> tuple[str, str]:
@@ -412,4 +499,11 @@ def _seconds(written: str) -> float:
     return found if 0.0 < found <= DURATIONS_S[-1] else USUAL_S
 
 
-ROUTES: Sequence[Any] = (equipment_list, equipment_of_kind, equipment, override, release)
+ROUTES: Sequence[Any] = (
+    equipment_list,
+    equipment_of_kind,
+    equipment,
+    equipment_why,
+    override,
+    release,
+)

@@ -27,6 +27,7 @@ from pilotage_web.saying import (
 from pilotage_web.texts import Words, mark
 
 TRACES: Final = 15
+DAY_S: Final = 86_400.0
 INSTANCES: Final = 30
 MOST_DRAFT: Final = 48 * 1024
 SEVERITIES: Final[Mapping[str, str]] = {"error": mark("mistake"), "warning": mark("doubt")}
@@ -155,14 +156,16 @@ async def rule(visit: Visit) -> dict[str, Any]:
     instance, target = visit.query("instance")[:300], visit.query("target").strip()[:300]
     why, survey = await _why(visit, text, instance, target)
     before = int(visit.query("before")) if visit.query("before").isdecimal() else 0
+    status = await visit.ask(api.GetStatus())
+    back = visit.query("back")
+    since = None if back or before else status.now - DAY_S
     traces = await visit.ask(
-        api.ListTraces(rule=name, instance=instance, before=before, limit=TRACES)
+        api.ListTraces(rule=name, instance=instance, since=since, before=before, limit=TRACES)
     )
     found = await visit.ask(
         api.ListInstances(rule=name, text=visit.query("q")[:100], limit=INSTANCES)
     )
     figures = next((f for f in await visit.ask(api.ListRuleFigures()) if f.rule == name), None)
-    status = await visit.ask(api.GetStatus())
     return {
         **rule_view(text, why, survey, visit.words),
         "asked_target": target,
@@ -171,7 +174,10 @@ async def rule(visit: Visit) -> dict[str, Any]:
         "traces": [trace_view(t, status.now, visit.words) for t in traces.traces],
         "older": path_of_rule(name, instance=instance, before=str(traces.next))
         if traces.next
+        else path_of_rule(name, instance=instance, target=target, back="1")
+        if since is not None
         else "",
+        "is_all": not traces.next,
         "instances": [
             {
                 "id": i.id,
@@ -188,6 +194,18 @@ async def rule(visit: Visit) -> dict[str, Any]:
         if figures is not None and figures.last
         else "",
         "counted_since": visit.words.moment(figures.since, status.now) if figures else "",
+    }
+
+
+@page("/rules/{rule}/now", "_rule_now.html")
+async def rule_now(visit: Visit) -> dict[str, Any]:
+    """Show the part of the page that changes by itself."""
+    text = await visit.ask(api.ReadRule(rule=visit.path("rule")))
+    instance, target = visit.query("instance")[:300], visit.query("target").strip()[:300]
+    why, survey = await _why(visit, text, instance, target)
+    return rule_view(text, why, survey, visit.words) | {
+        "asked_target": target,
+        "asked_instance": instance,
     }
 
 
@@ -375,4 +393,4 @@ def _plain(text: str) -> list[tuple[str, str]]:
     return pieces
 
 
-ROUTES: Sequence[Any] = (rules, check, rule)
+ROUTES: Sequence[Any] = (rules, check, rule, rule_now)

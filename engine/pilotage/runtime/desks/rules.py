@@ -26,7 +26,7 @@ from pilotage.core.why_rule import (
 from pilotage.language.program import RuleProgram
 from pilotage.model.values import format_value
 from pilotage.ports import Clock
-from pilotage.runtime.desks.rule_check import check_apart
+from pilotage.runtime.desks.rule_check import Checker
 from pilotage.runtime.desks.rule_figures import RuleFigures
 from pilotage.runtime.desks.why import in_thread, mention
 from pilotage.runtime.journal import JournalReader
@@ -73,7 +73,7 @@ class RuleDesk:
 
     def __init__(self, service: RuledService) -> None:
         self._service = service
-        self._checking = asyncio.Semaphore(1)
+        self._checker = Checker()
         self.answers: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             api.WhyRule: self._why_rule,
             api.ReadRule: self._read_rule,
@@ -270,8 +270,11 @@ class RuleDesk:
     # ── a draft ──────────────────────────────────────────────────────────────────────────────
 
     async def _check(self, ask: api.CheckRules) -> api.CheckedRules:
-        async with self._checking:  # one at a time: each takes a core for a second
-            return await check_apart(self._service.settings.file, ask.text, ask.file)
+        return await self._checker.check(self._service.settings.file, ask.text, ask.file)
+
+    def close(self) -> None:
+        """End what was started for drafts."""
+        self._checker.close()
 
 
 _WHY_FIELDS: Final = (

@@ -147,7 +147,7 @@ class WhyDesk:
         told: list[dict[str, Any]] = []
         text = mention("point", ask.point)
         found = self._service.journal_reader().last_mentioning(
-            THE_CITY, text, None, ask.until, ask.before
+            THE_CITY, text, ask.since, ask.until, ask.before
         )
         for record in _decoded(found):
             for event in reversed(record["events"]):

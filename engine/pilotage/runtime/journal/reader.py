@@ -89,8 +89,8 @@ class JournalReader:
         Raises:
             LogUnusableError: It took too long.
         """
-        after = 0
-        while rows := self._mentioning(partition, text, since, until, f"number > {after}", PAGE):
+        after = self._before(partition, since)
+        while rows := self._mentioning(partition, text, until, f"number > {after}", PAGE):
             yield from rows
             after = rows[-1].number
 
@@ -107,16 +107,16 @@ class JournalReader:
         Raises:
             LogUnusableError: It took too long.
         """
-        limit = f"number < {before}" if before else "1"
-        while rows := self._mentioning(partition, text, since, until, limit, 50, " DESC"):
+        first = f"number > {self._before(partition, since)}"
+        limit = f"{first} AND number < {before}" if before else first
+        while rows := self._mentioning(partition, text, until, limit, 50, " DESC"):
             yield from rows
-            limit = f"number < {rows[-1].number}"
+            limit = f"{first} AND number < {rows[-1].number}"
 
     def _mentioning(
         self,
         partition: str,
         text: str,
-        since: float | None,
         until: float | None,
         where: str,
         most: int,
@@ -126,16 +126,17 @@ class JournalReader:
             rows = _answer(
                 connection,
                 f"SELECT number, time, record FROM decisions WHERE partition = ? AND {where}"
-                f" AND time >= ? AND time <= ? AND instr(record, ?) ORDER BY number{order} LIMIT ?",
-                (
-                    partition,
-                    float("-inf") if since is None else since,
-                    float("inf") if until is None else until,
-                    text.encode(),
-                    most,
-                ),
+                f" AND time <= ? AND instr(record, ?) ORDER BY number{order} LIMIT ?",
+                (partition, float("inf") if until is None else until, text.encode(), most),
             )
         return [DecisionRecord(*row) for row in rows]
+
+    def _before(self, partition: str, since: float | None) -> int:
+        """Return the number after which a time begins, so that what is older need not be read."""
+        if since is None:
+            return 0
+        with self._connected() as connection:
+            return _number_before(connection, partition, since)
 
     def oldest(self, partition: str) -> tuple[int, float] | None:
         """Return number and time of the oldest decision that is kept, None when there is none."""
