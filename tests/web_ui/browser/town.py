@@ -52,6 +52,15 @@ bus-1: {kind: bus, name: Bus 1, zone: Dijon}
 """
 RULES: Final = """\
 version: 1
+rules:
+  lamps-that-burn:
+    title: {en: Lamps that burn, fr: Lampes allumées}
+    owner: lighting
+    mode: shadow
+    for_each: {lamp: {kind: lamp}}
+    while: lamp.level > 50 %
+    unless: [lamp.lamp_fail]
+    hold: [{set: lamp.level, to: 40 %, priority: saving}]
 alarms:
   broken-lamp:
     title: {en: Broken lamp, fr: Lampe en panne}

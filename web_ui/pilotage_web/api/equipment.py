@@ -11,11 +11,12 @@ from pilotage_web.problem import Problem
 from pilotage_web.request import Visit
 from pilotage_web.rights import Right
 from pilotage_web.saying import sentence
-from pilotage_web.typed import delete, get, post
+from pilotage_web.typed import Page, delete, get, post
 
 Word = Annotated[str, Meta(max_length=100)]
 Id = Annotated[str, Meta(max_length=300)]
 Limit = Annotated[int, Meta(ge=1, le=500)]
+Cursor = Annotated[str, Meta(pattern=r"^[0-9]{0,15}$", description="`next` of the page before")]
 Time = Annotated[float, Meta(ge=0, le=4e9, description="seconds since 1970")]
 
 
@@ -45,11 +46,19 @@ class WhyQuery(Struct, forbid_unknown_fields=True):
 
 
 class CommandQuery(Struct, forbid_unknown_fields=True):
-    """Of which point, and from where on: `before` is the `next` of the page that came before."""
+    """Of which point, and from where on: `after` is the `next` of the page that came before."""
 
     point: Id = ""
-    before: Annotated[int, Meta(ge=0, le=2**53)] = 0
-    limit: Limit = 20
+    after: Cursor = ""
+    limit: Annotated[int, Meta(ge=1, le=200)] = 20
+
+
+class EquipmentList(Struct):
+    """A page of equipment; `total` counts everything that fits."""
+
+    items: list[api.Equipment]
+    total: int
+    next: str = ""
 
 
 class WhyAnswer(Struct):
@@ -69,9 +78,9 @@ class OverrideOrder(Struct, forbid_unknown_fields=True):
 
 
 @get("/equipment")
-async def list_equipment(visit: Visit, query: EquipmentQuery) -> api.EquipmentPage:
-    """The equipment that fits, in order of id. `next` goes into the following request's `after`."""
-    return await visit.ask(
+async def list_equipment(visit: Visit, query: EquipmentQuery) -> EquipmentList:
+    """The equipment that fits, in order of id."""
+    found = await visit.ask(
         api.ListEquipment(
             domain=query.domain,
             zone=query.commune,
@@ -82,6 +91,7 @@ async def list_equipment(visit: Visit, query: EquipmentQuery) -> api.EquipmentPa
             limit=query.limit,
         )
     )
+    return EquipmentList(found.equipment, found.total, found.next)
 
 
 @get("/equipment/{id}")
@@ -99,12 +109,13 @@ async def why_equipment(visit: Visit, id: str, query: WhyQuery) -> WhyAnswer:  #
 
 
 @get("/equipment/{id}/commands")
-async def equipment_commands(visit: Visit, id: str, query: CommandQuery) -> api.CommandList:  # noqa: A002
+async def equipment_commands(visit: Visit, id: str, query: CommandQuery) -> Page[api.CommandShown]:  # noqa: A002
     """What a point was told and what became of it, the newest first."""
     point = await _point(visit, id, query.point)
-    return await visit.ask(
-        api.ListCommands(point=point, before=query.before, limit=min(query.limit, 200))
+    found = await visit.ask(
+        api.ListCommands(point=point, before=int(query.after or 0), limit=query.limit)
     )
+    return Page(found.commands, str(found.next or ""))
 
 
 @post("/equipment/{id}/overrides", Right.OVERRIDE, status=202)

@@ -10,10 +10,11 @@ from pilotage import api
 from pilotage_web.request import Visit
 from pilotage_web.rights import Right
 from pilotage_web.saying import verdict_in_words
-from pilotage_web.typed import get, post
+from pilotage_web.typed import Page, get, post
 
 Id = Annotated[str, Meta(max_length=300)]
 Limit = Annotated[int, Meta(ge=1, le=500)]
+Cursor = Annotated[str, Meta(pattern=r"^[0-9]{0,15}$", description="`next` of the page before")]
 Time = Annotated[float, Meta(ge=0, le=4e9, description="seconds since 1970")]
 
 
@@ -41,12 +42,12 @@ class InstanceQuery(Struct, forbid_unknown_fields=True):
 
 
 class TraceQuery(Struct, forbid_unknown_fields=True):
-    """Of which instance and time; `before` is the `next` of the page that came before."""
+    """Of which instance and time; `after` is the `next` of the page that came before."""
 
     instance: Id = ""
     since: Time | None = None
     until: Time | None = None
-    before: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    after: Cursor = ""
     limit: Limit = 20
 
 
@@ -65,11 +66,11 @@ class Draft(Struct, forbid_unknown_fields=True):
 
 
 @get("/rules")
-async def list_rules(visit: Visit) -> list[RuleRow]:
+async def list_rules(visit: Visit) -> Page[RuleRow]:
     """All rules with their states and figures."""
     figures = {f.rule: f for f in await visit.ask(api.ListRuleFigures())}
     rules = await visit.ask(api.ListRules())
-    return [RuleRow(rule, figures[rule.name]) for rule in rules if rule.name in figures]
+    return Page([RuleRow(rule, figures[rule.name]) for rule in rules if rule.name in figures])
 
 
 @get("/rules/{rule}")
@@ -92,28 +93,30 @@ async def survey_rule(visit: Visit, rule: str) -> api.RuleSurvey:
 
 
 @get("/rules/{rule}/instances")
-async def rule_instances(visit: Visit, rule: str, query: InstanceQuery) -> api.InstanceList:
+async def rule_instances(visit: Visit, rule: str, query: InstanceQuery) -> Page[api.InstanceRow]:
     """The instances of a rule with their states, in order of id."""
-    return await visit.ask(
+    found = await visit.ask(
         api.ListInstances(
             rule=rule, text=query.q, state=query.state, after=query.after, limit=query.limit
         )
     )
+    return Page(found.instances, found.next)
 
 
 @get("/rules/{rule}/traces")
-async def rule_traces(visit: Visit, rule: str, query: TraceQuery) -> api.TraceList:
+async def rule_traces(visit: Visit, rule: str, query: TraceQuery) -> Page[api.Trace]:
     """When a rule changed its state, what it read then, and what came of it; the newest first."""
-    return await visit.ask(
+    found = await visit.ask(
         api.ListTraces(
             rule=rule,
             instance=query.instance,
             since=query.since,
             until=query.until,
-            before=query.before,
+            before=int(query.after or 0),
             limit=query.limit,
         )
     )
+    return Page(found.traces, str(found.next or ""))
 
 
 @post("/rules/check", Right.CHECK, is_order=False)

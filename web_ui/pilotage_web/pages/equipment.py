@@ -206,7 +206,7 @@ async def _history(
             api.HistoryOf(point=point.id, since=at - DAY_S, until=at, most=MOST_VALUES)
         )
     except ApiError as error:
-        if error.code in ("not-recorded", "no-history"):
+        if error.code in ("never-recorded", "no-history"):
             return None
         raise
 
