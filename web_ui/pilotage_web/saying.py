@@ -129,6 +129,15 @@ OUTCOMES: Final[Mapping[str, str]] = {
     "unknown": mark("nobody knows"),
     "superseded": mark("replaced by another order"),
 }
+ACTIONS: Final[Mapping[str, str]] = {
+    **{key: text for key, text in OUTCOMES.items() if key},
+    "set": mark("taken by hand"),
+    "released": mark("given back"),
+    "ended": mark("ended by itself"),
+    "sent": mark("told"),
+    "local": mark("changed at the equipment"),
+}
+"""What a line of the audit says of a piece of equipment."""
 
 
 def word(words: Words, table: Mapping[str, str], key: str) -> str:

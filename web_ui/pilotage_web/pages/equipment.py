@@ -16,6 +16,7 @@ from pilotage_web.moments import read_moment, write_moment
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
 from pilotage_web.saying import (
+    ACTIONS,
     DOMAINS,
     LEVELS,
     LOOKS,
@@ -373,14 +374,16 @@ def command_view(c: api.CommandShown, now: float, words: Words) -> dict[str, Any
 
 def journal_view(row: api.AuditRow, now: float, words: Words) -> dict[str, Any]:
     """Return one row of the audit."""
+    who = row.people.get("person", "") or row.rule or row.identity
+    is_number = isinstance(row.value, (int, float)) and not isinstance(row.value, bool)
+    value = words.number(row.value) if is_number else row.value
     return {
         "time": words.moment(row.time, now),
-        "kind": row.kind,
-        "action": row.action,
-        "subject": row.subject,
-        "who": row.people.get("person", "") or row.rule or row.identity,
+        "action": word(words, ACTIONS, row.action),
+        "subject": row.subject.partition(".")[2] or row.subject,
+        "who": words.say("default") if who == "default" else who,
         "reason": row.people.get("reason", ""),
-        "value": "" if row.value is None else str(row.value),
+        "value": "" if value is None else str(value),
     }
 
 
