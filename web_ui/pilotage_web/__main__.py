@@ -16,7 +16,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import uvicorn
@@ -34,6 +34,9 @@ TOKEN_VARIABLE: Final = "PILOTAGE_WEB_ENTER"
 """Of the environment: the token of a link that signs in once; whoever starts the process may choose it."""
 GRACE_S: Final = 1
 MOST_CONNECTIONS: Final = 3_000
+
+if TYPE_CHECKING:
+    from pilotage_web.people.oidc import Provider
 
 log = logging.getLogger("pilotage.web")
 
@@ -97,7 +100,8 @@ async def serve(site: Site, listener: socket.socket) -> None:
     """Serve a site until SIGTERM or SIGINT, or until the service has been gone for long."""
     token, city = os.environ.pop(TOKEN_VARIABLE, ""), City(Path(site.socket))
     policy = Policy(site.second_factor and not token, password=not token)
-    people = Reception(site, open_register(site.storage), city.ask, policy)
+    provider = _provider(site)
+    people = Reception(site, open_register(site.storage), city.ask, policy, provider=provider)
     app = create_app(site, city, people)
     frame: Frame = app.state.frame
     server = Server(
@@ -134,6 +138,15 @@ async def serve(site: Site, listener: socket.socket) -> None:
             flush=True,
         )
     await serving
+
+
+def _provider(site: Site) -> Provider | None:
+    """Return what asks the identity provider; its libraries are only needed where there is one."""
+    if site.provider is None:
+        return None
+    from pilotage_web.people.oidc import Provider
+
+    return Provider(site)
 
 
 def _watch_service(site: Site, end: object) -> None:

@@ -261,7 +261,7 @@ def _may_not(right: Right, visit: Visit) -> Trouble:
         *(403, "not-allowed", visit.say("You may not do this")),
         visit.say(
             "At your post (%(post)s) you are %(role)s. Nothing was done.",
-            post=visit.who.post or "–",
+            post=visit.frame.people.post_name(visit.who.post, visit.who.language) or "–",
             role=own,
         ),
         visit.say("Who can: %(roles)s. Change your post above, or call one of them.", roles=roles),

@@ -186,6 +186,7 @@ class Visit:
             here=self.request.url.path,
             is_under=is_under,
             languages=self.frame.languages,
+            post_name=lambda post: self.frame.people.post_name(post, self.who.language),
             may=self.who.may,
             Right=Right,
             key_mark=KEY_MARK,

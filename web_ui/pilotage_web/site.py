@@ -10,6 +10,24 @@ import msgspec
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
+class ProviderSite(msgspec.Struct, frozen=True, kw_only=True):
+    """An identity provider, as a site names it.
+
+    Attributes:
+        issuer: Its address, where its configuration is found.
+        client: By which name it knows these pages.
+        secret: File with the secret that goes with it.
+        claim: Of its token: what is the name of an account here.
+        title: What people call it.
+    """
+
+    issuer: str
+    client: str
+    secret: str
+    claim: str = "preferred_username"
+    title: str = ""
+
+
 class Site(msgspec.Struct, frozen=True, kw_only=True):
     """A site as the pages need it; paths are absolute.
 
@@ -27,6 +45,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         key: File with the certificate's key.
         trusted: Addresses of the reverse proxies whose word about the client counts.
         second_factor: Whether everybody needs a second factor before anything is shown.
+        provider: The city's identity provider, None for none.
         outlive_s: How long pages still answer after the engine's process has gone, in seconds.
         log_level: The least important line that is logged: debug, info, warning or error.
         log_format: `text` or `json`.
@@ -46,6 +65,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     trusted: list[str] = []
     second_factor: bool = True
     outlive_s: float = 300.0
+    provider: ProviderSite | None = None
     log_level: str = "info"
     log_format: str = "text"
 

@@ -143,6 +143,19 @@ def pages_in_clear(at: Span, written: str) -> Finding:
     )  # fmt: skip
 
 
+def provider_in_clear(at: Span, written: str) -> Finding:
+    """Return the finding for an identity provider that is asked without TLS."""
+    return _error(
+        "C196", at, f"the identity provider would be asked in clear ({_shown(written)})", "",
+        "write its https address",
+    )  # fmt: skip
+
+
+def provider_secret_open(at: Span, path: str) -> Finding:
+    """Return the finding for a secret that others on the machine can read."""
+    return _error("C196", at, f"others can read {path}", "", f"chmod 600 {path}")
+
+
 def half_of_tls(at: Span, written: str, missing: str) -> Finding:
     """Return the finding for a certificate without its key, or the other way round."""
     return _error(

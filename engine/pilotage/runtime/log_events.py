@@ -65,6 +65,7 @@ EVENTS: Final[tuple[LogEvent, ...]] = (
     LogEvent("web.away", "warning", "The pages do not hear the engine; each page says so."),
     LogEvent("web.back", "info", "The pages hear the engine again."),
     LogEvent("web.audit_waits", "error", "Rows for the audit stay with the pages, which try again."),
+    LogEvent("web.provider", "warning", "The identity provider did not say who somebody is, and why."),
     LogEvent("web.failed", "error", "A request of a page failed; the page shows its number."),
     LogEvent("control.open_folder", "warning", "Others can write into the folder of the control socket."),
     LogEvent("control.refused", "warning", "A user who may not asked at the control socket."),

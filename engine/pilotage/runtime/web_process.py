@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import sys
 from collections.abc import Sequence
@@ -49,6 +50,9 @@ def site_of(settings: Settings) -> dict[str, Any]:
         "certificate": "" if web.certificate is None else str(web.certificate),
         "key": "" if web.key is None else str(web.key),
         "trusted": list(web.trusted),
+        "provider": None
+        if web.provider is None
+        else {**dataclasses.asdict(web.provider), "secret": str(web.provider.secret)},
         "second_factor": web.second_factor,
         "outlive_s": web.outlive_s,
         "log_level": settings.log.level,

@@ -13,12 +13,24 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from pilotage.language import findings as say
 from pilotage.language.loader import MapNode, Node, ScalarNode
 from pilotage.runtime import findings as site
 from pilotage.runtime.forms import Report
 
 _LISTEN: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
 _EVERYWHERE: Final = ("0.0.0.0", "::")
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """The identity provider: its address, how it knows the pages, which claim is a name here, what people call it."""
+
+    issuer: str
+    client: str
+    secret: Path
+    claim: str
+    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,7 @@ class WebSettings:
         key: File with its key.
         trusted: Addresses and networks of the proxies before them.
         second_factor: Whether everybody needs a second factor.
+        provider: Through which people may sign in; None for none.
         outlive_s: How long they still answer after the engine's process has gone, in seconds.
     """
 
@@ -44,6 +57,7 @@ class WebSettings:
     trusted: tuple[str, ...] = ()
     outlive_s: float = 300.0
     second_factor: bool = True
+    provider: ProviderSettings | None = None
 
 
 def parse_listen(text: str) -> tuple[str, int] | None:
@@ -70,9 +84,32 @@ def read_web(root: MapNode, values: Mapping[str, Any], report: Report) -> WebSet
         tuple(values["web.trusted"] or {}),
         values["web.outlive"] if values["web.outlive"] is not None else 300.0,
         values["web.second_factor"] != "optional",
+        _provider(here, values, report),
     )
     _check(settings, bool(values["web.behind_proxy"]), node, here, values, report)
     return settings
+
+
+def _provider(here: MapNode, values: Mapping[str, Any], report: Report) -> ProviderSettings | None:
+    """Return the identity provider, None when there is none or something is wrong with it."""
+    node = here.get("provider")
+    if not isinstance(node, MapNode):
+        return None
+    missing = [key for key in ("issuer", "client", "secret") if not values[f"web.provider.{key}"]]
+    for key in missing:
+        report.add(say.missing_key(node.at, key, "the identity provider", f"{key}: ..."))
+    if missing:
+        return None
+    issuer, secret = values["web.provider.issuer"], values["web.provider.secret"]
+    parts = urlsplit(issuer)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        report.add(site.provider_in_clear((node.get("issuer") or node).at, issuer))
+    if not secret.is_file():
+        report.add(site.path_missing((node.get("secret") or node).at, str(secret), []))
+    elif secret.stat().st_mode & 0o077:
+        report.add(site.provider_secret_open((node.get("secret") or node).at, str(secret)))
+    client, claim, title = (values[f"web.provider.{key}"] for key in ("client", "claim", "title"))
+    return ProviderSettings(issuer, client, secret, claim, title or "")
 
 
 def _check(

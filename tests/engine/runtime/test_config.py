@@ -270,6 +270,19 @@ BAD = {
         '"0.0.0.0/0" is no address of a proxy',
         "",
     ),
+    "provider in clear": (
+        SITE
+        + "web: {provider: {issuer: 'http://id.example', client: pages, secret: config.yaml}}\n",
+        "C196",
+        "the identity provider would be asked in clear (http://id.example)",
+        "",
+    ),
+    "provider without a secret": (
+        SITE + "web: {provider: {issuer: 'https://id.example', client: pages}}\n",
+        "E111",
+        'the identity provider has no "secret"',
+        "",
+    ),
     "address with a path": (
         SITE + "web: {address: 'https://city.example/pages'}\n",
         "C195",

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from pilotage.api import RecordAudit
 from pilotage_web.app import create_app
 from pilotage_web.city import City
+from pilotage_web.people.oidc import Provider
 from pilotage_web.people.passwords import Hasher
 from pilotage_web.people.reception import Policy, Reception
 from pilotage_web.people.records import By
@@ -39,13 +40,24 @@ class House:
     policy: Policy = OPTIONAL
     now: float = NOW
     told: list[RecordAudit] = field(default_factory=list)
+    provider: Provider | None = None
 
     def __post_init__(self) -> None:
+        self.open()
+
+    def open(self) -> None:
+        """Make the application; once more when the site or the provider is another."""
+
         async def tell(row: RecordAudit) -> None:
             self.told.append(row)
 
         self.reception = Reception(
-            self.site, self.register, tell, self.policy, clock=lambda: self.now
+            self.site,
+            self.register,
+            tell,
+            self.policy,
+            clock=lambda: self.now,
+            provider=self.provider,
         )
         self.app: Starlette = create_app(
             self.site, City(Path(self.site.socket), timeout_s=5.0), self.reception

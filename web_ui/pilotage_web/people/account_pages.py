@@ -24,6 +24,16 @@ HOME: Final = "/account"
 SECOND: Final = "second"
 CODES: Final = "codes"
 
+# In this order: each names those that stand below it too.
+_BROWSERS: Final = (
+    *(("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox")),
+    *(("Chrome/", "Chrome"), ("Safari/", "Safari")),
+)
+_MACHINES: Final = (
+    *(("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows")),
+    *(("Mac OS X", "macOS"), ("Linux", "Linux")),
+)
+
 WHY_NOT: Final = {
     "short": mark("It has fewer than %(least)s signs. Several words are easy to keep in mind."),
     "long": mark("It has more than %(most)s signs."),
@@ -134,8 +144,17 @@ def view(desk: Reception, visit: Visit) -> dict[str, Any]:
         "recovery_left": desk.register.accounts.recovery_left(person.name),
         "sessions": desk.register.sessions.of_person(person.name, now),
         "least": LEAST,
+        "browser_name": browser_name,
         "role_name": lambda role: visit.say(ROLE_NAMES[role]),
     }
+
+
+def browser_name(told: str) -> str:
+    """Return what people call a browser and its machine, by what it calls itself; its first words when it is none of the usual."""
+    names = (word for mark, word in _BROWSERS if mark in told)
+    machines = (word for mark, word in _MACHINES if mark in told)
+    name = next(names, told[:20] or "?")
+    return " · ".join(word for word in (name, next(machines, "")) if word)
 
 
 def need_session(desk: Reception, visit: Visit) -> Session:

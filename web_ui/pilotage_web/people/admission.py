@@ -51,7 +51,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Nobody came in; `why` is `wrong`, `slow` (try again after `wait_s` seconds), `busy`, `over` or `no-role`."""
+    """Nobody came in; `why` is `wrong`, `slow` (try again after `wait_s` seconds), `busy`, `over`, `stranger` or `no-role`."""
 
     why: str
     wait_s: float = 0.0
@@ -186,12 +186,17 @@ class Admission:
         return await self._written(admit)
 
     async def admit_by_provider(
-        self, account: Account, subject: str, attempt: Attempt, now: float
+        self, subject: str, name: str, attempt: Attempt, now: float
     ) -> Admitted | Refused:
-        """Let a person in whom the identity provider vouches for."""
+        """Let a person in whom the identity provider vouches for: by its subject, the first time by its name."""
+        account = self._accounts.by_subject(subject)
+        if account is None and NAME.fullmatch(name.lower()):
+            account = self._accounts.get(name.lower())
+            account = account if account is not None and account.provider == "*" else None
+        if account is None or account.disabled is not None:
+            await self._failed(UNKNOWN if account is None else account.name, attempt.origin, now)
+            return Refused("stranger")
         post = best_post(account)
-        if account.disabled is not None or not account.provider:
-            return Refused("wrong")
         if not post:
             return Refused("no-role")
 

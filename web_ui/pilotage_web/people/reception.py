@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -20,7 +20,13 @@ from starlette.routing import BaseRoute
 
 from pilotage.api import ApiError, RecordAudit
 from pilotage_web.city import EngineAway
-from pilotage_web.people import account_pages, sign_in_pages, token_pages, user_pages
+from pilotage_web.people import (
+    People,
+    account_pages,
+    sign_in_pages,
+    token_pages,
+    user_pages,
+)
 from pilotage_web.people.accounts import LANGUAGES
 from pilotage_web.people.admission import Admitted
 from pilotage_web.people.posts import ADMINISTRATION
@@ -30,6 +36,9 @@ from pilotage_web.people.sessions import BROWSER_S, KIOSK, Origin, Session, csrf
 from pilotage_web.request import NOBODY, Visit, Who
 from pilotage_web.rights import Role
 from pilotage_web.site import Site
+
+if TYPE_CHECKING:
+    from pilotage_web.people.oidc import Provider
 
 T = TypeVar("T")
 
@@ -54,7 +63,7 @@ class Policy:
     password: bool = True
 
 
-class Reception:
+class Reception(People):
     """Who comes in and who asks; the pages of people."""
 
     sign_in: Final = "/sign-in"
@@ -66,8 +75,10 @@ class Reception:
         tell: Callable[[RecordAudit], Awaitable[object]],
         policy: Policy | None = None,
         clock: Callable[[], float] = time.time,
+        provider: Provider | None = None,
     ) -> None:
-        """Take the register of a site, and what gives a row to the engine's audit."""
+        """Take the register of a site, what gives a row to the engine's audit, and the identity provider, if there is one."""
+        self.provider = provider
         self.site = site
         self.register = register
         self.policy = policy or Policy()
@@ -78,6 +89,7 @@ class Reception:
         mark = "__Host-" if site.is_secure else ""
         self._session_cookie = f"{mark}pilotage-session"
         self._browser_cookie = f"{mark}pilotage-browser"
+        self.state_cookie = f"{mark}pilotage-provider"
         self._shown: dict[tuple[str, str], tuple[float, list[str]]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -85,7 +97,12 @@ class Reception:
     def routes(self) -> Sequence[BaseRoute]:
         """The pages of people."""
         rooms = (sign_in_pages, account_pages, user_pages, token_pages)
-        return [route for room in rooms for route in room.routes(self)]
+        routes = [route for room in rooms for route in room.routes(self)]
+        if self.provider is not None:
+            from pilotage_web.people import provider_pages  # its libraries are optional
+
+            routes += provider_pages.routes(self, self.provider)
+        return routes
 
     async def open(self) -> None:
         """Begin to hand over what waits for the audit."""
@@ -97,6 +114,8 @@ class Reception:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        if self.provider is not None:
+            await self.provider.close()
         await asyncio.to_thread(self.register.close)
 
     def let_in_once(self, secret: str) -> str:
@@ -176,6 +195,11 @@ class Reception:
             )
         if post:
             await self.change(lambda: self.register.sessions.move(session, post))
+
+    def post_name(self, post: str, language: str) -> str:
+        """Return what people call a post; its id where nobody says."""
+        known = self.register.posts.get(post)
+        return post if known is None else known.title(language)
 
     def _held(self, session: Session, now: float) -> str:
         """Return what a session waits for before it is whole: `locked`, `password`, `second`, or nothing."""

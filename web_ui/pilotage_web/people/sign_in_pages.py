@@ -24,9 +24,23 @@ WHY_NOT: Final = {
     "slow": mark("This was tried too often. Try again in %(wait)s."),
     "busy": mark("Many people sign in at this moment. Try again."),
     "over": mark("This link was used, or its time is over. Ask an administrator for another one."),
+    "stranger": mark(
+        "The provider knows you, this site does not. Ask an administrator for an account that may come in this way."
+    ),
+    "provider": mark(
+        "The provider did not say who you are. Try again, or sign in with a password."
+    ),
     "no-role": mark("Your account has no role at any post. Ask an administrator for one."),
 }
-STATUS: Final = {"wrong": 403, "slow": 429, "busy": 503, "over": 410, "no-role": 403}
+STATUS: Final = {
+    "wrong": 403,
+    "slow": 429,
+    "busy": 503,
+    "over": 410,
+    "no-role": 403,
+    "stranger": 403,
+    "provider": 502,
+}
 
 
 def refusal(visit: Visit, refused: Refused) -> str:
@@ -55,7 +69,7 @@ def routes(desk: Reception) -> Sequence[GuardedRoute]:
     async def sign_in(visit: Visit) -> dict[str, Any] | Response:
         if visit.who.is_signed_in:
             return visit.back(visit.query("next", "/"))
-        return {"name": "", "next": own_path(visit.query("next", "/")), "error": ""}
+        return _view(desk, "", own_path(visit.query("next", "/")))
 
     @action("/sign-in", Right.OPEN)
     async def enter(visit: Visit) -> Response:
@@ -63,8 +77,7 @@ def routes(desk: Reception) -> Sequence[GuardedRoute]:
         found = await desk.register.admission.sign_in(attempt, desk.now())
         there = own_path(visit.field("next", "/"))
         if isinstance(found, Refused):
-            view = {"name": attempt.name[:64], "next": there, "error": refusal(visit, found)}
-            return refused(visit, "sign_in.html", found, view)
+            return refused(visit, "sign_in.html", found, _view(desk, attempt.name[:64], there))
         return desk.keep(visit.back(there), found)
 
     @page("/sign-in/link/{link}", "sign_in_link.html", Right.OPEN)
@@ -123,6 +136,12 @@ def is_own_form(desk: Reception, visit: Visit) -> bool:
     """Return whether a form was made for the session that sends it."""
     secret = desk.secret_of(visit)
     return bool(secret) and is_csrf_right(visit.field("csrf"), csrf_of(secret))
+
+
+def _view(desk: Reception, name: str, there: str) -> dict[str, Any]:
+    provider = desk.site.provider
+    title = "" if desk.provider is None or provider is None else provider.title or provider.issuer
+    return {"name": name, "next": there, "provider": title, "error": ""}
 
 
 def _link_view(desk: Reception, visit: Visit) -> dict[str, Any] | None:
