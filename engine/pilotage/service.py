@@ -48,7 +48,7 @@ from pilotage.runtime.isolation.host import IsolatedAdapter
 from pilotage.runtime.journal import JournalReader, SqliteJournal
 from pilotage.runtime.limits import Limits
 from pilotage.runtime.loop import DiskRefusesError, Pump
-from pilotage.runtime.loop_watch import Hold, LoopWatch, end_process, last_stuck
+from pilotage.runtime.loop_watch import Hold, LoopWatch, end_process, end_with_stacks, last_stuck
 from pilotage.runtime.metrics.instruments import Instruments
 from pilotage.runtime.notify import Notifier
 from pilotage.runtime.ownership import THE_CITY, FileOwnership
@@ -58,6 +58,7 @@ from pilotage.runtime.recovery import Recovered, Recovery
 from pilotage.runtime.snapshots import FileSnapshots
 from pilotage.runtime.snapshotter import Snapshotter
 from pilotage.runtime.supervisor import State, Supervisor
+from pilotage.runtime.vitals import Vitals
 from pilotage.runtime.web_process import WebProcess
 from pilotage.runtime.workshop import CityPlan, LiveEngine, Workshop
 
@@ -175,6 +176,7 @@ class Service:
             self._notifier.ready()
             self._say_status()
             self._limits.start()
+            self._look_at_threads()
             await self._stop_asked.wait()
         finally:
             self._notifier.stopping()
@@ -717,6 +719,21 @@ class Service:
                 " every thread stood; a plugin that holds the loop can run with isolate: true",
                 Severity.WARNING,
             )
+
+    def _look_at_threads(self) -> None:
+        """Escalate when a thread has ended that should not."""
+        others = {"audit": lambda: self._audit_log.is_alive}
+        if (history := self.history) is not None:
+            others["history"] = lambda: history.is_alive
+        folder = self.settings.storage.path
+        vitals = Vitals(
+            lambda: self.journal.is_alive,
+            others,
+            self.health,
+            lambda why: end_with_stacks(why, folder),
+        )
+        vitals.start()
+        self._stack.callback(vitals.stop)
 
     def _watch_of_settings(self) -> LoopWatch:
         stuck_s, alive = self.settings.engine.stuck_after_s, self._notifier.alive

@@ -117,6 +117,50 @@ class TestServiceManager:
         city.stop()
 
 
+KILL_THREAD = """\
+                if float(value) == 667:
+                    import ctypes, threading
+                    for thread in threading.enumerate():
+                        if thread.name == "pilotage-THREAD":
+                            end = ctypes.py_object(SystemExit)
+                            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), end)
+"""
+
+
+class TestThreads:
+    def prepare(self, city: Any, thread: str) -> None:
+        """Give the plugin a way to end one of the engine's threads."""
+        plugin = city.folder / "site" / "pilotage_file" / "plugin.py"
+        line = "point, value = line.split()\n"
+        source = plugin.read_text()
+        plugin.write_text(source.replace(line, line + KILL_THREAD.replace("THREAD", thread)))
+
+    def test_journal(self, city: Any) -> None:
+        """Without the thread of its journal the engine ends itself with all stacks, and the next one goes on."""
+        self.prepare(city, "journal")
+        city.start()
+        city.report("s-1.flow", 667)
+        output = city.process.communicate(timeout=30)[0]
+        assert city.process.returncode == EXIT_STUCK
+        assert "the thread that writes the journal has died" in output
+        (city.folder / "readings").write_text("")
+        city.start()
+        city.report("s-1.flow", 41)
+        city.until(lambda: city.sent() == ["s-1.level 30"])
+        assert "the thread that writes the journal has died" in city.run("status").stdout
+        city.stop()
+
+    def test_history(self, city: Any) -> None:
+        """Without the thread of its history it pilots the city, and says what is missing."""
+        self.prepare(city, "history")
+        city.start()
+        city.report("s-1.flow", 667)
+        city.until(lambda: "thread.history" in city.run("status").stdout)
+        city.report("s-1.flow", 41)
+        city.until(lambda: city.sent() == ["s-1.level 30"])
+        city.stop()
+
+
 class TestStop:
     def test_order_that_waits(self, city: Any) -> None:
         """An order whose turn comes after the stop is not waited for: it was not sent, and is told after the next start."""

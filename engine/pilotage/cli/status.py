@@ -13,7 +13,7 @@ from pilotage.cli.asking import add_engine_options, ask_engine, clock_text, span
 from pilotage.cli.console import FAILED, OK, console, print_json, print_table, table
 
 if TYPE_CHECKING:
-    from pilotage.api import Client, EngineStatus, HealthReport, PointList, Process
+    from pilotage.api import Client, EngineStatus, Figures, HealthReport, PointList, Process
 
 _EXAMPLES = """\
   pilotage status
@@ -56,13 +56,16 @@ def run(arguments: argparse.Namespace) -> int:
 def _status(client: Client, arguments: argparse.Namespace) -> int:
     from msgspec import to_builtins
 
-    from pilotage.api import GetHealth, GetStatus
+    from pilotage.api import GetFigures, GetHealth, GetStatus
 
     status, health = client.ask(GetStatus()), client.ask(GetHealth())
+    figures = client.ask(GetFigures())
     if arguments.json:
-        print_json({"status": to_builtins(status), "health": to_builtins(health)})
+        found = {"status": status, "health": health, "figures": figures}
+        print_json({name: to_builtins(part) for name, part in found.items()})
     else:
         _show_status(status)
+        _show_figures(figures)
         _show_health(health)
     return OK if health.sound else FAILED
 
@@ -98,6 +101,16 @@ def _show_status(status: EngineStatus) -> None:
             detail,
         )
     print_table(made)
+
+
+def _show_figures(figures: Figures) -> None:
+    """Show what waits and what stands; how fast it is shows `pilotage top`."""
+    waits = sum(figures.orders.values())
+    alarms = ", ".join(f"{n} {severity}" for severity, n in sorted(figures.alarms.items()))
+    console().print(
+        f"alarms to be acknowledged: {alarms or 'none'}; {figures.waiting:,} inputs and {waits:,} orders wait;"
+        f" {figures.memory / 1e6:,.0f} MB, {figures.files:,} files"
+    )
 
 
 def _process(process: Process) -> str:

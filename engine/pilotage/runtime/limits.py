@@ -23,6 +23,7 @@ from pilotage.runtime.rule_budget import LOOK_S, WINDOW_S, RuleBudget
 
 ENGINE: Final = "engine"
 """Who puts a rule into quarantine."""
+MOST_FILES: Final = 65_536
 RESOURCES_S: Final = 5.0
 MUCH: Final = 0.8
 """Part of the open files from which on it is told."""
@@ -122,10 +123,12 @@ def allowed_files() -> int:
 
 
 def allow_files() -> None:
-    """Let this process open as many files as the system allows it; the usual bound is a tenth of that or less."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    """Let this process open as many files as the system allows it, within reason; the usual bound is much lower."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Where the system has no bound, whoever closes every file that could be open would take for ever.
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
     with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def _heard(receipt: asyncio.Future[Receipt]) -> None:

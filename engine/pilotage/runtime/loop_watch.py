@@ -174,16 +174,19 @@ class LoopWatch:
 
 
 def end_process(hold: Hold, folder: Path) -> NoReturn:
+    """End a process whose loop is stuck; see `end_with_stacks`."""
+    whose = f" (connection {hold.connection})" if hold.connection else ""
+    why = f"the event loop was stuck for {hold.seconds:.1f} s in {hold.place}{whose}"
+    end_with_stacks(why, folder)
+
+
+def end_with_stacks(why: str, folder: Path) -> NoReturn:
     """Write where every thread stands to standard error and into a file of a folder, and end the process with 70.
 
     Takes no lock that the stuck thread may hold: nothing is logged, nothing is flushed.
     """
     now = datetime.now().astimezone().isoformat(timespec="seconds")
-    whose = f" (connection {hold.connection})" if hold.connection else ""
-    line = (
-        f"{now} the event loop was stuck for {hold.seconds:.1f} s in {hold.place}{whose};"
-        f" process {os.getpid()} ended itself with {EXIT_STUCK}\n"
-    )
+    line = f"{now} {why}; process {os.getpid()} ended itself with {EXIT_STUCK}\n"
     with suppress(Exception):
         os.write(2, line.encode())
         faulthandler.dump_traceback(2, all_threads=True)

@@ -125,6 +125,11 @@ class AuditLog:
         self._thread = threading.Thread(target=self._run, name="pilotage-audit", daemon=True)
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread writes."""
+        return self._thread is not None and self._thread.is_alive()
+
     def catch_up(self) -> None:
         """Take up every decision that the journal holds; blocks until it is on disk."""
         while self._submit(self._follow).result():

@@ -219,6 +219,11 @@ class Recorder:
         }
 
     @property
+    def is_alive(self) -> bool:
+        """Whether its thread records."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
     def waiting(self) -> int:
         """How many readings wait to be taken up."""
         return self._waiting

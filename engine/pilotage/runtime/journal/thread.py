@@ -140,6 +140,11 @@ class WritingThread:
             self._thread.join()
             self._thread = None
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it writes; False before `start`, after `close`, and when something has ended it."""
+        return self._thread is not None and self._thread.is_alive()
+
     def hand_over(self, job: Job) -> None:
         """Take a job; one with a result is written at once, others within `lazy_s`."""
         with self._changed:

@@ -130,6 +130,11 @@ class SqliteJournal:
         return self._thread.waiting_bytes > self._most_waiting_bytes
 
     @property
+    def is_alive(self) -> bool:
+        """Whether its thread writes."""
+        return self._thread.is_alive
+
+    @property
     def waiting_bytes(self) -> int:
         """How much waits for the disk."""
         return self._thread.waiting_bytes
