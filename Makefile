@@ -83,6 +83,11 @@ $(AXE): tests/web_ui/browser/package-lock.json
 	    echo "== npm could not install it: the tests with axe-core are skipped"; \
 	else echo "== no npm here: the tests with axe-core are skipped"; fi
 
+.PHONY: ui
+ui: $(STAMP) system axe ## Measure and try the pages in a real browser at length, and print what was reached (ARGS="--only pixel")
+	@$(BIN)/python -m pytest -q -m ui tests/web_ui
+	@$(BIN)/python -m tests.web_ui.figures $(ARGS)
+
 # Equipment that nobody here wrote, for the contract tests of the adapters; without npm those tests are skipped.
 PEERS := tests/peers/node_modules/.package-lock.json
 peers: $(PEERS)

@@ -32,7 +32,7 @@ def done(desk: Desk) -> list[str]:
     async def broken(visit: Visit) -> Response:
         raise ZeroDivisionError("secret inside")
 
-    @page("/broken", "start.html")
+    @page("/broken", "accessibility.html")
     async def broken_page(visit: Visit) -> dict[str, Any]:
         raise ZeroDivisionError("secret inside")
 

@@ -48,7 +48,7 @@ untouched is seen within 20 s in a city of 40,000, and at once in a small one.""
 MOST_TOUCHED: Final = 4_000
 """So many are looked at in one frame at most; the others have their turn in the next."""
 
-_OPEN: Final = {"raised": 2, "latched": 2, "acknowledged": 1}
+_OPEN: Final = {"raised": 2, "cleared": 2, "latched": 2, "acknowledged": 1}
 """What an alarm's state says of the equipment that it is about."""
 _ABOUT_POINTS: Final = (Command, Demanded, Followed, Relinquished, Request, TargetChanged)
 _TOPICS: Final[dict[type[Any], tuple[str, ...]]] = {

@@ -7,10 +7,17 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    StorageState,
+    ViewportSize,
+    sync_playwright,
+)
 from tests.faults.city import temporary_folder
 from tests.web_ui.browser.town import Town
 
@@ -25,8 +32,11 @@ FLAGS: Final = (
 )
 AXE: Final = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 AXE_TAGS: Final = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
-VIEW: Final = {"width": 1280, "height": 800}
-PHONE: Final = {"width": 390, "height": 844}
+VIEW: Final[ViewportSize] = {"width": 1280, "height": 800}
+PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
+
+READY_MAP: Final = "document.getElementById('map').dataset.ready === 'looks'"
+"""True once the map shows how everything is."""
 
 WATCH: Final = """
 window.violations = [];
@@ -66,8 +76,18 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def signed_in(town: Town, browser: Browser) -> dict[str, Any]:
+def signed_in(town: Town, browser: Browser) -> StorageState:
     """The cookies of somebody who is signed in."""
+    return sign_in(town, browser)
+
+
+def sign_in(town: Town, browser: Browser) -> StorageState:
+    """Sign somebody in by the link of the town; returns what a browser keeps of it."""
+    return cast(StorageState, _entered(town, browser))
+
+
+def _entered(town: Town, browser: Browser) -> dict[str, Any]:
+    """Return the cookies that the link of the town gives."""
     context = browser.new_context()
     page = context.new_page()
     page.goto(town.enter)
@@ -82,7 +102,7 @@ NewPage = Callable[..., Page]
 
 
 @pytest.fixture
-def new_page(town: Town, browser: Browser, signed_in: dict[str, Any]) -> Iterator[NewPage]:
+def new_page(town: Town, browser: Browser, signed_in: StorageState) -> Iterator[NewPage]:
     """Opens pages of somebody who is signed in; at the end none of them may have broken the content policy or a script.
 
     `js=False` is a browser without scripts; other words go to `new_context`.

@@ -7,6 +7,7 @@ import re
 import signal
 import time
 
+import pytest
 from playwright.sync_api import Page
 from tests.web_ui.browser.conftest import NewPage, shot, until_true
 from tests.web_ui.browser.town import Town
@@ -30,6 +31,7 @@ class TestFreshness:
         )
         assert page.is_hidden("#frozen")
 
+    @pytest.mark.ui
     def test_nine_windows(self, new_page: NewPage) -> None:
         """Nine windows of one browser share one stream, and all are live: a browser opens six connections to a host."""
         first = new_page("/accessibility")
@@ -48,6 +50,7 @@ class TestFreshness:
 
 
 class TestFrozen:
+    @pytest.mark.ui
     def test_engine_frozen(self, town: Town, new_page: NewPage) -> None:
         """A stopped engine: late, then frozen with a banner, commands stopped; live again when it goes on."""
         page = new_page("/")

@@ -16,7 +16,7 @@ from typing import Any, Final
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from tests.faults.broker import Broker
-from tests.faults.city import until
+from tests.faults.city import free_port, until
 
 from pilotage import api
 
@@ -24,6 +24,8 @@ SOUTH, WEST = 47.30, 5.00
 ROW: Final = 200
 """So many lamps stand in a row, one step apart."""
 STEP: Final = 0.0006
+APART: Final = f"0,{SOUTH - 0.004},{WEST - 0.004}"
+"""The first lamp stands alone, so that its pixel is its own."""
 
 CONFIG: Final = """\
 site: {{name: Dijon métropole, time_zone: Europe/Paris, position: [47.322, 5.041], country: FR, language: {language}}}
@@ -94,7 +96,6 @@ class Town:
         language: str = "fr",
         web: str = "",
         rules: str = RULES,
-        port: int = 0,
     ) -> None:
         """Write the town into an empty folder, and start its broker.
 
@@ -104,7 +105,6 @@ class Town:
             language: Of who has not chosen one.
             web: Further settings of `web:`, after a comma.
             rules: The one rule file.
-            port: Of the pages; 0 takes a free one at each start.
         """
         self.folder = folder
         self.socket = folder / "var" / "control.sock"
@@ -116,12 +116,13 @@ class Town:
         (folder / "rules" / "rules.yaml").write_text(rules)
         (folder / "city.yaml").write_text(CITY)
         rows = (
-            f"{n},{SOUTH + n % ROW * STEP:.6f},{WEST + n // ROW * STEP:.6f}" for n in range(lamps)
+            f"{n},{SOUTH + n % ROW * STEP:.6f},{WEST + n // ROW * STEP:.6f}"
+            for n in range(1, lamps)
         )
-        (folder / "lamps.csv").write_text("\n".join(["number,lat,lon", *rows]) + "\n")
+        (folder / "lamps.csv").write_text("\n".join(["number,lat,lon", APART, *rows]) + "\n")
         more = f", {web}" if web else ""
         (folder / "config.yaml").write_text(
-            CONFIG.format(language=language, port=port, web=more, broker=self.broker.port)
+            CONFIG.format(language=language, port=free_port(), web=more, broker=self.broker.port)
         )
         self._mqtt = mqtt.Client(CallbackAPIVersion.VERSION2)
         self._mqtt.connect("127.0.0.1", self.broker.port)
@@ -134,11 +135,11 @@ class Town:
         self.spawn()
         until(lambda: self._is_up(), f"the town does not start: {self.log.read_text()[-3000:]}")
 
-    def spawn(self) -> None:
+    def spawn(self, *, keep_log: bool = False) -> None:
         """Start the engine with its pages."""
         environment = {**os.environ, "NO_COLOR": "1", "PILOTAGE_WEB_ENTER": self.token}
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-        with self.log.open("wb") as log:
+        with self.log.open("ab" if keep_log else "wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", _MAIN, "run", "-c", str(self.folder / "config.yaml")],
                 env=environment,
@@ -153,6 +154,12 @@ class Town:
         with contextlib.suppress(api.ApiError):
             up = {c.name for c in self.ask(api.GetStatus()).connections if c.state == "up"}
             return bool(self.url) and "street" in up
+        return False
+
+    def answers(self) -> bool:
+        """True when the engine answers at its socket."""
+        with contextlib.suppress(api.ApiError):
+            return bool(self.ask(api.GetStatus()).pid)
         return False
 
     def stop(self) -> None:
@@ -204,6 +211,13 @@ class Town:
         """Have a lamp report its `level` or `fail`."""
         for name, value in values.items():
             self._mqtt.publish(f"city/{lamp}/{name}", json.dumps({name: value}))
+
+    def number_of(self, id_: str) -> int:
+        """Return the number of a piece of equipment on the map."""
+        page = self.ask(api.ListPlaces())
+        while id_ not in (ids := {place.id: place.place for place in page.places}):
+            page = self.ask(api.ListPlaces(after=page.next))
+        return int(ids[id_])
 
     def value(self, point: str) -> Any:
         """Return the value of a point."""

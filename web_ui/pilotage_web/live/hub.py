@@ -24,6 +24,7 @@ RETRY_S: Final = 0.25
 SILENT_S: Final = 5.0
 """An engine that says nothing for so long, not even a heartbeat, is asked anew."""
 BEAT_S: Final = 1.0
+PLACED_S: Final = 2.0
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 log = logging.getLogger("pilotage.web.live")
@@ -55,6 +56,7 @@ class Hub:
         self._is_away = True
         self._beat: api.Beat | None = None
         self._news = asyncio.Event()
+        self._placed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────
@@ -83,6 +85,13 @@ class Hub:
     async def news(self) -> None:
         """Wait for the next event."""
         await self._news.wait()
+
+    async def placed(self) -> Places | None:
+        """Return the places, and wait a moment for them while the pages or the engine begin; None when they do not come."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PLACED_S):
+                await self._placed.wait()
+        return self.places
 
     @property
     def cursor(self) -> str:
@@ -148,6 +157,7 @@ class Hub:
             self._tell_lists({k: v for k, v in now.lists.items() if v != self.lists.get(k)})
             return
         self._engine_epoch, self.looks, self.places = now.epoch, looks, None
+        self._placed.clear()
         self.lists = dict(now.lists)
         self.ring = Ring(_new_epoch())
         self._tasks.append(asyncio.create_task(self._fetch_places(now.epoch), name="live-places"))
@@ -159,6 +169,7 @@ class Hub:
                 places = await fetch_places(client)
             if places.epoch == self._engine_epoch == epoch:
                 self.places = places
+                self._placed.set()
 
     def _take(self, news: api.News) -> None:
         if isinstance(news, api.LooksChanged):

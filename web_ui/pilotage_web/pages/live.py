@@ -64,6 +64,12 @@ async def live(request: Request, frame: Frame, who: Who) -> Response:
     return LiveStream(frame.hub, last, is_allowed)
 
 
+@live_route("/live/session")
+async def session(request: Request, frame: Frame, who: Who) -> Response:
+    """Say whether somebody is signed in: a browser does not tell why a stream was refused."""
+    return Response(status_code=204)
+
+
 @live_route("/live/states")
 async def states(request: Request, frame: Frame, who: Who) -> Response:
     """How everything looks now, a digit each, with the place in the stream from which changes count (`x-seq`)."""
@@ -99,9 +105,9 @@ async def place(request: Request, frame: Frame, who: Who) -> Response:
             "kind": found.kind.replace("_", " "),
             "zone": found.zone,
             "look": words.say(MEANINGS[Look(hub.looks[number] - 48)]),
-            "page": f"/equipment/{quote(found.id, safe='')}",
+            "page": f"/equipment/{quote(found.kind, safe='')}/{quote(found.id, safe='')}",
         }
     )
 
 
-ROUTES = (live, states, places, place)
+ROUTES = (live, session, states, places, place)

@@ -19,6 +19,10 @@
     hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone: bar.dataset.zone || undefined,
   });
 
+  const language = root.lang || "fr";
+  const tenths = new Intl.NumberFormat(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+  const whole = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
+
   const born = performance.now();
   let heardAt = null; // when the last event came, in this page's own clock
   let beatAt = null;
@@ -89,9 +93,12 @@
     document.body.dispatchEvent(new CustomEvent("live:" + topic));
   }
 
+  // The session has ended: what somebody is writing stays, and the banner leads to the sign-in and back here.
   function end() {
     over = true;
-    location.reload(); // the server leads to the sign-in, and back here
+    const link = banner.querySelector("[data-out] a");
+    link.href = link.dataset.to + "?next=" + encodeURIComponent(location.pathname + location.search);
+    banner.querySelector("[data-out]").hidden = false;
   }
 
   // ── how fresh ──
@@ -131,7 +138,7 @@
       const server = 1000 * beat.server + (performance.now() - beatAt);
       clock.textContent = time.format(state === "live" ? server : server - Math.max(age.server, age.engine));
     }
-    const seconds = (ms) => (ms === null ? "–" : (ms / 1000).toFixed(ms < 9950 ? 1 : 0) + " s");
+    const seconds = (ms) => (ms === null ? "–" : (ms < 9950 ? tenths : whole).format(ms / 1000) + " s");
     ages.textContent =
       bar.dataset.ages
         .replace("{server}", seconds(age.server))

@@ -25,7 +25,14 @@ function openLink(tell) {
     source.onerror = () => {
       known.failed = true;
       tell({ kind: "error", data: "", id: known.id });
+      if (source.readyState === EventSource.CLOSED) askWhy();
     };
+  }
+
+  // An answer that is no stream closes it, and its status is not told: nobody is signed in, or the pages are busy.
+  async function askWhy() {
+    const answer = await fetch("/live/session").catch(() => null);
+    if (answer && answer.status === 401 && !known.over) take("auth", { data: "{}", lastEventId: "" });
   }
 
   function take(kind, event) {
