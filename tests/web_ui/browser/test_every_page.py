@@ -91,7 +91,7 @@ class TestEveryPage:
                     wrong.append(f"{path}: wider than 320 px")
                 wrong += [f"{path}: policy: {each}" for each in page.evaluate("window.violations")]
             print(f"{len(pages)} pages, {language}, {theme}: {' '.join(pages)}")
-            assert wrong == []
+            assert wrong == [], "\n".join(wrong)
         finally:
             prefer(page, "fr", "dark")
             town.report("L-3", fail=False)

@@ -17,7 +17,7 @@ from tests.web_ui.browser.conftest import FLAGS, VIEW, chromium_path, sign_in
 from tests.web_ui.browser.town import Town
 from tests.web_ui.figures import measures
 
-GOALS = ("pixel", "paint", "room", "frozen", "killed", "end")
+GOALS = ("pixel", "paint", "others", "room", "frozen", "killed", "end")
 
 
 def main() -> int:
@@ -65,6 +65,7 @@ def measure(
         context = browser.new_context(viewport=VIEW, storage_state=signed_in)
         with measures.traffic(town, lamps, 1_000):
             add("pixel", lambda: measures.to_pixel(town, context, lamps, 60, say))
+            add("others", lambda: measures.to_others(town, browser, signed_in, say))
             add("paint", lambda: measures.first_paint(town, browser, signed_in, say))
         with measures.traffic(town, lamps, 1_000, 5):
             add("room", lambda: measures.room(town, cookie, 500, seconds, say))

@@ -33,9 +33,28 @@ class TestView:
             api.Plan(name="sooner", level=2, until=200.0),
             api.Plan(name="open", level=1),
         ]
-        shown = view(plans, [], now=100.0)
+        shown = view(plans, [], [], now=100.0)
         assert [p.name for p in shown["plans"]] == ["late", "soon", "sooner", "open"]
         assert [p.name for p in shown["ending"]] == ["sooner", "soon"]
+
+    def test_what_people_hold(self) -> None:
+        """Overrides that end within half an hour are shown, soonest first; all are counted."""
+        held = [
+            api.OverrideShown(
+                point=f"{name}.level",
+                entity=name,
+                name=name,
+                value="30 %",
+                person="Ada",
+                reason="works",
+                since=0.0,
+                until=until,
+            )
+            for name, until in (("late", 9_000.0), ("soon", 900.0), ("sooner", 200.0))
+        ]
+        shown = view([], [], held, now=100.0)
+        assert [h.point for h in shown["ending_holds"]] == ["sooner.level", "soon.level"]
+        assert shown["held"] == 3
 
     def test_who_waits(self) -> None:
         """Only what nobody has seen yet waits; the most urgent comes first, then the oldest."""
@@ -46,7 +65,7 @@ class TestView:
             alarm("gone[a]", "critical", state="cleared", since=9.0),
             alarm("old[a]", "critical", since=5.0),
         ]
-        shown = view([], alarms, now=10.0)
+        shown = view([], alarms, [], now=10.0)
         assert [line["title"] for line in shown["groups"]] == ["old", "gone", "low"]
         assert shown["waiting"] == 3
         assert shown["by_priority"] == [(1, 2), (2, 0), (3, 0), (4, 1)]
@@ -54,7 +73,7 @@ class TestView:
     def test_groups(self) -> None:
         """Two hundred lamps that lost one cabinet are one line, with the time of the first."""
         alarms = [alarm(f"lamp-off[L-{n}]", since=float(n)) for n in range(1, 201)]
-        (line,) = view([], alarms, now=300.0)["groups"]
+        (line,) = view([], alarms, [], now=300.0)["groups"]
         assert (line["count"], line["since"], line["about"]) == (200, 1.0, "L-1")
 
 

@@ -25,6 +25,8 @@ SILENT_S: Final = 5.0
 """An engine that says nothing for so long, not even a heartbeat, is asked anew."""
 BEAT_S: Final = 1.0
 PLACED_S: Final = 2.0
+MOST_SPREAD_MS: Final = 250
+"""A list that changed is read again by each browser within so long: at once in a small room, not all at once in a large one."""
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 log = logging.getLogger("pilotage.web.live")
@@ -221,6 +223,7 @@ class Hub:
             "engine_s": None if age is None else round(age, 2),
             "away": self._is_away,
             "since": round(self._since, 3),
+            "spread_ms": min(MOST_SPREAD_MS, self.streams // 2),
         }
         if beat is not None:
             pulse |= msgspec.to_builtins(beat)

@@ -21,11 +21,12 @@ PRIORITIES: Final = {"critical": 1, "high": 2, "medium": 3, "low": 4}
 WAITING: Final = ("raised", "cleared", "latched")
 """States of an alarm in which somebody has to look at it."""
 MOST_ALARMS: Final = 12
+MOST_ENDING: Final = 8
 SOON_S: Final = 1_800.0
 DIJON: Final = (47.322, 5.041)
 AROUND: Final = 0.03
 """Degrees that a map shows around a city without any place."""
-TOPICS: Final = ("alarms", "plans")
+TOPICS: Final = ("alarms", "overrides", "plans")
 
 
 @page("/", "now.html")
@@ -54,13 +55,21 @@ async def lists(visit: Visit) -> Response:
 
 
 async def _lists(visit: Visit) -> dict[str, Any]:
-    status, plans, alarms = await asyncio.gather(
-        visit.ask(api.GetStatus()), visit.ask(api.ListPlans()), visit.ask(api.ListAlarms())
+    status, plans, alarms, held = await asyncio.gather(
+        visit.ask(api.GetStatus()),
+        visit.ask(api.ListPlans()),
+        visit.ask(api.ListAlarms()),
+        visit.ask(api.ListOverrides()),
     )
-    return view(plans, alarms, status.now)
+    return view(plans, alarms, held, status.now)
 
 
-def view(plans: Sequence[api.Plan], alarms: Sequence[api.Alarm], now: float) -> dict[str, Any]:
+def view(
+    plans: Sequence[api.Plan],
+    alarms: Sequence[api.Alarm],
+    held: Sequence[api.OverrideShown],
+    now: float,
+) -> dict[str, Any]:
     """Return what is on and what waits for somebody, the most urgent first; `now` is the engine's time."""
     waiting = [alarm for alarm in alarms if alarm.state in WAITING]
     on = [plan for plan in plans if plan.level]
@@ -72,6 +81,11 @@ def view(plans: Sequence[api.Plan], alarms: Sequence[api.Alarm], now: float) -> 
             (p for p in on if p.until is not None and p.until - now <= SOON_S),
             key=lambda p: p.until or 0.0,
         ),
+        "held": len(held),
+        "ending_holds": sorted(
+            (h for h in held if h.until is not None and h.until - now <= SOON_S),
+            key=lambda h: h.until or 0.0,
+        )[:MOST_ENDING],
         "waiting": len(waiting),
         "groups": grouped(waiting)[:MOST_ALARMS],
         "by_priority": [

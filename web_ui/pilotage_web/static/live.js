@@ -85,7 +85,7 @@
     for (const [topic, version] of Object.entries(changed)) {
       if (lists[topic] === version) continue;
       lists[topic] = version;
-      setTimeout(() => tell(topic), Math.random() * 250);
+      setTimeout(() => tell(topic), Math.random() * (beat ? beat.spread_ms : 50));
     }
   }
 
