@@ -281,3 +281,29 @@ class TestWholeCity:
             "no-raise-on-a-vehicle"
         }  # an invariant: what it forbids is its reason
         assert len(untold) < 0.1 * count
+
+
+class Counted(list[Any]):
+    """A list that counts how often somebody goes through it."""
+
+    rounds = 0
+
+    def __iter__(self) -> Any:
+        self.rounds += 1
+        return super().__iter__()
+
+
+def test_a_whole_city_at_once() -> None:
+    """However many commands a decision has, its events are gone through a few times and not once for each."""
+    points = [f"l-{n}.level" for n in range(500)]
+    events = Counted(
+        event
+        for point in points
+        for event in (
+            {"event": "Demanded", "point": point, "owner": "plan:snow/1.0", "reason": "ice", "level": 10, "value": 80.0, "until": None},
+            {"event": "Command", "id": point, "point": point, "value": 80.0, "deadline": 5.0, "attempt": 1, "because": "plan:snow/1.0"},
+        )
+    )  # fmt: skip
+    rows = list(derive({"number": 1, "now": 0.0, "events": events}, Notebook()))
+    assert [entry.subject for entry, _ in rows if entry.kind == "command"] == points
+    assert events.rounds < 10

@@ -54,6 +54,7 @@ class _Decision:
     events: list[Event]
     memory: Memory
     origins: Mapping[str, str]
+    by_point: Mapping[str, list[Event]]
 
     def entry(self, kind: str, action: str, subject: str, **fields: Any) -> Entry:
         return Entry(self.now, kind, action, subject, decision=self.number, **fields)
@@ -62,7 +63,8 @@ class _Decision:
 def derive(record: Mapping[str, Any], memory: Memory) -> Iterator[tuple[Entry, Private]]:
     """Yield the rows of a decision, in order, each with what it tells of people."""
     events = record["events"]
-    decision = _Decision(record["number"], record["now"], events, memory, _origins(events))
+    origins, by_point = _origins(events), _by_point(events)
+    decision = _Decision(record["number"], record["now"], events, memory, origins, by_point)
     for event in events:
         handler = _HANDLERS.get(event["event"])
         if handler is not None:
@@ -139,8 +141,8 @@ def _why(decision: _Decision, because: str, raw: str, point: str) -> dict[str, A
     reason = decision.memory.reason(_key(because))
     if reason is not None:
         found["because"] = reason
-    for event in decision.events:
-        if event.get("point") != point or event["event"] not in ("Demanded", "Relinquished"):
+    for event in decision.by_point.get(point, ()):
+        if event["event"] == "TargetChanged":
             continue
         owner = event["owner"]
         if event["event"] == "Demanded":
@@ -166,10 +168,19 @@ def _through_group(decision: _Decision, because: str) -> str:
 
 def _target_owner(decision: _Decision, point: str) -> str:
     """Return whom the target of a point follows since this decision, empty when it did not change."""
-    for event in decision.events:
-        if event["event"] == "TargetChanged" and event["point"] == point:
+    for event in decision.by_point.get(point, ()):
+        if event["event"] == "TargetChanged":
             return str(event["owner"])
     return ""
+
+
+def _by_point(events: list[Event]) -> dict[str, list[Event]]:
+    """Return what was wanted of each point, in order: a plan speaks of every lamp of a city in one decision."""
+    found: dict[str, list[Event]] = {}
+    for event in events:
+        if event["event"] in ("Demanded", "Relinquished", "TargetChanged"):
+            found.setdefault(event["point"], []).append(event)
+    return found
 
 
 def _key(owner: str) -> str:
@@ -318,10 +329,8 @@ def _taken(decision: _Decision, event: Event) -> Iterator[tuple[Entry, Private]]
 def _is_shown(decision: _Decision, point: str) -> bool:
     """Return whether a demand of an operator for a point changed at this decision."""
     return any(
-        event["event"] in ("Demanded", "Relinquished")
-        and event["point"] == point
-        and event["owner"].startswith(OPERATOR)
-        for event in decision.events
+        event["event"] != "TargetChanged" and event["owner"].startswith(OPERATOR)
+        for event in decision.by_point.get(point, ())
     )
 
 
