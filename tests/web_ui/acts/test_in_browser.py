@@ -1,4 +1,4 @@
-"""A guarded button in a real browser: a full hold acts, a slip does not, two presses serve who cannot hold."""
+"""In a real browser: a full hold acts and a slip does not, two presses serve who cannot hold, lists go by keyboard."""
 
 from __future__ import annotations
 
@@ -161,3 +161,34 @@ class TestHold:
         assert level(city) == 0
         page.get_by_role("button", name="Yes, order it").click()
         assert level(city) == 1
+
+
+class TestAlarms:
+    @pytest.fixture
+    def dark(self, city: api.Client) -> str:
+        """An alarm that waits."""
+        order = api.SetOverride(
+            point="seg-3.lights.level", value=5, for_s=600, person="t", reason="t"
+        )
+        assert city.ask(order).taken
+        return "dark-street[seg-3]"
+
+    def state(self, city: api.Client, id_: str) -> str:
+        return next(a.state for a in city.ask(api.ListAlarms(all=True)) if a.id == id_)
+
+    def test_keys(self, browse: Callable[..., Page], city: api.Client, dark: str) -> None:
+        """`j` goes to a line and `a` acknowledges it."""
+        page = browse("/alarms")
+        while page.evaluate("document.activeElement.id") != f"line-{dark}":
+            page.keyboard.press("j")
+        with page.expect_navigation():
+            page.keyboard.press("a")
+        assert self.state(city, dark) == "acknowledged"
+
+    def test_without_scripts(
+        self, browse: Callable[..., Page], city: api.Client, dark: str
+    ) -> None:
+        """Without scripts a click acknowledges."""
+        page = browse("/alarms", scripts=False)
+        page.locator(f"[id='line-{dark}'] button", has_text="Acknowledge").click()
+        assert self.state(city, dark) == "acknowledged"
