@@ -217,6 +217,17 @@ class TestOrders:
         await desk.send(client, "/plans/snow/undo")
         assert standing(city, "snow").level == 0
 
+    async def test_given_back(self, desk: Any, city: api.Client) -> None:
+        """A plan that was set by hand is given back to its conditions, or switched off until an end."""
+        client = desk.visitor("operator")
+        await desk.send(client, "/plans/snow", **await fields(client, "snow"))
+        form = {**await fields(client, "snow", 0), "level": "auto"}
+        await desk.send(client, "/plans/snow", **form)
+        assert (standing(city, "snow").level, standing(city, "snow").manual) == (0, False)
+        await desk.send(client, "/plans/snow", **await fields(client, "snow"))
+        await desk.send(client, "/plans/snow", **await fields(client, "snow", 0))
+        assert (standing(city, "snow").level, standing(city, "snow").manual) == (0, True)
+
     async def test_two_people(self, desk: Any, city: api.Client) -> None:
         """A plan for two people waits for the other person, who joins from another session."""
         karim = desk.visitor("operator", person="karim")

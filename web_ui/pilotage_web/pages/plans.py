@@ -276,7 +276,7 @@ async def give(visit: Visit) -> Response:
         return await _shown_again(visit, order, wrong, 422)
     level = 0 if order.number is None else order.number
     preview = await visit.ask(api.PreviewPlan(plan=name, level=level, fresh=True))
-    is_seen = order.seen == preview.standing and order.level == order.seen_level
+    is_seen = order.seen == preview.standing and order.seen_level == str(level)
     if not is_seen or has_drifted(order.acts, acts_of(preview)):
         return _confirm(visit, order, detail, preview, allowed, 409 if order.confirmed else 200)
     if not order.confirmed:
