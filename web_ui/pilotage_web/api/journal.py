@@ -19,13 +19,13 @@ Kind = Literal["people", "log", "plan", "override", "alarm", "incident", "comman
 
 
 class JournalFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which lines: with `after` the oldest after a number, else the newest (before `before`)."""
+    """Which lines: with `after` (0 for the beginning) the oldest after a number, else the newest (before `before`)."""
 
     kind: Kind = "people"
     person: Annotated[str, Meta(max_length=100)] = ""
     post: Annotated[str, Meta(max_length=40)] = ""
     about: Annotated[str, Meta(max_length=200)] = ""
-    after: Number = 0
+    after: Number | None = None
     before: Number = 0
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
@@ -40,11 +40,14 @@ class NewLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 @get("/journal")
 async def read_journal(visit: Visit, query: JournalFilter) -> Page[Line]:
-    """Lines of the journal, oldest first; `next` is the number to go on after."""
+    """Lines of the journal, oldest first."""
     filters = Filters(query.kind, query.person, query.post, query.about, query.before)
-    question = msgspec.structs.replace(filters.question(query.limit), after=query.after)
+    question = filters.question(query.limit)
+    if query.after is not None:  # the first row of an audit says that it begins, and is no line
+        question = msgspec.structs.replace(question, after=max(1, query.after))
     rows = await visit.ask(question)
-    return Page([line_of(row) for row in rows], str(rows[-1].number) if rows else "")
+    has_more = query.after is not None and len(rows) == query.limit
+    return Page([line_of(row) for row in rows], str(rows[-1].number) if has_more else "")
 
 
 @post("/journal", Right.JOURNAL)
