@@ -8,11 +8,14 @@ from pilotage.adapter import Door
 from pilotage.adapter.payload_binding import Own, Shared
 from pilotage.adapter.payload_intake import PayloadReader
 from pilotage.adapter.payloads import Decode, Garbage, decode_json, text_of
+from pilotage.model.entities import Privacy
 from pilotage_mqtt.attendance import Attendance, Availability
 from pilotage_mqtt.binding import Plan, Reply, Source
 from pilotage_mqtt.discovery import Discoverer
 
 _Ready = tuple[tuple[Decode | None, tuple[Source, ...]], ...]
+
+_GUARDED = frozenset({Privacy.PERSONAL, Privacy.SENSITIVE})
 
 MAX_REMEMBERED = 200_000
 """Topics found by a wildcard that are remembered, so that no flood of new topics fills the memory."""
@@ -108,7 +111,10 @@ class Intake:
     def refuse(self, topic: str, why: str) -> None:
         """Count a message that nothing can be made of, and say which points it was for."""
         self._reader.refused += 1
-        points = [p.id for source in self._sources_of(topic) for p in source.points]
+        handles = [p for source in self._sources_of(topic) for p in source.points]
+        if any(handle.spec.privacy in _GUARDED for handle in handles):
+            why = "not understood (its text is not shown: it may tell of a person)"
+        points = [handle.id for handle in handles]
         said = f" (for {', '.join(points[:3])}{', …' if len(points) > 3 else ''})" if points else ""
         self._door.refused(f"{self._name}: {printable(topic)}{said}", why)
 

@@ -38,6 +38,7 @@ from pilotage.runtime.config import Settings, load_settings
 from pilotage.runtime.control import ControlSocket
 from pilotage.runtime.desks.rule_figures import RuleFigures
 from pilotage.runtime.dispatcher import Dispatcher
+from pilotage.runtime.erasure import forget_inputs
 from pilotage.runtime.feed import Feed
 from pilotage.runtime.flood import FloodGate
 from pilotage.runtime.health import Health
@@ -71,6 +72,7 @@ SNAPSHOT_FOLDER: Final = "snapshots"
 LONG_REPLAY: Final = 2_000  # ticks; after so many a start keeps what they came to
 RETENTION_EVERY_S: Final = 300.0  # small steps: what is forgotten at once holds the writer
 # A stop takes 5 s at most: the last decisions, the last orders, then the connections (`supervisor.STOP_S`).
+LATE_CLOCK_S: Final = 5.0  # a start after a kill may come within the second that was recorded last
 DRAIN_S: Final = 1.0
 SEND_S: Final = 1.5
 STOP_AT_MOST_S: Final = 20.0  # one that hangs is ended as a loop that is stuck
@@ -322,6 +324,7 @@ class Service:
     def _begin(self, recovered: Recovered, plan: CityPlan) -> None:
         """Mark the start in the journal; an engine that was read back takes note of the time, and of new rules."""
         if isinstance(self.clock, SystemClock):
+            self._tell_late_clock(recovered.engine.now - self.clock.now())
             self.clock.go_on_from(recovered.engine.now)
         # A new engine began when it was made: a replay makes it at the same moment.
         self._began = now = recovered.was_at if recovered.how == "started" else self.clock.now()
@@ -684,6 +687,17 @@ class Service:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _tell_late_clock(self, behind_s: float) -> None:
+        """Say that the system's time is before what was recorded last: it was wrong then, or it is wrong now."""
+        if behind_s > LATE_CLOCK_S:
+            self.health.raised(
+                "clock.behind",
+                f"the system's time is {behind_s / 60.0:.0f} min before the last record of this engine, which counts on from"
+                " there; it was wrong then, or it is wrong now",
+                "set the system's clock (`timedatectl` shows whether it is kept), then restart the engine",
+                Severity.WARNING,
+            )
+
     def _jumped(self, seconds: float) -> None:
         self.health.count("clock.jumps")
         if seconds > 0:
@@ -786,6 +800,17 @@ class Service:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self._timers["retention"] = loop.call_later(RETENTION_EVERY_S, self._forget_old)
+
+    async def forget_inputs(self) -> int:
+        """Delete the readings and orders of the journal, and the snapshots of before; returns how many snapshots.
+
+        Raises:
+            TimeoutError: No snapshot could be written, without which a restart would need them.
+        """
+        assert self._snapshotter is not None
+        now, keep_s = self.clock.now(), self.settings.storage.journal_keep_s
+        soon = self._snapshotter.soon
+        return await forget_inputs(THE_CITY, self.journal, self._snapshots, soon, now, now - keep_s)
 
     # ── what the control socket asks ─────────────────────────────────────────────────────────
 

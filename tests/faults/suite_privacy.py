@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ from pilotage.model.entities import PointSpec, Privacy
 from pilotage.model.messages import Reading
 from pilotage.model.quality import Quality
 from pilotage.model.values import POSITION, Position, number, reference
+from pilotage.ports import DecisionRecord, Envelope
 from pilotage.runtime.health import Health
 from pilotage.runtime.history import upkeep
 from pilotage.runtime.history.codec import decode_block, decode_segment
@@ -26,7 +29,7 @@ from pilotage.runtime.history.file import SHARD
 from pilotage.runtime.history.recorder import Recorder
 from pilotage.runtime.history.rollups import decode_pack
 from pilotage.runtime.history.settings import HistoryEntry, HistorySettings
-from pilotage.runtime.journal import sqlite
+from pilotage.runtime.journal import SqliteJournal, sqlite
 
 GOALS: tuple[str, ...] = ("G19",)
 
@@ -46,6 +49,7 @@ KEEP_DAYS: Final = {
 }
 ROLLS_DAYS: Final = {"1min": 100.0, "15min": 400.0, "1h": 1_100.0, "1d": 3_700.0}
 SAMPLE_LEVEL: Final = "samples"
+JOURNAL_CITY: Final = "city"
 
 
 def measure(size: Size, say: Callable[[str], None]) -> list[Figure]:
@@ -53,6 +57,7 @@ def measure(size: Size, say: Callable[[str], None]) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="pilotage-privacy-") as folder:
         return [
             _years(Path(folder) / "years.db", size, say),
+            _journal_years(Path(folder) / "journal.db", size, say),
             _deleted(Path(folder) / "deleted.db", FORGET_DAYS[size], say),
             *_erasures(Path(folder), ERASED[size], say),
         ]
@@ -199,6 +204,52 @@ def _proofs(path: Path) -> tuple[int, int]:
         return int(count), int(shown)
     finally:
         connection.close()
+
+
+# ── the journal ──────────────────────────────────────────────────────────────────────────────
+
+
+def _journal_years(path: Path, size: Size, say: Callable[[str], None]) -> Figure:
+    return asyncio.run(_run_journal(path, size, say))
+
+
+async def _run_journal(path: Path, size: Size, say: Callable[[str], None]) -> Figure:
+    """Run a journal for years with its retention, and look each time at what is left: inputs of a day, decisions of thirty."""
+    inputs_s, decisions_s, step_s = DAY_S, 30 * DAY_S, DAY_S / 2
+    # Retention comes every few minutes: what a limit lets grow old in between is as long.
+    journal = SqliteJournal(path, Health(), lazy_s=0.0, sync="normal", ballast_bytes=0)
+    journal.open(JOURNAL_CITY)
+    too_old = looks = kept = number_ = 0
+    now = START
+    try:
+        while now < START + DAYS[size] * DAY_S:
+            now += step_s
+            number_ += 1
+            journal.put(JOURNAL_CITY, Envelope(now - 60.0, b"[1]", number_))
+            await journal.append(
+                JOURNAL_CITY, number_ - 1, DecisionRecord(number_, now - 30.0, b"{}")
+            )
+            gone = threading.Event()
+            journal.needed_after(JOURNAL_CITY, journal.position(JOURNAL_CITY) - 1)
+            while not journal.forget(now - inputs_s, now - decisions_s, gone.set):
+                await asyncio.sleep(0.001)
+            assert await asyncio.to_thread(gone.wait, 30.0), "the journal does not forget"
+            if number_ % 20 == 0:
+                inputs = [e.now for e in journal.inputs(JOURNAL_CITY)]
+                decisions = [d.now for d in journal.decisions(JOURNAL_CITY)]
+                too_old += sum(t < now - inputs_s for t in inputs)
+                too_old += sum(t < now - decisions_s for t in decisions)
+                looks, kept = looks + 1, len(inputs) + len(decisions)
+    finally:
+        journal.close()
+    say(f"journal: {number_:,} rounds of retention, {kept} rows kept at the end")
+    return Figure(
+        "G19",
+        f"{DAYS[size] / 365.25:.3g} virtual years of a journal, {number_:,} rounds of retention, {looks:,} looks",
+        "0 inputs older than a day, 0 decisions older than thirty",
+        f"{too_old} too old, {kept} rows kept",
+        too_old == 0 and kept > 30,
+    )
 
 
 # ── what retention deleted ───────────────────────────────────────────────────────────────────

@@ -1,7 +1,7 @@
 """`pilotage privacy`: what is kept of people, why, until when and where; a person's data out, or erased.
 
 Each store of the engine has its door here (`STORES`). The history can give and erase; the audit has an erasure of its own
-(`pilotage audit erase`); the journal is the record of what was decided and why, and forgets by its age alone.
+(`pilotage audit erase`); the journal forgets all its readings, and keeps what was decided and why for its time.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 DAY_S: Final = 86_400.0
 
-_JOURNAL_NOTE: Final = (
-    "journal.db forgets by age alone: `privacy erase` does not reach its inputs and decisions."
-)
+_JOURNAL_NOTE: Final = "`privacy erase` deletes all inputs of journal.db and the snapshots of before; decisions go by their age alone."
+LATE_S: Final = 3_600.0
+"""Retention sweeps every few minutes while the engine runs; what is older than its limit by more than this is late."""
 _EXAMPLES = """\
   pilotage privacy report
   pilotage privacy export plough-3 --to plough-3.json
@@ -84,7 +84,9 @@ def register(subparsers: Any) -> None:
     add_engine_options(export)
     export.set_defaults(run=run_export)
 
-    erase = add_command(actions, "erase", "erase an entity or a person from the history")
+    erase = add_command(
+        actions, "erase", "erase an entity or a person from history, journal and snapshots"
+    )
     _add_id(erase)
     add_person_options(erase, reason=True)
     add_engine_options(erase)
@@ -170,6 +172,7 @@ def _journal(settings: Settings) -> Iterator[Holding]:
         reader = JournalReader(path)
         first = next(iter(reader.inputs(THE_CITY)), None)
         decision = next(iter(reader.decisions(THE_CITY)), None)
+        late = datetime.now(UTC).timestamp() - LATE_S - settings.storage.journal_keep_s
         yield Holding(
             where="journal.db",
             what="inputs: every reading, personal points too",
@@ -183,13 +186,14 @@ def _journal(settings: Settings) -> Iterator[Holding]:
         )
         yield Holding(
             where="journal.db",
-            what="decisions, with the names of those who gave orders",
+            what="decisions, with the values that rules read and the names of those who gave orders",
             privacy="personal",
             policy="decisions",
             purpose="the record of what was done and why",
             basis="",
             keep_s=settings.storage.journal_keep_s,
             oldest=None if decision is None else decision.now,
+            older=sum(1 for _ in reader.decisions(THE_CITY, until=late)),
         )
 
 
@@ -204,6 +208,10 @@ def _audit(settings: Settings) -> Iterator[Holding]:
     connection = sqlite.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     try:
         (oldest,) = connection.execute("SELECT min(time) FROM entries").fetchone()
+        late = datetime.now(UTC).timestamp() - LATE_S - settings.audit.keep_s
+        (older,) = connection.execute(
+            "SELECT count(*) FROM entries WHERE time < ?", (late,)
+        ).fetchone()
     finally:
         connection.close()
     yield Holding(
@@ -215,6 +223,7 @@ def _audit(settings: Settings) -> Iterator[Holding]:
         basis="",
         keep_s=settings.audit.keep_s,
         oldest=oldest,
+        older=older,
         note="audit.db has an erasure of its own: `pilotage audit erase PERSON`.",
     )
 
@@ -285,7 +294,7 @@ def run_erase(arguments: argparse.Namespace) -> int:
             with Client(arguments.socket or settings.control.socket) as client:
                 text = client.ask(order).text
         except NoEngineError:
-            text = f"{_erase_in_file(settings, arguments.id)} rows of the history were erased"
+            text = _erase_in_files(settings, arguments.id)
     except ApiError as error:
         print_error(error.text, error.mend)
         return FAILED
@@ -295,7 +304,8 @@ def run_erase(arguments: argparse.Namespace) -> int:
     out = console()
     out.print(f"[good]done[/good]: {text}")
     out.print(
-        "the journal still holds it until storage.journal.keep is over; `pilotage audit erase` is for the audit",
+        "decisions that name it stay until storage.journal.keep is over; `pilotage audit erase` is for the audit;"
+        " backups are yours to delete",
         style="quiet",
     )
     out.print(
@@ -305,25 +315,60 @@ def run_erase(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _erase_in_file(settings: Settings, id_: str) -> int:
+def _erase_in_files(settings: Settings, id_: str) -> str:
+    """Erase while no engine runs; returns what was done."""
+    from pilotage.runtime.ownership import THE_CITY, FileOwnership
+
+    owner = FileOwnership(settings.storage.path)
+    owner.acquire(THE_CITY)
+    try:
+        rows = _erase_in_history(settings, id_)
+        left = _forget_in_journal(settings)
+    finally:
+        owner.release(THE_CITY)
+    text = f"{rows} rows of the history were erased, and every reading and order of the journal"
+    if left:
+        text += f" but {left} that came after the last snapshot; start the engine and erase again to have those gone too"
+    return text
+
+
+def _erase_in_history(settings: Settings, id_: str) -> int:
     from pilotage.ports import LogUnusableError
     from pilotage.runtime.health import Health
     from pilotage.runtime.history.file import HISTORY_FILE, open_history
     from pilotage.runtime.history.upkeep import Upkeep
-    from pilotage.runtime.ownership import THE_CITY, FileOwnership
 
     path = settings.storage.path / HISTORY_FILE
     if not path.exists():
         raise LogUnusableError(f"{path}: there is no history")
-    owner = FileOwnership(settings.storage.path)
-    owner.acquire(THE_CITY)
     connection = open_history(path)
     try:
         now = datetime.now(UTC).timestamp()
         return Upkeep(settings.site.zone, settings.history, Health()).erase(connection, id_, now)
     finally:
         connection.close()
-        owner.release(THE_CITY)
+
+
+def _forget_in_journal(settings: Settings) -> int:
+    """Delete the journal's inputs up to the newest snapshot, and the snapshots before it; returns how many inputs are left."""
+    from pilotage.runtime.health import Health
+    from pilotage.runtime.journal.retention import forget_inputs_until
+    from pilotage.runtime.journal.schema import connect, open_for_writing
+    from pilotage.runtime.ownership import THE_CITY
+    from pilotage.runtime.snapshots import FileSnapshots
+    from pilotage.service import JOURNAL_FILE, SNAPSHOT_FOLDER
+
+    path = settings.storage.path / JOURNAL_FILE
+    if not path.exists():
+        return 0
+    snapshots = FileSnapshots(settings.storage.path / SNAPSHOT_FOLDER, Health())
+    snapshots.keep_newest(THE_CITY)
+    connection = connect(str(path))
+    try:
+        open_for_writing(connection, path, "full")
+        return forget_inputs_until(connection, THE_CITY, snapshots.newest_position(THE_CITY) or 0)
+    finally:
+        connection.close()
 
 
 def _reader(settings: Settings) -> HistoryReader | None:

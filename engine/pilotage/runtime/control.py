@@ -130,6 +130,10 @@ class RunningService(Protocol):
         """What is told to the live pages."""
         ...
 
+    async def forget_inputs(self) -> int:
+        """Delete the readings and orders of the journal, and the snapshots of before; returns how many snapshots."""
+        ...
+
     async def reload(self, by: str = "") -> api.Reloaded:
         """Read configuration and rules anew."""
         ...
@@ -522,7 +526,19 @@ class ControlSocket:
             rows,
             extra={"event": "history.erased"},
         )
-        return api.Done(f"{rows} rows of the history were erased")
+        try:
+            await self._service.forget_inputs()
+        except TimeoutError:
+            raise ApiError(
+                "no-snapshot",
+                f"{rows} rows of the history were erased; the journal still holds the readings, since no snapshot of the"
+                " engine could be written",
+                "see `pilotage status` for what is wrong with the disk, then erase again",
+            ) from None
+        return api.Done(
+            f"{rows} rows of the history were erased, and every reading and order of the journal; decisions stay for"
+            " as long as storage.journal.keep says"
+        )
 
     def _recorder(self) -> Recorder:
         recorder = self._service.history

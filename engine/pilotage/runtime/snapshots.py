@@ -94,6 +94,19 @@ class FileSnapshots:
         """Return the position of the oldest snapshot that is kept: a start may need all inputs after it."""
         return min((name.position for name in self._names(partition)), default=None)
 
+    def newest_position(self, partition: str) -> int | None:
+        """Return the position of the newest snapshot."""
+        return max((name.position for name in self._names(partition)), default=None)
+
+    def keep_newest(self, partition: str) -> int:
+        """Delete every snapshot but the newest, and return how many that were."""
+        old = list(self._names(partition))[1:]
+        for name in old:
+            name.path.unlink(missing_ok=True)
+        if old:
+            sync_folder(self.folder)
+        return len(old)
+
     def files(self) -> list[Path]:
         """Return every snapshot of every partition, in order of name."""
         return sorted(self.folder.glob(f"*{SUFFIX}"))

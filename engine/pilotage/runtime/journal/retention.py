@@ -191,3 +191,21 @@ def _forget_texts(cursor: Any) -> None:
     cursor.execute(
         "DELETE FROM texts WHERE hash NOT IN (SELECT value FROM archive, json_each(archive.files))"
     )
+
+
+def forget_inputs_until(connection: Any, partition: str, position: int) -> int:
+    """Delete the envelopes up to a position, while nobody else writes; returns how many are left.
+
+    What was deleted is overwritten, and the log is emptied.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(
+        "DELETE FROM inputs WHERE partition = ? AND position <= ?", (partition, position)
+    )
+    (left,) = connection.execute(
+        "SELECT count(*) FROM inputs WHERE partition = ?", (partition,)
+    ).fetchone()
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA incremental_vacuum").fetchall()
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return int(left)

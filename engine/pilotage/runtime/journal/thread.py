@@ -415,6 +415,10 @@ class WritingThread:
         self._look_at_log()
         self._look_at_file()
 
+    def empty_log(self) -> None:
+        """Bring everything into the file and leave nothing in the log; in the writing thread, between two transactions."""
+        self._cut_log()
+
     def _cut_log(self) -> None:
         """Give the disk back what the log holds: it keeps its largest size otherwise."""
         with contextlib.suppress(sqlite.Error):

@@ -237,17 +237,28 @@ class SqliteJournal:
         """Never forget an envelope after this position: the oldest snapshot that is kept needs them."""
         self._needed_after[partition] = position
 
-    def forget(self, inputs_before: float, decisions_before: float) -> None:
-        """Delete what is older than these times, and the oldest when the file is too large, a little at a time."""
-        if (
-            self._is_forgetting
-        ):  # the sweep before goes on; what is due now is due at the next one too
-            return
+    def forget(
+        self, inputs_before: float, decisions_before: float, gone: Callable[[], None] | None = None
+    ) -> bool:
+        """Delete what is older than these times, and the oldest when the file is too large, a little at a time.
+
+        Args:
+            inputs_before: Readings and orders, seconds since 1970.
+            decisions_before: Decisions, in the same way.
+            gone: Called in the writing thread when nothing of it is left, in the log neither.
+
+        Returns:
+            False when the sweep before still goes on; what is due now is due at the next one too.
+        """
+        if self._is_forgetting:
+            return False
         self._is_forgetting = True
         needed = dict(self._needed_after)
-        self._forget_on(Keep(inputs_before, decisions_before, self._most_bytes, needed), False)
+        keep = Keep(inputs_before, decisions_before, self._most_bytes, needed)
+        self._forget_on(keep, False, gone)
+        return True
 
-    def _forget_on(self, keep: Keep, pressed: bool) -> None:
+    def _forget_on(self, keep: Keep, pressed: bool, gone: Callable[[], None] | None) -> None:
         """Do a step, and after it the next; `pressed` when the size made one of them necessary."""
         done: list[Forgotten] = []
 
@@ -262,7 +273,11 @@ class SqliteJournal:
                 self._health.cleared("journal.size")
             self._is_forgetting = step.left
             if step.left:
-                self._forget_on(keep, pressed or step.for_size)
+                self._forget_on(keep, pressed or step.for_size, gone)
+            elif gone is not None:
+                # What was deleted is overwritten in the file, and stands in the log until that is emptied.
+                self._thread.empty_log()
+                gone()
 
         self._thread.hand_over(Job(write=write, then=then))
 
