@@ -201,7 +201,7 @@ class TestRuleWords:
         "verdict",
         [
             "acts", "partly", "dominated", "kept", "held", "pending", "not_met", "unknown", "resting", "spent", "absent",
-            "foreign", "off", "waits", "running",
+            "foreign", "off", "quarantine", "waits", "running",
         ],
     )  # fmt: skip
     def test_every_verdict_has_its_words(self, verdict: str) -> None:

@@ -408,6 +408,10 @@ def verdict_in_words(words: Words, why: api.RuleWhy) -> str:
             return words.say("The rule has nothing to do with this.")
         case "off":
             return words.say("The rule is off.")
+        case "quarantine":
+            return words.say(
+                "The rule is in quarantine: it cost too much, and what it wanted is given up."
+            )
         case "waits":
             return words.say("It waits for: %(event)s", event=why.why)
         case "running":

@@ -109,7 +109,7 @@ class RuleWhy(msgspec.Struct, frozen=True, kw_only=True):
 
     `verdict` is acts, partly, dominated (a higher demand stands above it), kept (its condition has ended), held (it is
     unknown), pending (`for`), not_met, unknown, resting (`cooldown`), spent (`at_most`), absent (not in its sets), foreign (no
-    such thing in the rule), off, waits or running (a story). `due` is when that changes by itself; `others` are instances
+    such thing in the rule), off, quarantine (it cost too much), waits or running (a story). `due` is when that changes by itself; `others` are instances
     that the same question could mean.
     """
 

@@ -560,6 +560,10 @@ class Evaluator:
         found = entry[1].live.values() if entry is not None else ()
         return [i for i in found if isinstance(i, HoldInstance)]
 
+    def instances_of(self, name: str, entity: str) -> list[HoldInstance]:
+        """Return the live instances of a rule that an entity is part of."""
+        return self._rules[name][1].of(entity) if name in self._rules else []
+
     @property
     def running(self) -> dict[str, RuleProgram]:
         """The rules that are evaluated, by name."""

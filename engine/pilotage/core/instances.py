@@ -61,6 +61,10 @@ class Instances(Generic[_I]):
         self._root.close()
         del self._root
 
+    def of(self, entity: str) -> list[_I]:
+        """Return the live instances that an entity is part of."""
+        return [instance for key, instance in self.live.items() if entity in key]
+
     def branch(self, env: dict[str, Entity], depth: int) -> _Branch:
         """Return the instances below these entities."""
         return _Branch(self, env, depth)

@@ -218,6 +218,10 @@ class Stories:
             else []
         )
 
+    def instances_of(self, name: str, entity: str) -> list[StoryInstance]:
+        """Return the live instances of a rule that an entity is part of."""
+        return self._rules[name][1].of(entity) if name in self._rules else []
+
     @property
     def running(self) -> dict[str, RuleProgram]:
         """The story rules, by name."""

@@ -122,7 +122,7 @@ class InstanceWhy:
     Attributes:
         verdict: `acts`, `partly`, `dominated` (a higher demand stands above it), `kept` (its condition has ended), `held`
             (it is unknown), `pending` (`for`), `not_met`, `unknown`, `resting` (`cooldown`), `spent` (`at_most`),
-            `absent` (not in its sets), `foreign` (no such thing in the rule), `off`, `waits` and `running` (a story).
+            `absent` (not in its sets), `foreign` (no such thing in the rule), `off`, `quarantine` (it cost too much), `waits` and `running` (a story).
         due: When that changes by itself.
         others: Other instances that the same question could mean.
     """
@@ -159,11 +159,13 @@ def why_rule(engine: Engine, name: str, instance: str = "", target: str = "") ->
     if rule is None:
         return None
     mode = "shadow" if rule.decl.shadow else "live"
+    if name in engine.quarantined:
+        return InstanceWhy(name, instance, "off", "quarantine", "quarantine")
     if not _is_running(engine, name):
         return InstanceWhy(name, instance, "off", "off", mode)
-    found = instances_of(engine, name)
     if target and not instance:
-        return _about(engine, rule, found, target, mode)
+        return _about(engine, rule, target, mode)
+    found = instances_of(engine, name)
     wanted = ", ".join(part.strip() for part in instance.split(",") if part.strip())
     mine = [each for each in found if each.label == wanted]
     if mine:
@@ -187,27 +189,22 @@ def _is_running(engine: Engine, name: str) -> bool:
     return any(room.is_running(name) for room in rooms)
 
 
-def _about(
-    engine: Engine,
-    rule: RuleProgram,
-    found: Sequence[HoldInstance | StoryInstance],
-    target: str,
-    mode: str,
-) -> InstanceWhy:
+def _about(engine: Engine, rule: RuleProgram, target: str, mode: str) -> InstanceWhy:
     """Answer for the instances that have to do with a thing, the nearest to acting first."""
     cell = engine.cells.get(target)
     id_ = cell.entity.id if cell is not None and cell.entity is not None else target
-    labels = _labels_on(engine, rule.name, id_)
-    mine = [i for i in found if i.label in labels or any(e.id == id_ for e in _entities(i.env))]
+    rooms = (engine.evaluator, engine.shadow, engine.stories)
+    mine: list[HoldInstance | StoryInstance] = [
+        i for room in rooms for i in room.instances_of(rule.name, id_)
+    ]
+    labels = _labels_on(engine, rule.name, id_) - {i.label for i in mine}
+    if labels:
+        mine += [i for i in instances_of(engine, rule.name) if i.label in labels]
     if not mine:
         return _outside(engine, rule, [id_], mode)
     mine.sort(key=lambda i: _distance(engine, i))
     first, others = mine[0], tuple(i.label for i in mine[1 : MOST_OTHERS + 1])
     return _instance(engine, first, others)
-
-
-def _entities(env: Mapping[str, Any]) -> Iterator[Entity]:
-    return (value for value in env.values() if isinstance(value, Entity))
 
 
 def _labels_on(engine: Engine, rule: str, entity: str) -> set[str]:

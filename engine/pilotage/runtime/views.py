@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from pilotage import api
@@ -78,7 +79,7 @@ class CityViews:
         return found
 
     def _rule(self, rule: RuleProgram) -> api.Rule:
-        instances = self._instances(rule)
+        states = Counter(self._states(rule))
         return api.Rule(
             name=rule.name,
             title=rule.title,
@@ -87,14 +88,21 @@ class CityViews:
             file=str(rule.decl.name.at),
             enabled=rule.decl.enabled and rule.name not in self._engine.switched_off,
             mode=self._mode(rule),
-            instances=len(instances),
-            states=dict(Counter(instance.state for instance in instances)),
+            instances=states.total(),
+            states=dict(states),
         )
 
     def _mode(self, rule: RuleProgram) -> str:
         if rule.name in self._engine.quarantined:
             return "quarantine"
         return "shadow" if rule.decl.shadow else "live"
+
+    def _states(self, rule: RuleProgram) -> Iterator[str]:
+        """Return the state of each instance; nothing is made of them, since there may be tens of thousands."""
+        if rule.when is not None:
+            return ("running" for _ in self._engine.stories.runs(rule.name))
+        room = self._engine.shadow if rule.decl.shadow else self._engine.evaluator
+        return (found.state for found in room.instances(rule.name))
 
     def _instances(self, rule: RuleProgram) -> list[api.Instance]:
         if rule.when is not None:

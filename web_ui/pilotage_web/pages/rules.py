@@ -71,7 +71,11 @@ def _row(
     rule: api.Rule, figures: api.RuleFigures | None, now: float, words: Words
 ) -> dict[str, Any]:
     is_at_work = bool(figures is not None and figures.holding)
-    state = "off" if not rule.enabled else "shadow" if rule.mode == "shadow" else "on" if is_at_work else "quiet"  # fmt: skip
+    state = "on" if is_at_work else "quiet"
+    if not rule.enabled:
+        state = "off"
+    elif rule.mode in ("shadow", "quarantine"):
+        state = rule.mode
     return {
         "name": rule.name,
         "title": title(words, rule.titles, rule.title or rule.name),
@@ -90,6 +94,7 @@ def _row(
 _RULE_STATES: Final[Mapping[str, str]] = {
     "off": mark("off"),
     "shadow": mark("in shadow"),
+    "quarantine": mark("in quarantine"),
     "on": mark("acts now"),
     "quiet": mark("waits"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -19,7 +20,8 @@ from pilotage.runtime.faces import Face, face_of, look_of
 from pilotage.runtime.history.reader import HistoryValue, UnknownPointError
 from pilotage.runtime.history.recorder import Recorder
 
-SLICE: Final = 1_000
+SLICE_S: Final = 0.002
+"""So long a list looks at equipment before it lets a tick go first."""
 MOST_ROWS: Final = 500
 MOST_RELATED: Final = 200
 _OPEN: Final = {"raised": 2, "latched": 2, "acknowledged": 1}
@@ -57,6 +59,7 @@ class EquipmentDesk:
         self._service = service
         self._ids: list[str] = []
         self._faces: dict[str, Face | None] = {}
+        self._known_filters: api.EquipmentFilters | None = None
         self.answers: dict[type[Any], Callable[[Any], Awaitable[Any]]] = {
             api.ListEquipment: self._list,
             api.ListEquipmentFilters: self._filters,
@@ -70,9 +73,11 @@ class EquipmentDesk:
         alarms, fits = self._alarms(), self._fitting(ask)
         found: list[Entity] = []
         total = 0
-        for index, entity in enumerate(self._all()):
-            if index % SLICE == SLICE - 1:
+        end = time.perf_counter() + SLICE_S
+        for entity in self._all():
+            if time.perf_counter() > end:
                 await asyncio.sleep(0)
+                end = time.perf_counter() + SLICE_S
             if not fits(entity) or (ask.look and self._look(entity, alarms) != ask.look):
                 continue
             total += 1
@@ -162,21 +167,20 @@ class EquipmentDesk:
         return cell.entity.id if cell is not None and cell.entity is not None else name
 
     async def _filters(self, _: api.ListEquipmentFilters) -> api.EquipmentFilters:
-        kinds = Counter(entity.kind for entity in self._all())
-        zones = {entity.zone for entity in self._all() if entity.zone}
-        known = self._kinds()
-        shown_kinds = [
-            api.KindShown(
-                name=kind,
-                title=known[kind].title if kind in known else kind,
-                domain=self._domain(kind),
-                count=count,
-            )
-            for kind, count in kinds.items()
-        ]
-        return api.EquipmentFilters(
-            sorted(shown_kinds, key=lambda k: (k.domain, k.name)), sorted(zones)
-        )
+        """Say by what can be filtered; counted once, since the inventory stays as long as the engine."""
+        if self._known_filters is None:
+            entities = list(self._all())
+            kinds = Counter(entity.kind for entity in entities)
+            zones = {entity.zone for entity in entities if entity.zone}
+            found = [self._kind_shown(kind, count) for kind, count in kinds.items()]
+            found.sort(key=lambda kind: (kind.domain, kind.name))
+            self._known_filters = api.EquipmentFilters(found, sorted(zones))
+        return self._known_filters
+
+    def _kind_shown(self, kind: str, count: int) -> api.KindShown:
+        known = self._kinds().get(kind)
+        title = known.title if known is not None else kind
+        return api.KindShown(name=kind, title=title, domain=self._domain(kind), count=count)
 
     # ── one piece ────────────────────────────────────────────────────────────────────────────
 

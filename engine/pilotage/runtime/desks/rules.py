@@ -126,7 +126,11 @@ class RuleDesk:
             titles=dict(decl.title.texts) if decl.title is not None else {},
             description=decl.description,
             owner=decl.owner.text if decl.owner is not None else "",
-            mode="shadow" if decl.shadow else "live",
+            mode="quarantine"
+            if rule.name in engine.quarantined
+            else "shadow"
+            if decl.shadow
+            else "live",
             enabled=decl.enabled and rule.name not in engine.switched_off,
             file=at.file,
             first_line=at.line,
