@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -73,6 +74,18 @@ class TestLooks:
 
 
 class TestActs:
+    def test_the_sentence_follows(self, new_page: NewPage, town: Town, released: None) -> None:
+        """What changes is on the page within moments, without losing what is being typed."""
+        page = new_page(LAMP)
+        page.wait_for_selector("html[data-link=live]")
+        page.fill("input[name=reason]", "half a rea")
+        began = time.monotonic()
+        override(town, "25 %", "karim")
+        until_true(page, "document.querySelector('.sentence').textContent.includes('karim')")
+        took = time.monotonic() - began
+        assert took < 10.0
+        assert page.input_value("input[name=reason]") == "half a rea"
+
     def test_held(self, new_page: NewPage, town: Town, released: None) -> None:
         """A click takes nothing; held for its time, the lamp is taken, and the equipment confirms it."""
         page = new_page(LAMP)
