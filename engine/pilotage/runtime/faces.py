@@ -3,7 +3,7 @@
 What is read follows from the kind alone, so that a vendor's kind shows without a word about maps: a point that we command and
 read back is its main point; a true-or-false point whose name ends in `fault`, `fail` or `tamper` tells a fault, as does one
 that ends in `ok` and is false, and a choice that reads `fault` or `tamper`; `comm_ok` or `radio_ok` false is silence, and so is
-a main point whose value nobody knows.
+when neither the main point is known nor any other that is reported at least as often.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Face:
     """What of an entity is looked at, by names of points.
 
     Attributes:
-        vital: Points of which one must be known, or the equipment is silent.
+        vital: Points of which one must be known, or the equipment is silent: the main one and those that are kept no longer.
         faults: Points that tell a fault, and the values by which they do.
         commanded: Points that people and rules may want something of.
         hears: Points that are false while nobody hears the equipment.
@@ -54,12 +54,17 @@ def face_of(entity: Entity) -> Face | None:
         return None
     values = (spec for spec in specs if not spec.is_request)
     main = next((spec for spec in values if spec.access is Access.BOTH), None)
-    vital = (main.name,) if main is not None else tuple(spec.name for spec in reported)
+    vital = tuple(spec.name for spec in reported if main is None or _is_as_young(spec, main))
     faults = tuple((spec.name, told) for spec in reported if (told := _faults_of(spec)))
     hears = tuple(spec.name for spec in reported if spec.name in HEARS)
     if main is None:
         return Face(vital, faults, commanded, hears)
     return Face(vital, faults, commanded, hears, main.name, _rest(main))
+
+
+def _is_as_young(spec: PointSpec, main: PointSpec) -> bool:
+    """True for a point whose value is not kept longer than that of the main point: an old counter is no sign of life."""
+    return main.max_age_s is None or (spec.max_age_s or 0.0) <= main.max_age_s
 
 
 def _faults_of(spec: PointSpec) -> frozenset[Any]:
@@ -110,9 +115,8 @@ def look_of(
         is_held = is_held or array.level == Priority.OPERATOR
     if is_held:
         return Look.HELD
-    if face.main and cells[face.main].value != face.rest:
-        return Look.ACTIVE
-    return Look.IDLE
+    value = cells[face.main].value if face.main else None
+    return Look.IDLE if value is None or value == face.rest else Look.ACTIVE
 
 
 def _is_silent(cells: Mapping[str, Cell], face: Face) -> bool:

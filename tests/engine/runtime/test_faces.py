@@ -18,6 +18,7 @@ COMM_OK = PointSpec("comm_ok", BOOLEAN, max_age_s=60.0)
 DOOR_FAULT = PointSpec("door_fault", BOOLEAN, max_age_s=60.0)
 MODE = PointSpec("mode", enum("auto", "fault"), max_age_s=60.0)
 GATE = PointSpec("gate", enum("shut", "open"), Access.BOTH, max_age_s=60.0, default="shut")
+HOURS = PointSpec("hours", number("h"), max_age_s=86_400.0)
 BAY = PointSpec("bay", BOOLEAN, Access.BOTH, max_age_s=60.0, statuses=("granted", "rejected"))
 PLACE = PointSpec("place", POSITION, Access.FIXED)
 
@@ -45,7 +46,7 @@ class TestFace:
     def test_main_point(self) -> None:
         """What is commanded and read back is the main point; a request is none."""
         assert face_of(make(COMM_OK, BAY, GATE, LEVEL)) == Face(
-            vital=("gate",),
+            vital=("comm_ok", "bay", "gate", "level"),
             faults=(),
             commanded=("bay", "gate", "level"),
             hears=("comm_ok",),
@@ -66,6 +67,8 @@ class TestLook:
         ("entity", "look"),
         [
             (make(LEVEL), Look.SILENT),
+            (make(LEVEL, HOURS, hours=3.0), Look.SILENT),
+            (make(LEVEL, PUMP_OK, pump_ok=True), Look.IDLE),
             (make(LEVEL, level=0.0), Look.IDLE),
             (make(LEVEL, level=1.0), Look.ACTIVE),
             (make(GATE, gate="shut"), Look.IDLE),

@@ -135,8 +135,9 @@
 
   function show(age) {
     if (heardAt !== null && beat) {
-      const server = 1000 * beat.server + (performance.now() - beatAt);
-      clock.textContent = time.format(state === "live" ? server : server - Math.max(age.server, age.engine));
+      // The city's time: that of the engine, which in a demonstration is another than ours.
+      const isOurs = beat.at && Math.abs(beat.at - beat.server) < 10 && state === "live";
+      clock.textContent = time.format(1000 * (beat.at || beat.server) + (isOurs ? performance.now() - beatAt : 0));
     }
     const seconds = (ms) => (ms === null ? "–" : (ms < 9950 ? tenths : whole).format(ms / 1000) + " s");
     ages.textContent =
