@@ -74,6 +74,8 @@ RETENTION_EVERY_S: Final = 300.0  # small steps: what is forgotten at once holds
 # A stop takes 5 s at most: the last decisions, the last orders, then the connections (`supervisor.STOP_S`).
 LATE_CLOCK_S: Final = 5.0  # a start after a kill may come within the second that was recorded last
 DRAIN_S: Final = 1.0
+BESIDE_THE_LOOP_S: Final = 0.001
+"""A thread that reads a city leaves the loop its turn after so long."""
 SEND_S: Final = 1.5
 STOP_AT_MOST_S: Final = 20.0  # one that hangs is ended as a loop that is stuck
 STATUS_EVERY_S: Final = 5.0
@@ -612,7 +614,7 @@ class Service:
             try:
                 if self.journal.refusing_since is not None:
                     raise DiskRefusesError("the disk refuses records: new rules are not taken now")
-                with _no_collections():
+                with _no_collections(), _short_turns():
                     settings, plan = await asyncio.to_thread(self._read_anew)
                 await self.audit.reloads(self._rule_set(plan), self.plan.digest, by)
                 await asyncio.to_thread(self._archive, plan, self.clock.now())
@@ -917,6 +919,17 @@ def _no_collections() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@contextlib.contextmanager
+def _short_turns() -> Iterator[None]:
+    """Have a thread that works beside the loop leave it the interpreter after 1 ms instead of 5."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(BESIDE_THE_LOOP_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 @dataclass(frozen=True, slots=True)

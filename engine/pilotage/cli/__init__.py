@@ -80,8 +80,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser with all sub-commands."""
+def build_parser(only: str = "") -> argparse.ArgumentParser:
+    """Return the parser with all sub-commands.
+
+    Args:
+        only: The sub-command that is wanted: the others, which nobody asks then, are left out. Each has a module, and all of
+            them together take longer to import than many commands to run.
+    """
     parser = Parser(
         prog="pilotage",
         description="Pilots a city's equipment from rules that people write in YAML.",
@@ -99,7 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(
         title="commands", dest="command", metavar="COMMAND", parser_class=Parser
     )
-    for name in _commands():
+    for name in [only] if only else _commands():
         module = importlib.import_module(f"{__name__}.{name}")
         if hasattr(module, "register"):
             module.register(subparsers)
@@ -132,8 +137,9 @@ def add_command(
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    parser = build_parser()
-    arguments = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    parser = build_parser(_wanted(words))
+    arguments = parser.parse_args(words)
     choose_color(arguments.color)
     if arguments.command is None:
         parser.print_help()
@@ -141,6 +147,15 @@ def _run(argv: Sequence[str] | None) -> int:
     code = arguments.run(arguments)
     sys.stdout.flush()
     return int(code)
+
+
+def _wanted(words: Sequence[str]) -> str:
+    """Return the sub-command that is asked for first of all; empty when it is none, or help is asked for."""
+    name = words[0] if words else ""
+    is_one = name in _commands() and hasattr(
+        importlib.import_module(f"{__name__}.{name}"), "register"
+    )
+    return name if is_one else ""
 
 
 def _commands() -> list[str]:

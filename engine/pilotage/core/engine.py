@@ -37,6 +37,7 @@ from pilotage.language.program import (
     Program,
     RuleProgram,
     StepProgram,
+    expressions,
 )
 from pilotage.language.resolver import status_point
 from pilotage.language.typed import Typed
@@ -558,13 +559,12 @@ class Engine:
         new_plans = [p for p in program.plans if old_plans.get(p.name) != p.identity]
         self._exchange_plans(before, program, new_plans)
         known = {(d.kind, d.name): d.identity for d in before.derived} if same_values else {}
-        self.add_derived(
-            [
-                d
-                for d in program.derived
-                if not d.identity or known.get((d.kind, d.name)) != d.identity
-            ]
-        )
+        new_values = [
+            d
+            for d in program.derived
+            if not d.identity or known.get((d.kind, d.name)) != d.identity
+        ]
+        self.add_derived(new_values)
         _exchange(
             before.invariants,
             program.invariants,
@@ -574,12 +574,17 @@ class Engine:
         )
         _exchange(before.alarms, program.alarms, same_values, self.alarms.stop, self.alarms.start)
         _exchange(before.rules, program.rules, same_values, self.stop_rule, self.start_rule)
-        for rule in program.rules:  # one that means the same may be lent by another plan now
-            if (rule.name in self._off) is any(r.is_running(rule.name) for r in self._rooms):
-                (self.stop_rule(rule.name) if rule.name in self._off else self.start_rule(rule))
+        off, running = self._off, {name for room in self._rooms for name in room.names}
+        for rule in [r for r in program.rules if (r.name in off) is (r.name in running)]:
+            # It means the same, but may be lent by another plan now.
+            (self.stop_rule(rule.name) if rule.name in off else self.start_rule(rule))
         for plan in new_plans:
             self.plans.start(plan.name)
-        self.graph.forget_compiled()
+        if new_values or _but_for_rules(before) != _but_for_rules(program):
+            self.graph.forget_compiled()
+        else:
+            stay = set(map(id, program.rules))
+            self.graph.forget(e for r in before.rules if id(r) not in stay for e in expressions(r))
         self.graph.flush()
 
     def _exchange_plans(
@@ -645,6 +650,11 @@ class _ShadowDesk:
         self.emit(Relinquished(cell.id, f"shadow:{owner}", why))
 
 
+def _but_for_rules(program: Program) -> set[int]:
+    """Return the identities of all declarations that are neither rules nor derived values."""
+    return set(map(id, (*program.plans, *program.alarms, *program.invariants)))
+
+
 def _exchange(
     before: Sequence[Any],
     after: Sequence[Any],
@@ -652,6 +662,10 @@ def _exchange(
     stop: Callable[[str], None],
     start: Callable[[Any], None],
 ) -> None:
+    if keep_same:  # most are the very same objects: a reload remembers what it did not read again
+        was, is_now = set(map(id, before)), set(map(id, after))
+        before = [p for p in before if id(p) not in is_now]
+        after = [p for p in after if id(p) not in was]
     old = {p.name: getattr(p, "identity", None) for p in before}
     new = {p.name: getattr(p, "identity", None) for p in after}
     kept = {

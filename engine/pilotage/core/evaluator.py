@@ -6,7 +6,7 @@ as the machine holds, and leaves by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -549,6 +549,11 @@ class Evaluator:
         """Release everything that the rule holds."""
         _, instances = self._rules.pop(name)
         instances.close()
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The names of the rules that are at work here."""
+        return self._rules
 
     def is_running(self, name: str) -> bool:
         """Return whether a rule of that name is at work here."""

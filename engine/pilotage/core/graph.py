@@ -7,7 +7,7 @@ watches that read something new are asked, each once.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from pilotage.core.store import Cell, Entity
@@ -333,6 +333,16 @@ class Graph:
         self._free: dict[Typed, tuple[str, ...]] = {}
         self._reactions: dict[tuple[Typed, ...], Reaction] = {}
         self._readers: dict[Typed, tuple[Typed, ...]] = {}
+
+    def forget(self, nodes: Iterable[Typed]) -> None:
+        """Let go of what was compiled of these expressions: a rule that is gone must not be kept."""
+        gone = {part for node in nodes for part in typed.walk(node)}
+        for part in gone:
+            self._compiled.pop(part, None)
+            self._free.pop(part, None)
+            self._readers.pop(part, None)
+        for together in [r for r in self._reactions if not gone.isdisjoint(r)]:
+            del self._reactions[together]
 
     # ── entities ─────────────────────────────────────────────────────────────────────────────
 

@@ -13,7 +13,6 @@ from functools import lru_cache, partial
 from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
-import holidays
 from astral import Observer
 from astral import sun as astral_sun
 
@@ -55,7 +54,7 @@ class SiteTime:
 class Schedule:
     """Makes the city-wide values that change with time."""
 
-    MADE: ClassVar = ("_zone", "_observer", "_holidays", "_makers")
+    MADE: ClassVar = ("_zone", "_observer", "_makers")
 
     def __init__(self, graph: Graph, site: SiteTime) -> None:
         self._graph = graph
@@ -68,12 +67,11 @@ class Schedule:
         self._zone = site.zone
         place = site.position
         self._observer = Observer(place.latitude, place.longitude) if place is not None else None
-        self._holidays = _holidays_of(site.country, site.subdivision)
         self._makers: dict[str, tuple[Callable[[float], Any], Callable[[float], float]]] = {
             "time": (self._minutes, self._next_minute),
             "weekday": (lambda now: WEEKDAYS[self.local(now).weekday()], self._next_midnight),
             "month": (lambda now: float(self.local(now).month), self._next_midnight),
-            "holiday": (lambda now: self.local(now).date() in self._holidays, self._next_midnight),
+            "holiday": (self._is_holiday, self._next_midnight),
             "is_night": (self.is_night, self._next_twilight),
             "sunrise": (lambda now: self._sun_minutes("sunrise", now), self._next_midnight),
             "sunset": (lambda now: self._sun_minutes("sunset", now), self._next_midnight),
@@ -83,6 +81,12 @@ class Schedule:
                 lambda now: now + SUN_EVERY_S,
             ),
         }
+        if "holiday" in self._graph.globals:
+            _holidays_of(site.country, site.subdivision)  # now, and not at midnight
+
+    def _is_holiday(self, now: float) -> bool:
+        site = self._site
+        return self.local(now).date() in _holidays_of(site.country, site.subdivision)
 
     def make(self, key: str) -> Cell | None:
         """Return a new cell that keeps a value of the city, or None when there is no such value."""
@@ -209,4 +213,6 @@ def _holidays_of(country: str, subdivision: str | None) -> Container[date]:
     """Return the public holidays of a place; none where no country is given."""
     if not country:
         return ()
+    import holidays  # the calendars of all countries: only a city that asks for them waits for it
+
     return holidays.country_holidays(country, subdiv=subdivision)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -204,6 +204,11 @@ class Stories:
             self._end(run, "stopped")
         for standing in [s for s in self._ends.values() if s.by == name]:
             standing.end("the rule was taken out")
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The names of the rules that are at work here."""
+        return self._rules
 
     def is_running(self, name: str) -> bool:
         """Return whether a rule of that name is at work here."""

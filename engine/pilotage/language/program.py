@@ -5,9 +5,9 @@ Nothing here changes while the engine runs; the core builds its live state besid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 from pilotage.language import syntax
 from pilotage.language.typed import Read, Typed
@@ -195,6 +195,21 @@ class InvariantProgram:
     value: Typed
 
 
+def expressions(part: Any) -> Iterator[Typed]:
+    """Return the expressions of a declaration, wherever they stand in it."""
+    if isinstance(part, Typed):
+        yield part
+    elif isinstance(part, Mapping):
+        for value in part.values():
+            yield from expressions(value)
+    elif isinstance(part, tuple):
+        for value in part:
+            yield from expressions(value)
+    elif type(part) in _WITH_EXPRESSIONS:
+        for each in fields(part):
+            yield from expressions(getattr(part, each.name))
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """A whole rule set."""
@@ -209,3 +224,9 @@ class Program:
     invariants: tuple[InvariantProgram, ...] = ()
     tests: tuple[syntax.RuleTest, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+
+
+_WITH_EXPRESSIONS: Final = frozenset(
+    {SetProgram, TextProgram, HoldProgram, StepProgram, RuleProgram}
+)
+"""Records of a rule that hold expressions; others hold settings, or what was written."""

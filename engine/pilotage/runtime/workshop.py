@@ -193,6 +193,7 @@ class CityWorkshop:
     def __init__(self) -> None:
         self._recalled: tuple[bytes, Engine] | None = None
         self._memory = CityMemory()
+        self._named: tuple[Sequence[EntitySpec], str] | None = None
 
     def read(self, settings: Settings, catalogue: Catalogue | None) -> CityPlan:
         """Read and compile everything, and refuse all of it when one part is wrong."""
@@ -228,10 +229,16 @@ class CityWorkshop:
             _promises(program),
             _identities(program),
             _digest(inventory.sources),
-            _city_digest(inventory.entities, catalogue.kinds),
+            self._city_digest(inventory.entities, catalogue.kinds),
             origins_of((settings.file, *_rule_files(settings, catalogue), *inventory.files)),
             texts,
         )
+
+    def _city_digest(self, entities: Sequence[EntitySpec], kinds: Mapping[str, Kind]) -> str:
+        """Return a name for what there is; the same entities have the one of before, and kinds stay while the engine runs."""
+        if self._named is None or self._named[0] is not entities:
+            self._named = entities, _city_digest(entities, kinds)
+        return self._named[1]
 
     def with_rules(self, plan: CityPlan, digest: str, texts: Mapping[str, bytes]) -> CityPlan:
         """Compile other rules for the same city."""
@@ -254,6 +261,7 @@ class CityWorkshop:
         except StateUnusableError:
             return None
         self._recalled = (state, engine)
+        self._named = engine.inventory, said.city
         self._memory = CityMemory.recalled(kept, settings, catalogue.kinds, engine.inventory)
         return CityPlan(
             settings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pilotage.core.engine import Engine
 from pilotage.core.evaluator import Evaluator
 from pilotage.core.store import admit
 from pilotage.core.stories import Stories
+from pilotage.language.program import Program
 from pilotage.model.entities import Function
 from pilotage.model.messages import (
     Command,
@@ -265,6 +267,21 @@ class TestAdopt:
         city.adopt(rules=rules)
         city.at(1)
         assert (city.wanted("s1.level"), city.by("s1.level")) == (60.0, "eco")
+
+    def test_forgets_what_is_gone(
+        self, town: Callable[..., Any], street_program: Callable[..., Program]
+    ) -> None:
+        """What was compiled of a rule that is gone goes with it; that of one that stays, stays."""
+        both = {**dim(), "eco": dim("street.b")["dim"]}
+        city = town(rules=both)
+        city.at(0, {"s1.a": True, "s1.b": True})
+        old, eco = city.engine.program.rules
+        (new,) = street_program(rules=dim("street.a or street.b")).rules
+        city.engine.adopt(replace(city.engine.program, rules=(new, eco)), city.engine.now)
+        compiled = city.engine.graph._compiled
+        assert (old.enter in compiled, eco.enter in compiled) == (False, True)
+        city.at(1, {"s1.b": False})
+        assert city.state("eco") == "idle"
 
     def test_windows_keep_their_past(self, town: Callable[..., Any]) -> None:
         """A derived mean of 15 min is as well known after a reload as before."""
