@@ -8,11 +8,12 @@ after random edits.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
 from pilotage.language.inspection import Inspection
+from pilotage.language.reader import Parts
 from pilotage.language.syntax import RuleFile
 from pilotage.language.vocabulary import Question
 from pilotage.model.diagnostics import Finding
@@ -26,11 +27,13 @@ class ReadFile:
     Attributes:
         digest: Of its text.
         file: What it declares; None when it is no YAML at all.
+        parts: Its declarations by what is written and where; nothing when something was wrong with it.
     """
 
     digest: str
     file: RuleFile | None
     problems: tuple[Finding, ...]
+    parts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,17 +86,10 @@ class RuleMemory:
         before = self.kept.files.get(name)
         return before if before is not None and before.digest == digest_of(text) else None
 
-    def with_known(self, name: str, file: RuleFile) -> RuleFile:
-        """Return a file that was read anew, with the declarations of before where they are the same."""
+    def parts(self, name: str) -> Parts:
+        """Return what is known of the declarations of a file."""
         before = self.kept.files.get(name)
-        if before is None or before.file is None:
-            return file
-        changes: dict[str, Any] = {}
-        for section in (f.name for f in fields(file) if f.name not in ("file", "source")):
-            known = {each.name: each for each in getattr(before.file, section)}
-            each_now = getattr(file, section)
-            changes[section] = tuple(_known(each, known.get(each.name)) for each in each_now)
-        return replace(file, **changes)
+        return Parts(None if before is None else before.parts)
 
     def recall(self, inspection: Inspection) -> Past:
         """Return what of the last check holds for this one."""
@@ -168,7 +164,3 @@ def digest_of(text: str | bytes) -> str:
     return sha256(
         text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     ).hexdigest()
-
-
-def _known(now: Any, before: Any) -> Any:
-    return before if before == now else now

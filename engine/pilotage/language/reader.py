@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from hashlib import sha256
 from typing import Any, Final, TypeVar
 
 from pilotage.language import findings as say
@@ -19,7 +21,7 @@ from pilotage.language.fields import (
     variable_name,
 )
 from pilotage.language.lexer import is_unit, nearest_unit
-from pilotage.language.loader import MapNode, Node, ScalarNode, load
+from pilotage.language.loader import ListNode, MapNode, Node, ScalarNode, load
 from pilotage.language.reader_steps import SEVERITIES, holds, steps
 from pilotage.language.reader_tests import read_test
 from pilotage.language.syntax import (
@@ -121,17 +123,62 @@ _RUNS: Final = re.compile(
 _D = TypeVar("_D")
 
 
-def read_rules(text: str | bytes, file: str) -> tuple[RuleFile | None, list[Finding]]:
+class Parts:
+    """The declarations of a file by what is written and where, so that a file with one change is read in a moment.
+
+    Attributes:
+        before: Those of the last time, when nothing was wrong with the file.
+        now: Those of this time.
+    """
+
+    def __init__(self, before: Mapping[str, Any] | None = None) -> None:
+        self.before = before or {}
+        self.now: dict[str, Any] = {}
+
+    def read(
+        self, section: str, name: ScalarNode, value: Node, read: Callable[[], _D | None]
+    ) -> _D | None:
+        """Return a declaration: the one of before, when the same is written at the same place."""
+        text = name.source.text[name.start : max(name.end, _end_of(value))]
+        place = f"{section} {name.line} {name.column} {text}"
+        digest = sha256(place.encode("utf-8", "surrogatepass")).hexdigest()
+        found: _D | None = self.before.get(digest)
+        if found is None:
+            found = read()
+        if found is not None:
+            self.now[digest] = found
+        return found
+
+
+def _end_of(node: Node) -> int:
+    """Return where the last thing in a node ends; a map that is written in a block ends where it begins, for YAML."""
+    last: Node | None = None
+    if isinstance(node, MapNode) and node.entries:
+        name, last = node.entries[-1]
+        return max(node.end, name.end, _end_of(last))
+    if isinstance(node, ListNode) and node.items:
+        last = node.items[-1]
+    return node.end if last is None else max(node.end, _end_of(last))
+
+
+def read_rules(
+    text: str | bytes, file: str, parts: Parts | None = None
+) -> tuple[RuleFile | None, list[Finding]]:
     """Return what a rule file declares, and all findings in order of place.
 
     With findings, the tree holds the parts that could be read; it is None when the file is no YAML at all.
+
+    Args:
+        text: What is in the file.
+        file: Its name, for the findings.
+        parts: What is known of its declarations.
     """
     root, findings = load(text, file)
     if root is None and findings:
         return None, findings
     report = Report(file)
     try:
-        tree = _FileReading(report).read(
+        tree = _FileReading(report, parts if parts is not None and not findings else Parts()).read(
             root, text if isinstance(text, str) else text.decode("utf-8")
         )
     except TooManyFindingsError:
@@ -143,8 +190,9 @@ def read_rules(text: str | bytes, file: str) -> tuple[RuleFile | None, list[Find
 
 
 class _FileReading:
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, parts: Parts) -> None:
         self.report = report
+        self.parts = parts
 
     def read(self, root: Node | None, source: str) -> RuleFile:
         """Return all declarations of a file; an empty file declares nothing."""
@@ -183,7 +231,10 @@ class _FileReading:
         if isinstance(node, ScalarNode) and node.is_null:
             return ()  # a section whose content is commented out
         entries = fields.entries(key, "a name and its map") if node is not None else []
-        found = (read(name, value, self.report) for name, value in entries)
+        found = (
+            self.parts.read(key, name, value, partial(read, name, value, self.report))
+            for name, value in entries
+        )
         return tuple(each for each in found if each is not None)
 
 

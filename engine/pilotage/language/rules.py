@@ -53,10 +53,11 @@ def load_rules(
 
 
 def _read(name: str, text: str | bytes, memory: RuleMemory) -> ReadFile:
-    file, problems = read_rules(text, name)
+    parts = memory.parts(name)
+    file, problems = read_rules(text, name, parts)
     if file is not None:
-        file = memory.with_known(name, replace(file, source=readable(text)))
-    return ReadFile(digest_of(text), file, tuple(problems))
+        file = replace(file, source=readable(text))
+    return ReadFile(digest_of(text), file, tuple(problems), {} if problems else parts.now)
 
 
 def readable(text: str | bytes) -> str:

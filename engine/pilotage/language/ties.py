@@ -61,7 +61,8 @@ def _that_may_meet(group: Sequence[Wish]) -> Iterable[list[Wish]]:
     for peers in by_id.values():
         for wish in peers:
             yield from ([other, wish] for other in everyone)
-        yield peers
+        if len(peers) > 1:
+            yield peers
 
 
 def rule_wishes(rule: RuleProgram) -> Iterable[Wish]:

@@ -114,6 +114,17 @@ class TestSpared:
         assert checked == ["low"]
         assert after.rules[0] is before.rules[0]
 
+    def test_other_declaration(self, catalogue: Catalogue) -> None:
+        """What is written at the same place as before is not read again; what has moved, is."""
+        brought = catalogue.kinds, catalogue.functions, catalogue.calls
+        memory, two = RuleMemory(), SMALL + SMALL.partition(b"rules:\n")[2].replace(b"dim", b"low")
+        before, _ = load_rules({"a.yaml": two}, *brought, memory)
+        brighter = two.replace(b"30 %", b"40 %", 1)
+        after, _ = load_rules({"a.yaml": brighter}, *brought, memory)
+        assert [a is b for a, b in zip(before.rules, after.rules, strict=True)] == [False, True]
+        moved, _ = load_rules({"a.yaml": b"# moved\n" + brighter}, *brought, memory)
+        assert [m.decl.name.at.line for m in moved.rules] == [6, 7]
+
     def test_name_that_is_read(self, catalogue: Catalogue, checked: list[str]) -> None:
         """A rule is checked again when a derived value that it reads is another."""
         head, _, tail = SMALL.partition(b"rules:\n")
