@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -243,3 +244,22 @@ class TestEngineAway:
         """A wrong address is a page too."""
         answer = await desk.visitor("viewer").get("/nothing")
         assert (answer.status_code, "There is nothing here" in answer.text) == (404, True)
+
+
+class TestProblems:
+    async def test_each_code_is_explained(self, desk: Desk) -> None:
+        """The address that a problem names leads to what its code means, for whoever opens it."""
+        client = desk.visitor()
+        problem = (await client.get("/api/v1/nothing")).json()
+        place, _, code = problem["type"].partition("#")
+        page = await client.get(place)
+        assert (page.status_code, f'id="{code}"' in page.text) == (200, True)
+
+
+class TestAccessibility:
+    async def test_says_whom_to_tell(self, desk: Desk) -> None:
+        """The statement names whom the settings name, and somebody in any case."""
+        client = desk.visitor()
+        assert "who looks after this service" in (await client.get("/accessibility")).text
+        desk.frame.site = replace(desk.frame.site, contact="Ann, 03 80 00 00 00")
+        assert "tell Ann, 03 80 00 00 00." in (await client.get("/accessibility")).text

@@ -6,11 +6,21 @@ import asyncio
 import http.client
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
+import psutil  # type: ignore[import-untyped]
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from pilotage.runtime.config import Settings, load_settings
 from pilotage.runtime.health import Health
@@ -112,3 +122,72 @@ class TestLife:
         await web.exchange(load_settings(settings.file, {}))
         await until(lambda: web.url)
         assert web.pid not in (0, first)
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    chain, secret = folder / "chain.pem", folder / "key.pem"
+    chain.write_bytes(made.public_bytes(Encoding.PEM))
+    secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return chain, secret
+
+
+class TestBeyondThisMachine:
+    async def test_own_certificate(self, settings: Settings, tmp_path: Path) -> None:
+        """Pages with a certificate speak TLS, tell browsers to stay with it, and mark their cookies."""
+        chain, key = certificate(tmp_path)
+        settings.file.write_text(
+            settings.file.read_text().replace(
+                "web: {", f"web: {{certificate: {chain}, key: {key}, "
+            )
+        )
+        web = WebProcess(Health())
+        await web.start(load_settings(settings.file, {}))
+        await until(lambda: web.url)
+        try:
+            assert web.url.startswith("https://127.0.0.1:")
+            context = ssl.create_default_context(cafile=str(chain))
+            async with httpx.AsyncClient(verify=context, base_url=web.url) as client:
+                answer = await client.get("/accessibility")
+            assert answer.status_code == 200
+            assert answer.headers["strict-transport-security"].startswith("max-age=")
+        finally:
+            await web.stop()
+
+    async def test_proxy(self, settings: Settings) -> None:
+        """Behind a proxy the name of the browser's address counts, not that of where they listen."""
+        text = settings.file.read_text().replace(
+            "web: {",
+            "web: {behind_proxy: true, trusted: [127.0.0.1], address: 'https://city.example', ",
+        )
+        settings.file.write_text(text)
+        web = WebProcess(Health())
+        await web.start(load_settings(settings.file, {}))
+        await until(lambda: web.url)
+        try:
+            assert web.url == "https://city.example"
+            (port,) = [c.laddr.port for c in psutil.Process(web.pid).net_connections("tcp")]
+            there = f"http://127.0.0.1:{port}/accessibility"
+            told = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}
+            async with httpx.AsyncClient() as client:
+                ours = await client.get(there, headers={"Host": "city.example", **told})
+                other = await client.get(there)
+            assert (ours.status_code, other.status_code) == (200, 421)
+        finally:
+            await web.stop()

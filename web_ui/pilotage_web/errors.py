@@ -106,6 +106,17 @@ _KNOWN: Final[Mapping[tuple[int, str], Trouble]] = {
         retry_s=30,
     ),
 }
+_UNFIT: Final = (
+    Trouble(
+        *(422, "bad-request", mark("This request is not understood")),
+        mark("Something in it is not as the interface's document says; the answer names it."),
+    ),
+    Trouble(*(400, "bad-json", mark("This is not JSON")), mark("The body cannot be read.")),
+    Trouble(
+        *(415, "bad-type", mark("This is not JSON")),
+        mark("The body says that it is something else."),
+    ),
+)
 _AWAY: Final = Trouble(
     *(503, "no-engine", mark("The engine does not answer")),
     mark("The pages are there, the engine behind them is not: what you saw last may have changed."),
@@ -129,6 +140,14 @@ _OURS: Final = Trouble(
     mark("This is a mistake of the pages, not yours."),
     mark("Tell who looks after the service the number below."),
 )
+
+TROUBLES: Final = tuple(
+    sorted(
+        {t.code: t for t in (*_KNOWN.values(), *_UNFIT, _AWAY, _OURS)}.values(),
+        key=lambda t: t.code,
+    )
+)
+"""Every trouble that the pages know by themselves, by code."""
 
 _STATUS: Final = {
     "unknown": 404,

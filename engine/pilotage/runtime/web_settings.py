@@ -46,6 +46,7 @@ class WebSettings:
         trusted: Addresses and networks of the proxies before them.
         second_factor: Whether everybody needs a second factor.
         provider: Through which people may sign in; None for none.
+        contact: Whom to tell what keeps somebody from using them.
         outlive_s: How long they still answer after the engine's process has gone, in seconds.
     """
 
@@ -58,6 +59,7 @@ class WebSettings:
     outlive_s: float = 300.0
     second_factor: bool = True
     provider: ProviderSettings | None = None
+    contact: str = ""
 
 
 def parse_listen(text: str) -> tuple[str, int] | None:
@@ -85,6 +87,7 @@ def read_web(root: MapNode, values: Mapping[str, Any], report: Report) -> WebSet
         values["web.outlive"] if values["web.outlive"] is not None else 300.0,
         values["web.second_factor"] != "optional",
         _provider(here, values, report),
+        values["web.contact"] or "",
     )
     _check(settings, bool(values["web.behind_proxy"]), node, here, values, report)
     return settings
