@@ -157,6 +157,6 @@ install-test: build ## From an empty Debian 12 to a running service, by the step
 	@deploy/install-test.sh dist
 
 clean: ## Remove everything that was made, .venv included
-	@rm -rf $(VENV) tests/peers/node_modules tests/web_ui/browser/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+	@rm -rf $(VENV) tests/peers/node_modules tests/web_ui/browser/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis \
 	  .coverage .import-contracts.log htmlcov
 	@find engine adapters plugins web_ui tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

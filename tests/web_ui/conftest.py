@@ -15,6 +15,7 @@ import httpx
 import pytest
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute
+from tests.web_ui.city import make_city
 
 from pilotage import api
 from pilotage_web.app import Frame, create_app
@@ -106,9 +107,7 @@ def engine_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A small city with a real engine in another process; its control socket."""
     folder = tmp_path_factory.mktemp("city") / "c"
     pilotage = [str(Path(sys.executable).parent / "pilotage")]
-    subprocess.run([*pilotage, "init", str(folder)], check=True, capture_output=True)
-    config = folder / "config.yaml"
-    config.write_text(config.read_text() + "storage: {ballast: 0}\n")
+    config = make_city(folder)
     log = (folder / "log").open("wb")
     process = subprocess.Popen(
         [*pilotage, "run", "-c", str(config)], stdout=log, stderr=log, cwd=folder

@@ -25,6 +25,7 @@ from typing import Final
 
 import uvicorn
 from starlette.requests import HTTPConnection
+from tests.web_ui.city import make_city
 
 from pilotage import api
 from pilotage_web.app import create_app
@@ -106,14 +107,21 @@ def run(url: str, role: str, *options: str) -> Found:
     """Return what schemathesis finds as a role."""
     command = [
         *(str(BIN / "schemathesis"), "run", f"{url}/api/v1/openapi.json", "--checks", "all"),
-        *("--header", f"Authorization: Bearer {role}", "--continue-on-failure", "--no-color"),
-        *("--warnings", "off", "--generation-database", ":memory:"),
+        *(
+            "--continue-on-failure",
+            "--no-color",
+            "--warnings",
+            "off",
+            "--generation-database",
+            ":memory:",
+        ),
         *options,
     ]
-    hooks = {"SCHEMATHESIS_HOOKS": "schema_hooks", "PYTHONPATH": str(HERE)}
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **hooks}, check=False
-    )
+    hooks = {"SCHEMATHESIS_HOOKS": "schema_hooks", "PYTHONPATH": str(HERE), "SCHEMA_ROLE": role}
+    with tempfile.TemporaryDirectory() as folder:  # it leaves a folder of its own where it runs
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, env={**os.environ, **hooks}
+        )
     said = done.stdout + done.stderr
     sent = re.search(r"(\d+) generated", said)
     _, _, failures = said.partition("= FAILURES =")
@@ -127,7 +135,7 @@ def engine() -> Iterator[Path]:
     """A small city with a real engine in another process; gives its control socket."""
     with tempfile.TemporaryDirectory(prefix="pilotage-schema-", dir="/tmp") as place:
         folder = Path(place, "c")
-        subprocess.run([BIN / "pilotage", "init", folder], check=True, capture_output=True)
+        make_city(folder)
         control = folder / "var" / "control.sock"
         with Path(place, "log").open("wb") as log:
             process = subprocess.Popen(

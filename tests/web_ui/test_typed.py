@@ -116,6 +116,20 @@ class TestQuestions:
         assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
 
 
+class TestMethods:
+    async def test_all_are_named(self, desk: Desk, client: Any, orders: list[Order]) -> None:
+        """Who asks in the wrong way is told every right one, also when several routes share the address."""
+
+        @get("/things")
+        async def things(visit: Visit) -> list[Answer]:
+            """All things."""
+            return []
+
+        desk.app.router.routes[:0] = [things]
+        answer = await client.put(f"{ROOT}/things")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
+
+
 class TestOrders:
     async def test_carried_out_once(self, client: Any, orders: list[Order]) -> None:
         """The same key is carried out once; the second gets the first answer."""
@@ -221,7 +235,9 @@ class TestDocument:
         assert "operator" in operation["description"]
         assert [p["name"] for p in operation["parameters"]] == ["Idempotency-Key"]
         assert set(operation["responses"]) >= {"202", "400", "401", "403", "409", "422"}
-        assert document["components"]["schemas"]["Order"]["additionalProperties"] is False
+        order = document["components"]["schemas"]["Order"]
+        assert order["additionalProperties"] is False
+        assert order["properties"]["level"]["maximum"] == 2**63 - 1
 
     async def test_who_am_i(self, client: Any) -> None:
         """An integration can ask what it may."""

@@ -15,6 +15,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pilotage.api import ApiError
@@ -217,6 +218,8 @@ async def on_error(request: Request, error: Exception) -> Response:
     headers = dict(getattr(error, "headers", None) or {})
     if trouble.retry_s:
         headers["Retry-After"] = str(trouble.retry_s)
+    if trouble.status == 405:
+        headers["Allow"] = ", ".join(_methods(request))
     if request.url.path.startswith("/api/"):
         more = error.more if isinstance(error, Problem) else {}
         return problem(visit, trouble, number, headers, **more)
@@ -226,6 +229,19 @@ async def on_error(request: Request, error: Exception) -> Response:
     response = visit.render("error.html", trouble.status, trouble=trouble, number=number)
     response.headers.update(headers)
     return response
+
+
+def _methods(request: Request) -> list[str]:
+    """Return what can be done at an address: Starlette names the methods of the first route only."""
+    matching = [
+        route
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+    ]
+    # Of `/rules/check` and `/rules/{rule}` the first is meant.
+    fewest = min((route.path.count("{") for route in matching), default=0)
+    found = [route.methods or set() for route in matching if route.path.count("{") == fewest]
+    return sorted(set().union(*found))
 
 
 async def _visit(request: Request, frame: Frame) -> Visit:

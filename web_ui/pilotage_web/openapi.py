@@ -40,6 +40,8 @@ def document(routes: Iterable[ApiRoute], version: str, url: str) -> dict[str, An
     schemas, components = msgspec.json.schema_components(
         [*types, ProblemDetails], ref_template=_REF
     )
+    for schema in (*schemas, components):
+        _bound(schema)
     by_type = dict(zip(map(_key, [*types, ProblemDetails]), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
@@ -62,6 +64,21 @@ def document(routes: Iterable[ApiRoute], version: str, url: str) -> dict[str, An
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _bound(schema: Any) -> None:
+    """Say of every integer what it is bounded by: 64 bits, where nothing narrower is said."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "integer":
+            if "maximum" not in schema and "exclusiveMaximum" not in schema:
+                schema["maximum"] = 2**63 - 1
+            if "minimum" not in schema and "exclusiveMinimum" not in schema:
+                schema["minimum"] = -(2**63)
+        for inner in schema.values():
+            _bound(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            _bound(inner)
 
 
 def _types(operation: Operation) -> list[Any]:

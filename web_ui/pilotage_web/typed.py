@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 ROOT: Final = "/api/v1"
 JSON: Final = "application/json"
 KEY_HEADER: Final = "Idempotency-Key"
-EXACT: Final = 2.0**53
+LARGEST: Final = 2.0**63
 _WRITES: Final = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 
 Handler = Callable[..., Awaitable[Any]]
@@ -253,7 +253,7 @@ def _body(request: Request, type_: type[msgspec.Struct], body: bytes) -> msgspec
 
 def _whole(value: Any) -> Any:
     """Return JSON with its whole numbers as such: 5513.0 is an integer there, and none in Python."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+    if isinstance(value, float) and value.is_integer() and abs(value) < LARGEST:
         return int(value)
     if isinstance(value, dict):
         return {key: _whole(item) for key, item in value.items()}
