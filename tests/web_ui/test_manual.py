@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from pilotage_web.app import rooms
 from pilotage_web.rights import Right
+from pilotage_web.typed import ROOT, ApiRoute
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 _EXAMPLE = re.compile(
@@ -45,6 +47,17 @@ def differs(shown: Any, given: Any, at: str = "$") -> list[str]:
 def test_there_are_examples() -> None:
     """Each part of the page shows one."""
     assert len(EXAMPLES) >= 5
+
+
+def test_every_route_is_there() -> None:
+    """The table of the page has a row for each route, as the route describes itself, and no other."""
+    operations = [route.operation for route in rooms() if isinstance(route, ApiRoute)]
+    rows = [
+        f"| {o.method} `{o.path.removeprefix(ROOT)}` | {o.summary} | {o.right} |"
+        for o in sorted(operations, key=lambda o: (o.path, o.method))
+    ]
+    shown = re.findall(r"^\| [A-Z]+ `/.*$", PAGE.read_text(encoding="utf-8"), re.M)
+    assert shown == rows, "\n".join(rows)
 
 
 @pytest.mark.parametrize(("request_text", "answer_text"), EXAMPLES)
