@@ -50,14 +50,11 @@ def test_there_are_examples() -> None:
 
 
 def test_every_route_is_there() -> None:
-    """The table of the page has a row for each route, as the route describes itself, and no other."""
+    """The table of the page has a row for each route with the right that it asks for, and no other."""
     operations = [route.operation for route in rooms() if isinstance(route, ApiRoute)]
-    rows = [
-        f"| {o.method} `{o.path.removeprefix(ROOT)}` | {o.summary} | {o.right} |"
-        for o in sorted(operations, key=lambda o: (o.path, o.method))
-    ]
-    shown = re.findall(r"^\| [A-Z]+ `/.*$", PAGE.read_text(encoding="utf-8"), re.M)
-    assert shown == rows, "\n".join(rows)
+    routes = {f"{o.method} {o.path.removeprefix(ROOT)} {o.right}" for o in operations}
+    rows = re.findall(r"^\| ([A-Z]+) `(/.*?)` \|.*\| (\w+) \|$", PAGE.read_text("utf-8"), re.M)
+    assert {" ".join(row) for row in rows} == routes
 
 
 @pytest.mark.parametrize(("request_text", "answer_text"), EXAMPLES)
