@@ -60,6 +60,8 @@ def check_machine(read: SettingsRead) -> list[Finding]:
         found += check_address(
             _at(read, "metrics.listen"), settings.metrics.host, settings.metrics.port
         )
+        if settings.web is not None:
+            found += check_address(_at(read, "web.listen"), settings.web.host, settings.web.port)
     return found
 
 

@@ -196,6 +196,8 @@ def _capabilities(settings: Settings, place: Place) -> Iterator[str]:
 def _ports(settings: Settings) -> Iterator[int]:
     if settings.metrics.host:
         yield settings.metrics.port
+    if settings.web is not None:
+        yield settings.web.port
     for connection in settings.connections:
         listen: Any = connection.options.get("listen")
         port = listen.get("port") if isinstance(listen, Mapping) else None

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pilotage.model.entities import EntitySpec, Kind, PointSpec, Privacy
 from pilotage.model.quality import Quality
-from pilotage.testing.adapters import Report
+from pilotage.model.values import POSITION
+from pilotage.testing.adapters import FixedSite, Report
 from pilotage_mqtt.binding import bind
 from pilotage_mqtt.intake import Intake
 
@@ -26,6 +28,22 @@ def intake(make_settings: Any, city: Any, door: Any) -> Any:
         return Intake(plan, door, "street")
 
     return make
+
+
+class TestPersonal:
+    def test_text_is_not_shown(self, door: Any, make_settings: Any) -> None:
+        """What cannot be understood of a personal point is refused without a word of it."""
+        position = PointSpec("position", POSITION, privacy=Privacy.PERSONAL)
+        site = FixedSite([Kind("van", "Van", (position,))], [EntitySpec("v-1", "van")])
+        read = {"topic": "van/{id}", "point": "position", "path": "$.at"}
+        plan, findings = bind(make_settings(points=[{"kind": "van", "read": read}]), site)
+        assert not findings
+
+        Intake(plan, door, "street").take("van/v-1", b"Ada Lovelace, 12 rue Musette")
+
+        ((source, why),) = door.refusals
+        assert "v-1.position" in source
+        assert "Ada" not in why and "Musette" not in why
 
 
 class TestReadings:

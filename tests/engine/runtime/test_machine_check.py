@@ -181,6 +181,16 @@ class TestSockets:
         assert f"'sport = :{port}'" in finding.mend
         assert found(folder, self.hook(port), whole=True) == []
 
+    @pytest.mark.parametrize("section", ["metrics", "web"])
+    def test_the_engines_own_doors(self, folder: Path, section: str) -> None:
+        """The address of the metrics and of the pages is tried too, and told at its place."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            text = f'{section}: {{listen: "127.0.0.1:{port}"}}\n'
+            (finding,) = found(folder, text, whole=True)
+
+        assert (finding.code, finding.at.line) == ("C165", 2)
+
     def test_a_running_engine_has_its_own_port(self, folder: Path) -> None:
         """Beside a running engine the port is taken by itself."""
         owner = FileOwnership(folder / "var")
