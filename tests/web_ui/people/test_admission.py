@@ -142,9 +142,9 @@ class TestFlood:
         asked: list[str] = []
         fits = people.hasher.fits
 
-        async def counted(kept: str, password: str) -> bool:
+        async def counted(kept: str, password: str, *, waiting: int) -> bool:
             asked.append(password)
-            return await fits(kept, password)
+            return await fits(kept, password, waiting=waiting)
 
         object.__setattr__(people.hasher, "fits", counted)
         for number in range(10_000):

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from pilotage_web.people.passwords import AT_ONCE, WAITING, BusyError, Hasher, why_not
+from pilotage_web.people.passwords import QUIET_WAITING, BusyError, Hasher, why_not
 
 
 class TestChoice:
@@ -74,25 +74,30 @@ class TestHasher:
         assert "$m=65536,t=3,p=1$" in await hasher.hash("seven tin cups")
         hasher.close()
 
-    async def test_two_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """However many ask, two threads compute; who comes when the line is full is sent away at once."""
+    async def test_strangers_hold_nobody_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However many strangers wait, who is known is looked at at once; the stranger for whom there is no place is sent away."""
         hasher = Hasher(memory_kib=64)
-        gate = threading.Event()
+        gate, verify = threading.Event(), hasher._verify
         at_work: set[str] = set()
 
         def slow(kept: str, password: str) -> bool:
             at_work.add(threading.current_thread().name)
-            return gate.wait(10)
+            return gate.wait(10) if password == "slow" else verify(kept, password)
 
         monkeypatch.setattr(hasher, "_verify", slow)
-        tries = [asyncio.create_task(hasher.fits("kept", "x")) for _ in range(AT_ONCE + WAITING)]
+        waiting = [
+            asyncio.create_task(hasher.fits("kept", "slow", waiting=QUIET_WAITING))
+            for _ in range(QUIET_WAITING + 1)
+        ]
         await asyncio.sleep(0.05)
 
         with pytest.raises(BusyError):
-            await hasher.fits("kept", "x")
+            await hasher.fits("kept", "slow", waiting=QUIET_WAITING)
+        assert await hasher.fits(hasher.hash_now("mine"), "mine")
+        assert len(at_work) == 2
         gate.set()
-        assert all(await asyncio.gather(*tries))
-        assert len(at_work) == AT_ONCE
+        assert all(await asyncio.gather(*waiting))
+        assert len(at_work) == 2
         hasher.close()
 
     def test_more_effort_makes_a_hash_outdated(self) -> None:

@@ -16,7 +16,13 @@ from typing import Final, TypeVar
 from pilotage_web.people import codes
 from pilotage_web.people.accounts import NAME, Account, Accounts
 from pilotage_web.people.limits import Buckets, network_of
-from pilotage_web.people.passwords import BusyError, Hasher
+from pilotage_web.people.passwords import (
+    QUIET_WAITING,
+    STRANGERS_WAITING,
+    WAITING,
+    BusyError,
+    Hasher,
+)
 from pilotage_web.people.records import By, Record, Records
 from pilotage_web.people.sessions import Origin, Session, Sessions
 from pilotage_web.people.store import Store, Transaction
@@ -59,9 +65,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class _Lane:
-    """The buckets that a try must pass, each with its key; `taken` are those that it has passed."""
+    """The buckets that a try must pass, each with its key; `taken` are those that it has passed, `waiting` how many may wait before it."""
 
     buckets: tuple[tuple[Buckets, str], ...]
+    waiting: int
     taken: tuple[tuple[Buckets, str], ...] = ()
 
     def enter(self, now: float) -> float:
@@ -89,21 +96,21 @@ class Lanes:
         self._known = Buckets(10, 30.0)
         self._coded = Buckets(10, 30.0)
         self._quiet_networks = Buckets(3, 300.0)
-        self._quiet = Buckets(20, 0.5)
+        self._quiet = Buckets(8, 0.5)
         self._networks = Buckets(10, 6.0)
         self._names = Buckets(10, 60.0)
-        self._strangers = Buckets(10, 2.0)
+        self._strangers = Buckets(6, 2.0)
 
     def of(self, name: str, network: str, now: float, *, known: bool, coded: bool) -> _Lane:
         """Return the lane of a try."""
         if known:
-            return _Lane(((self._known, f"{name} {network}"),))
+            return _Lane(((self._known, f"{name} {network}"),), WAITING)
         if coded:
-            return _Lane(((self._coded, name),))
+            return _Lane(((self._coded, name),), WAITING)
         if self._quiet_networks.take(network, now):
-            return _Lane(((self._quiet, ""),), ((self._quiet_networks, network),))
+            return _Lane(((self._quiet, ""),), QUIET_WAITING, ((self._quiet_networks, network),))
         strangers = (self._networks, network), (self._names, name), (self._strangers, "")
-        return _Lane(strangers)
+        return _Lane(strangers, STRANGERS_WAITING)
 
 
 class Admission:
@@ -227,9 +234,11 @@ class Admission:
             await self._failed(account.name if account else UNKNOWN, attempt.origin, now)
             return Refused("slow", wait)
         try:
-            fits = await self._hasher.fits(account.password if account else "", attempt.password)
+            kept = account.password if account else ""
+            fits = await self._hasher.fits(kept, attempt.password, waiting=lane.waiting)
         except BusyError:
-            lane.give_back(now)
+            # The try is used up all the same: who sends many would stay quiet for ever otherwise.
+            await self._failed(account.name if account else UNKNOWN, attempt.origin, now)
             return Refused("busy")
         if account is None or not fits or factor is None or account.disabled is not None:
             await self._failed(account.name if account else UNKNOWN, attempt.origin, now)

@@ -21,8 +21,9 @@ T = TypeVar("T")
 
 LEAST: Final = 12
 MOST: Final = 256
-AT_ONCE: Final = 2
 WAITING: Final = 32
+QUIET_WAITING: Final = 8
+STRANGERS_WAITING: Final = 1
 MEMORY_KIB: Final = 64 * 1024
 
 _WORDS: Final = tuple(
@@ -57,15 +58,14 @@ class BusyError(Exception):
 
 
 class Hasher:
-    """Makes and checks password hashes, `AT_ONCE` at a time."""
+    """Makes and checks password hashes in two threads: one for strangers, one for those whom a flood must not hold up."""
 
     def __init__(self, memory_kib: int = MEMORY_KIB) -> None:
         """Say how much memory one password takes; tests take less than a site may."""
         # One lane: with the four of the library's default a single sign-in would take all cores of a small machine.
         self._argon2 = PasswordHasher(time_cost=3, memory_cost=memory_kib, parallelism=1)
-        self._threads = ThreadPoolExecutor(AT_ONCE, "password")
-        self._open = 0
-        self._nobody = ""
+        self._first = _Line("password")
+        self._strangers = _Line("password of a stranger")
 
     async def hash(self, password: str) -> str:
         """Return what is kept of a password.
@@ -73,18 +73,22 @@ class Hasher:
         Raises:
             BusyError: Too many wait.
         """
-        return await self._run(self._argon2.hash, _plain(password))
+        return await self._first.run(WAITING, self._argon2.hash, _plain(password))
 
-    async def fits(self, kept: str, password: str) -> bool:
+    async def fits(self, kept: str, password: str, *, waiting: int = WAITING) -> bool:
         """Return whether a password is the one of which `kept` was made; without `kept` False, after as long a time.
+
+        Args:
+            kept: A hash, or nothing.
+            password: As it was typed.
+            waiting: How many may wait before: `WAITING` for who is known, `QUIET_WAITING` or `STRANGERS_WAITING` for others, who have a
+                thread of their own.
 
         Raises:
             BusyError: Too many wait.
         """
-        if not kept and not self._nobody:
-            self._nobody = await self.hash("nobody has this password")
-        fits = await self._run(self._verify, kept or self._nobody, _plain(password))
-        return fits and bool(kept)
+        line = self._first if waiting == WAITING else self._strangers
+        return await line.run(waiting, self._verify, kept, _plain(password))
 
     def hash_now(self, password: str) -> str:
         """Return what is kept of a password, in this thread: for the command line."""
@@ -96,22 +100,37 @@ class Hasher:
 
     def close(self) -> None:
         """End the threads, after what they are at."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        for line in (self._first, self._strangers):
+            line.close()
 
     def _verify(self, kept: str, password: str) -> bool:
+        if not kept:
+            self._argon2.hash(password)  # as much work as to look at one
+            return False
         try:
             return self._argon2.verify(kept, password)
         except (Argon2Error, InvalidHashError):
             return False
 
-    async def _run(self, call: Callable[..., T], *values: str) -> T:
-        if self._open >= AT_ONCE + WAITING:
+
+class _Line:
+    """One thread, and those who wait for it."""
+
+    def __init__(self, name: str) -> None:
+        self._thread = ThreadPoolExecutor(1, name)
+        self._open = 0
+
+    async def run(self, waiting: int, call: Callable[..., T], *values: str) -> T:
+        if self._open > waiting:
             raise BusyError
         self._open += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, call, *values)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call, *values)
         finally:
             self._open -= 1
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=True)
 
 
 def why_not(password: str, *about: str) -> str:

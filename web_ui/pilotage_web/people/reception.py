@@ -90,6 +90,8 @@ class Reception(People):
         self._session_cookie = f"{mark}pilotage-session"
         self._browser_cookie = f"{mark}pilotage-browser"
         self.state_cookie = f"{mark}pilotage-provider"
+        self.refusals: dict[tuple[str, str, int, int], Response] = {}
+        """Refusals of this second, as the sign-in makes them."""
         self._shown: dict[tuple[str, str], tuple[float, list[str]]] = {}
         self._task: asyncio.Task[None] | None = None
 

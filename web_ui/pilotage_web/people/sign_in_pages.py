@@ -76,6 +76,8 @@ def routes(desk: Reception) -> Sequence[GuardedRoute]:
         attempt = attempt_of(desk, visit)
         found = await desk.register.admission.sign_in(attempt, desk.now())
         there = own_path(visit.field("next", "/"))
+        if isinstance(found, Refused) and found.why in ("slow", "busy"):
+            return _quickly(desk, visit, found)
         if isinstance(found, Refused):
             return refused(visit, "sign_in.html", found, _view(desk, attempt.name[:64], there))
         return desk.keep(visit.back(there), found)
@@ -130,6 +132,17 @@ def refused(visit: Visit, template: str, found: Refused, view: dict[str, Any]) -
     if found.wait_s:
         response.headers["Retry-After"] = str(int(found.wait_s) + 1)
     return response
+
+
+def _quickly(desk: Reception, visit: Visit, found: Refused) -> Response:
+    """Return a refusal that is the same for all who are refused in this second: a flood must not have pages made."""
+    key = (visit.who.language, found.why, int(found.wait_s), int(desk.now()))
+    if key not in desk.refusals:
+        if any(known[3] != key[3] for known in desk.refusals):
+            desk.refusals.clear()
+        desk.refusals[key] = refused(visit, "sign_in.html", found, _view(desk, "", "/"))
+    made = desk.refusals[key]
+    return Response(made.body, made.status_code, dict(made.headers))
 
 
 def is_own_form(desk: Reception, visit: Visit) -> bool:
