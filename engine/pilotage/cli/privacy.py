@@ -228,7 +228,30 @@ def _audit(settings: Settings) -> Iterator[Holding]:
     )
 
 
-STORES: Final[tuple[Callable[[Settings], Iterator[Holding]], ...]] = (_history, _journal, _audit)
+def _people(settings: Settings) -> Iterator[Holding]:
+    """Yield what is kept of who may sign in to the pages."""
+    from pilotage.runtime.web_process import FOLDER
+
+    if not (settings.storage.path / FOLDER / "people.db").is_file():
+        return
+    yield Holding(
+        where=f"{FOLDER}/people.db",
+        what="accounts, sessions, known browsers",
+        privacy="personal",
+        policy="what somebody needs to come in",
+        purpose="knowing who operates what",
+        basis="",
+        keep_s=90 * DAY_S,
+        note="accounts in people.db stay until `pilotage user remove`; a session ends after 12 h, a browser is forgotten after 90 d.",
+    )
+
+
+STORES: Final[tuple[Callable[[Settings], Iterator[Holding]], ...]] = (
+    _history,
+    _journal,
+    _audit,
+    _people,
+)
 """Every store that keeps something; a new one adds its function here."""
 
 
