@@ -179,8 +179,10 @@ class TestAlarms:
     def test_keys(self, browse: Callable[..., Page], city: api.Client, dark: str) -> None:
         """`j` goes to a line and `a` acknowledges it."""
         page = browse("/alarms")
-        while page.evaluate("document.activeElement.id") != f"line-{dark}":
+        for _ in range(20):
             page.keyboard.press("j")
+            if page.evaluate("document.activeElement.id") == f"line-{dark}":
+                break
         with page.expect_navigation():
             page.keyboard.press("a")
         assert self.state(city, dark) == "acknowledged"
