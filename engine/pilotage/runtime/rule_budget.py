@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any, Final
@@ -115,9 +116,13 @@ class RuleBudget:
                 self.spent_s[rule] += samples * self._sample_s  # type: ignore[assignment]
 
     def _sample(self, number: int, frame: FrameType | None) -> None:
-        rule = rule_of(frame)
-        if rule:
-            self._fresh[rule] += 1
+        """Note whose turn it is. This comes between any two steps of the core, also while a thing is being made and has no
+        attributes yet: what is raised here would be raised in the middle of a tick, so a sample that fails is lost.
+        """
+        with suppress(Exception):
+            rule = rule_of(frame)
+            if rule:
+                self._fresh[rule] += 1
 
 
 def rule_of(frame: FrameType | None) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from pilotage.core.engine import Engine
+from pilotage.core.evaluator import HoldInstance
+from pilotage.core.graph import Watch
 from pilotage.language.rules import load_or_refuse
 from pilotage.model.entities import Access, EntitySpec, Function, Kind, Parameter, PointSpec
 from pilotage.model.messages import Reading, RuleOrder
@@ -199,3 +201,17 @@ class TestLimits:
             assert allowed_files() == min(before[1], MOST_FILES)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("half_made", [Watch, HoldInstance])
+def test_a_sample_while_something_is_made_harms_nothing(
+    budget: Callable[..., RuleBudget], half_made: type[Any]
+) -> None:
+    """The signal comes between any two steps, also before an object has its attributes; the tick must not feel it."""
+    counted = budget(lambda rule, share: None, 0.5)
+    names: dict[str, Any] = {"self": half_made.__new__(half_made), "raised": signal.raise_signal}
+    core = Watch.check.__code__.co_filename
+    code = compile("def init(self):\n raised(%d)\n return 'whole'" % signal.SIGPROF, core, "exec")
+    counted.start()
+    exec(code, names)
+    assert names["init"](names["self"]) == "whole"
