@@ -211,7 +211,7 @@ def test_a_sample_while_something_is_made_harms_nothing(
     counted = budget(lambda rule, share: None, 0.5)
     names: dict[str, Any] = {"self": half_made.__new__(half_made), "raised": signal.raise_signal}
     core = Watch.check.__code__.co_filename
-    code = compile("def init(self):\n raised(%d)\n return 'whole'" % signal.SIGPROF, core, "exec")
+    text = f"def init(self):\n raised({signal.SIGPROF:d})\n return 'whole'"
     counted.start()
-    exec(code, names)
+    exec(compile(text, core, "exec"), names)
     assert names["init"](names["self"]) == "whole"
