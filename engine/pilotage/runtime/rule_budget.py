@@ -116,8 +116,10 @@ class RuleBudget:
                 self.spent_s[rule] += samples * self._sample_s  # type: ignore[assignment]
 
     def _sample(self, number: int, frame: FrameType | None) -> None:
-        """Note whose turn it is. This comes between any two steps of the core, also while a thing is being made and has no
-        attributes yet: what is raised here would be raised in the middle of a tick, so a sample that fails is lost.
+        """Note whose turn it is.
+
+        This comes between any two steps of the core, also while a thing is being made and has no attributes yet. What is
+        raised here would be raised in the middle of a tick, so a sample that fails is lost.
         """
         with suppress(Exception):
             rule = rule_of(frame)
