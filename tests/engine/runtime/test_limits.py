@@ -209,7 +209,7 @@ def test_a_sample_while_something_is_made_harms_nothing(
 ) -> None:
     """The signal comes between any two steps, also before an object has its attributes; the tick must not feel it."""
     counted = budget(lambda rule, share: None, 0.5)
-    names: dict[str, Any] = {"self": half_made.__new__(half_made), "raised": signal.raise_signal}
+    names: dict[str, Any] = {"self": object.__new__(half_made), "raised": signal.raise_signal}
     core = Watch.check.__code__.co_filename
     text = f"def init(self):\n raised({signal.SIGPROF:d})\n return 'whole'"
     counted.start()
