@@ -24,6 +24,8 @@ RETRY_S: Final = 0.25
 SILENT_S: Final = 5.0
 """An engine that says nothing for so long, not even a heartbeat, is asked anew."""
 BEAT_S: Final = 1.0
+GRACE_S: Final = 3.0
+"""An engine that is back sooner was exchanged, which needs no line in the log."""
 PLACED_S: Final = 2.0
 MOST_SPREAD_MS: Final = 250
 """A list that changed is read again by each browser within so long: at once in a small room, not all at once in a large one."""
@@ -60,6 +62,7 @@ class Hub:
         self._news = asyncio.Event()
         self._placed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._complaint: asyncio.TimerHandle | None = None
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────
 
@@ -73,6 +76,8 @@ class Hub:
     async def close(self) -> None:
         """Follow no longer, and have every stream say goodbye."""
         self.end()
+        if self._complaint is not None:
+            self._complaint.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -186,13 +191,21 @@ class Hub:
 
     def _away(self, why: str) -> None:
         if not self._is_away:
-            log.warning("the engine does not answer: %s", why, extra={"event": "web.away"})
             self._is_away, self._since = True, time.time()
+            self._complaint = asyncio.get_running_loop().call_later(GRACE_S, self._complain, why)
             self._tell("hb", self._pulse(), is_kept=False)
+
+    def _complain(self, why: str) -> None:
+        """Log it: an engine that is exchanged, or stops with these pages, is away for a moment only."""
+        self._complaint = None
+        log.warning("the engine does not answer: %s", why, extra={"event": "web.away"})
 
     def _back(self) -> None:
         if self._is_away:
-            log.info("the engine answers", extra={"event": "web.back"})
+            if self._complaint is None:
+                log.info("the engine answers", extra={"event": "web.back"})
+            else:
+                self._complaint.cancel()
             self._is_away, self._since = False, time.time()
 
     # ── what browsers are told ───────────────────────────────────────────────────────────────

@@ -23,6 +23,7 @@ from pilotage_web.people.passwords import (
     BusyError,
     Hasher,
 )
+from pilotage_web.people.posts import DEFAULT_POSTS
 from pilotage_web.people.records import By, Record, Records
 from pilotage_web.people.sessions import Origin, Session, Sessions
 from pilotage_web.people.store import Store, Transaction
@@ -339,9 +340,15 @@ class _Failures:
 
 
 def best_post(account: Account) -> str:
-    """Return where a person begins: the first post at which the role can do most; nothing without a role."""
-    ranked = sorted(account.roles, key=lambda post: (_STRONGEST.index(account.roles[post]), post))
-    return ranked[0] if ranked else ""
+    """Return where a person begins: the post at which the role can do most, the first of the room; nothing without a role."""
+
+    def rank(post: str) -> tuple[int, int, str]:
+        return _STRONGEST.index(account.roles[post]), _ROOM.get(post, len(_ROOM)), post
+
+    return min(account.roles, key=rank, default="")
+
+
+_ROOM: Final = {post.id: place for place, post in enumerate(DEFAULT_POSTS)}
 
 
 def _refusal(person: str, count: int, origin: Origin) -> Record:
