@@ -47,6 +47,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         second_factor: Whether everybody needs a second factor before anything is shown.
         provider: The city's identity provider, None for none.
         outlive_s: How long pages still answer after the engine's process has gone, in seconds.
+        map: GeoJSON file that lies under the equipment on the map; empty for none.
         contact: Whom to tell what keeps somebody from using the pages; empty when nobody is named.
         log_level: The least important line that is logged: debug, info, warning or error.
         log_format: `text` or `json`.
@@ -67,6 +68,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     second_factor: bool = True
     outlive_s: float = 300.0
     provider: ProviderSite | None = None
+    map: str = ""
     contact: str = ""
     log_level: str = "info"
     log_format: str = "text"

@@ -128,6 +128,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("web.provider.claim", "text", "preferred_username", "What of the provider's token is the name of an account here."),
     Setting("web.provider.title", "text", "", "What people call the provider; stands on the button."),
     Setting("web.outlive", "duration, or off", "5 min", "How long the pages still answer, and say so, after the engine's process has gone."),
+    Setting("web.map", "path", "", "GeoJSON file with the city's outlines and main roads, which lies under the equipment on the map."),
     Setting("web.contact", "text", "", "Whom to tell what keeps somebody from using the pages: stands in the accessibility statement."),
     Setting("engine.uvloop", "true or false", "false", "Use uvloop in place of the standard event loop.", "PILOTAGE_ENGINE_UVLOOP"),
     Setting("engine.stuck_after", "duration, or off", "2 s", "The engine ends itself (status 70) when its event loop stands still for so long."),

@@ -62,7 +62,7 @@ EVENTS: Final[tuple[LogEvent, ...]] = (
     LogEvent("web.ready", "info", "The pages can be opened, and where."),
     LogEvent("web.ended", "warning", "The process of the pages ended by itself; it is started again."),
     LogEvent("web.engine_gone", "warning", "The engine's process has gone; the pages say so."),
-    LogEvent("web.away", "warning", "The pages do not hear the engine; each page says so."),
+    LogEvent("web.away", "warning", "The pages have not heard the engine for three seconds; each page says so at once."),
     LogEvent("web.back", "info", "The pages hear the engine again."),
     LogEvent("web.audit_waits", "error", "Rows for the audit stay with the pages, which try again."),
     LogEvent("web.provider", "warning", "The identity provider did not say who somebody is, and why."),

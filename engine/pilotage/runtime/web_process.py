@@ -55,6 +55,7 @@ def site_of(settings: Settings) -> dict[str, Any]:
         else {**dataclasses.asdict(web.provider), "secret": str(web.provider.secret)},
         "second_factor": web.second_factor,
         "outlive_s": web.outlive_s,
+        "map": "" if web.map is None else str(web.map),
         "contact": web.contact,
         "log_level": settings.log.level,
         "log_format": settings.log.format,

@@ -46,6 +46,7 @@ class WebSettings:
         trusted: Addresses and networks of the proxies before them.
         second_factor: Whether everybody needs a second factor.
         provider: Through which people may sign in; None for none.
+        map: GeoJSON that lies under the equipment on the map; None for none.
         contact: Whom to tell what keeps somebody from using them.
         outlive_s: How long they still answer after the engine's process has gone, in seconds.
     """
@@ -60,6 +61,7 @@ class WebSettings:
     second_factor: bool = True
     provider: ProviderSettings | None = None
     contact: str = ""
+    map: Path | None = None
 
 
 def parse_listen(text: str) -> tuple[str, int] | None:
@@ -88,6 +90,7 @@ def read_web(root: MapNode, values: Mapping[str, Any], report: Report) -> WebSet
         values["web.second_factor"] != "optional",
         _provider(here, values, report),
         values["web.contact"] or "",
+        values["web.map"],
     )
     _check(settings, bool(values["web.behind_proxy"]), node, here, values, report)
     return settings
@@ -131,7 +134,7 @@ def _check(
     for name, other in (("certificate", "key"), ("key", "certificate")):
         if here.get(name) is not None and here.get(other) is None:
             report.add(site.half_of_tls((here.get(name) or node).at, name, other))
-    for name, path in (("certificate", web.certificate), ("key", web.key)):
+    for name, path in (("certificate", web.certificate), ("key", web.key), ("map", web.map)):
         if path is not None and not path.is_file():
             report.add(site.path_missing((here.get(name) or node).at, str(path), []))
     if behind_proxy and not web.trusted:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from itertools import combinations
 from pathlib import Path
 
+import msgspec
 import pytest
+from tests.web_ui.conftest import Desk
 
 import pilotage_web
 from pilotage import api
@@ -15,6 +18,7 @@ from pilotage.model.looks import Look
 from pilotage_web.live.places import pack_places
 from pilotage_web.pages.live import MEANINGS
 from pilotage_web.pages.now import extent, view
+from pilotage_web.site import Site
 
 
 def alarm(id_: str, severity: str = "high", state: str = "raised", since: float = 0.0) -> api.Alarm:
@@ -177,3 +181,16 @@ class TestColours:
     def test_meanings(self) -> None:
         """The pages say of each look what the model says."""
         assert {look: look.meaning for look in Look} == MEANINGS
+
+
+async def test_the_map_has_the_ground_that_the_site_names(site: Site, tmp_path: Path) -> None:
+    """The city's own GeoJSON, for who may see it; nothing, and no error, where it names none."""
+    ground = tmp_path / "ground.geojson"
+    ground.write_text('{"type": "FeatureCollection", "features": []}')
+    for named, wanted in ((str(ground), json.loads(ground.read_text())), ("", None)):
+        desk = Desk(msgspec.structs.replace(site, map=named))
+        async with desk.app.router.lifespan_context(desk.app):
+            answer = await desk.visitor("viewer").get("/live/base")
+            assert (answer.status_code, answer.json()) == (200, wanted)
+            assert (await desk.visitor().get("/live/base")).status_code == 401
+            await desk.close()

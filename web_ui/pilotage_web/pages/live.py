@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 
 from pilotage.model.looks import Look
 from pilotage_web.live.stream import LiveStream
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 FOR_THIS_RUN: Final = "private, max-age=86400, immutable"
 BINARY: Final = "application/octet-stream"
+GEOJSON: Final = "application/geo+json"
 
 MEANINGS: Final = {
     Look.IDLE: mark("at rest"),
@@ -110,4 +113,13 @@ async def place(request: Request, frame: Frame, who: Who) -> Response:
     )
 
 
-ROUTES = (live, session, states, places, place)
+@live_route("/live/base")
+async def base(request: Request, frame: Frame, who: Who) -> Response:
+    """What lies under the equipment on the map: the city's own GeoJSON, or nothing."""
+    file = frame.site.map
+    if not file or not await asyncio.to_thread(Path(file).is_file):
+        return JSONResponse(None)
+    return FileResponse(file, media_type=GEOJSON, headers={"Cache-Control": "private, max-age=300"})
+
+
+ROUTES = (live, session, states, places, place, base)
