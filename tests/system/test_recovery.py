@@ -211,6 +211,21 @@ class TestOtherInventory:
         busy.start()
         assert standing(busy) == after
 
+    def test_no_snapshot_yet(self, busy: Any) -> None:
+        """An engine that died before its first snapshot was whole loses no order either, with another inventory too."""
+        before = standing(busy)
+        busy.kill()
+        for file in Path(busy.folder, "var", "snapshots").glob("*"):
+            file.unlink()
+        (busy.folder / "readings").write_text("")
+        streets = busy.folder / "streets.yaml"
+        streets.write_text(streets.read_text() + "s-3: {kind: test_street}\n")
+        busy.start()
+        after = standing(busy)
+        assert after["plans"] == before["plans"]
+        assert [(a[0], a[1]) for a in after["alarms"]] == [("jam[s-2]", "acknowledged")]
+        assert after["demands"][0] == before["demands"][0]
+
 
 class TestDamage:
     def test_damaged_snapshots(self, busy: Any) -> None:

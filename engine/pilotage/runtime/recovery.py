@@ -10,6 +10,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -158,9 +159,11 @@ class Recovery:
         self, plan: CityPlan, start: ConfigSwitch | None, switches: list[ConfigSwitch]
     ) -> Recovered | None:
         """Run everything since an engine began anew: it died before its first snapshot was whole."""
-        began = self.beginning(plan, start)
-        if start is None or began is None:
+        if start is None:
             return None
+        began = self.beginning(plan, start)
+        if began is None:
+            return self._carry_from_the_start(plan, start)
         engine, base = began
         later = [s for s in switches if s.position >= start.position and not s.is_start]
         replay, rules = self.replay(engine, plan, base, later)
@@ -193,6 +196,28 @@ class Recovery:
             if decision is not None:
                 replay.undelivered.append(decision)
         return Recovered(engine, "carried", plan.digest, engine.now, replay, why)
+
+    def _carry_from_the_start(self, plan: CityPlan, start: ConfigSwitch) -> Recovered | None:
+        """Run what came since an engine began through one of today's city, and take up what lasts of that.
+
+        The engine died before its first snapshot was whole, and then its inventory was changed: what people ordered in its
+        first moments is in the journal alone.
+        """
+        number = self._journal.last_number(self._partition)
+        first = next(self._journal.inputs(self._partition, start.position), None)
+        if first is None or first.position != start.position + 1:
+            return None
+        engine = self._workshop.make(plan, first.after, start.now)
+        for envelope in self._journal.inputs(self._partition, start.position):
+            with suppress(Exception):  # as it may have been the first time
+                inputs = decode_inputs(envelope.inputs, engine.cells, engine.entities)
+                engine.tick(envelope.now, inputs)
+        engine.skip_to(number)
+        kept = self._workshop.essentials(engine)
+        why = "the inventory or the plugins have changed"
+        return Recovered(
+            self._workshop.carry(kept, plan, number), "carried", plan.digest, engine.now, why=why
+        )
 
     def _begin(self, plan: CityPlan, now: float) -> Recovered:
         number = self._journal.last_number(self._partition)

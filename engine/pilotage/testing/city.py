@@ -149,6 +149,7 @@ class _BenchWorkshop(CityWorkshop):
     """Reads the city of the bench, with its plugin alone."""
 
     def __init__(self, bench: Bench) -> None:
+        super().__init__()
         self._bench = bench
 
     def read(self, settings: Settings, catalogue: Catalogue | None) -> CityPlan:

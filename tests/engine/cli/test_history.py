@@ -250,7 +250,7 @@ class TestPrivacy:
         code, out, _ = run("privacy", "erase", "van-1", "--reason", "asked")
         assert code == 0
         assert "rows of the history were erased" in out
-        assert "the journal still holds it" in out
+        assert "decisions that name it stay until" in out
         file = tmp_path / "van-1.json"
         assert run("privacy", "export", "van-1", "--to", str(file))[0] == 0
         assert json.loads(file.read_text())["points"] == []

@@ -88,7 +88,7 @@ class TestEvent:
         health.raised("journal.disk", "the disk is full", "free space")
         health.remark("refused.lamps.city/lamp/7", "no binding understands it")
         health.cleared("journal.disk")
-        logging.getLogger("asyncua").warning("a library says something")
+        logging.getLogger("some_library").warning("a library says something")
         rows = [json.loads(line) for line in stream.getvalue().splitlines()]
         assert [(r["event"], r.get("code", r.get("about"))) for r in rows] == [
             ("finding.raised", "journal.disk"),

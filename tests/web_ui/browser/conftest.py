@@ -66,7 +66,8 @@ def town() -> Iterator[Town]:
             town.stop()
 
 
-@pytest.fixture(scope="session")
+# Playwright's own event loop runs as long as its fixture: asynchronous tests of other files could not run beside it.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium."""
     with sync_playwright() as playwright:
@@ -76,9 +77,17 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def signed_in(town: Town, browser: Browser) -> StorageState:
-    """The cookies of somebody who is signed in."""
-    return sign_in(town, browser)
+def kept() -> dict[str, StorageState]:
+    """What a signed-in browser keeps, for the browsers of the next files: the link of the town works once."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def signed_in(town: Town, browser: Browser, kept: dict[str, StorageState]) -> StorageState:
+    """What a browser keeps that is signed in."""
+    if "visitor" not in kept:
+        kept["visitor"] = sign_in(town, browser)
+    return kept["visitor"]
 
 
 def sign_in(town: Town, browser: Browser) -> StorageState:

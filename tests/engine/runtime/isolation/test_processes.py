@@ -18,6 +18,20 @@ from pilotage.model.messages import CallOut, Command, Outcome
 from pilotage.model.values import Position
 from pilotage.runtime.supervisor import State
 
+OTHERS: set[int] = set()
+"""Processes that this one has for other tests."""
+
+
+@pytest.fixture(autouse=True)
+def _others() -> None:
+    OTHERS.clear()
+    OTHERS.update(process.pid for process in psutil.Process().children(recursive=True))
+
+
+def family() -> list[psutil.Process]:
+    """Return the processes that the test has given rise to."""
+    return [p for p in psutil.Process().children(recursive=True) if p.pid not in OTHERS]
+
 
 def order(value: Any = 30.0, point: str = "L-0.level", for_s: float = 5.0) -> Command:
     return Command("7-1", point, value, time.time() + for_s, "dusk")
@@ -90,10 +104,10 @@ class TestSame:
         """Stopping ends the process, and the one that keeps it."""
         bench.open()
         await bench.until(lambda: bench.state() is State.UP)
-        family = psutil.Process().children(recursive=True)
-        assert len(family) == 2
+        kin = family()
+        assert len(kin) == 2
         await bench.supervisor.stop("vendor")
-        await bench.until(lambda: not any(p.is_running() for p in family))
+        await bench.until(lambda: not any(p.is_running() for p in kin))
 
 
 WAYS = {
@@ -159,7 +173,7 @@ class TestDeaths:
         """When the process that keeps the plugin is killed, the child goes with it and both are started again."""
         bench.open()
         await bench.until(lambda: bench.state() is State.UP)
-        keeper, child = psutil.Process().children(recursive=True)
+        keeper, child = family()
         keeper.kill()
         await bench.until(lambda: bench.status().failures)
         await bench.until(lambda: bench.state() is State.UP)
@@ -224,7 +238,7 @@ class TestAlone:
     async def test_lies_are_refused(self, bench: Any) -> None:
         """What is no value is refused by its point, and the process goes on."""
         bench.open(fault="lie", after=0.05)
-        await bench.until(lambda: bench.health.counters["refused.vendor"] > 100)
+        await bench.until(lambda: bench.health.counters["refused.vendor"] > 20)
         assert bench.state() is State.UP
         assert all(value is None or isinstance(value, float) for _, value in bench.readings())
 
@@ -260,7 +274,7 @@ class TestAlone:
         bench.open()
         await bench.until(lambda: bench.state() is State.UP)
         os.close(ours)
-        for process in psutil.Process().children(recursive=True):
+        for process in family():
             folder = Path(f"/proc/{process.pid}")
             assert b"canary-7261" not in (folder / "environ").read_bytes()
             links = [str(link.readlink()) for link in (folder / "fd").iterdir()]
