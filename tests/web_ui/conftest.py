@@ -74,8 +74,8 @@ class Desk:
         self.frame: Frame = self.app.state.frame
         self._clients: list[httpx.AsyncClient] = []
 
-    def visitor(self, role: str = "", **more: Any) -> httpx.AsyncClient:
-        """Return a browser of somebody with a role at the post `control`; of nobody without one."""
+    def visitor(self, role: str = "", post: str = POST, **more: Any) -> httpx.AsyncClient:
+        """Return a browser of somebody with a role at a post, `control` unless given; of nobody without one."""
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
             base_url=ORIGIN,
@@ -84,7 +84,7 @@ class Desk:
         if role:
             person = more.pop("person", role)
             csrf = secrets.token_urlsafe(24)
-            who = Who(person, person.title(), {POST: role}, POST, csrf=csrf, session=person, **more)
+            who = Who(person, person.title(), {post: role}, post, csrf=csrf, session=person, **more)
             self.people.add(who)
             client.cookies.set("person", person)
             client.headers["x-csrf"] = masked_csrf(csrf)

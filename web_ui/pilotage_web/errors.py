@@ -25,6 +25,7 @@ from pilotage_web.request import NOBODY, Visit
 from pilotage_web.rights import Right, roles_with
 from pilotage_web.shield import TooLarge
 from pilotage_web.texts import mark
+from pilotage_web.trades import refusal
 
 if TYPE_CHECKING:
     from pilotage_web.app import Frame
@@ -280,11 +281,22 @@ def _http(error: HTTPException, visit: Visit) -> Trouble:
     kind, _, right = error.detail.partition(":")
     if error.status_code == 403 and kind == "right":
         return _may_not(Right(right), visit)
+    if error.status_code == 403 and kind == "trade":
+        return _not_this_trade(right, visit)
     known = _KNOWN.get((error.status_code, kind)) or _KNOWN.get((error.status_code, ""))
     if known is not None:
         return _said(known, visit)
     return Trouble(
         error.status_code, "refused", visit.say("This cannot be done"), visit.say(error.detail)
+    )
+
+
+def _not_this_trade(domain: str, visit: Visit) -> Trouble:
+    """Return a refusal that says which posts take such equipment by hand."""
+    return Trouble(
+        *(403, "not-allowed", visit.say("You may not do this")),
+        refusal(visit, domain),
+        visit.say("Change your post above, or call one of them."),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from pilotage import api
+from pilotage_web import trades
 from pilotage_web.problem import Problem
 from pilotage_web.request import Visit
 from pilotage_web.rights import Right
@@ -120,7 +121,8 @@ async def equipment_commands(visit: Visit, id: str, query: CommandQuery) -> Page
 
 @post("/equipment/{id}/overrides", Right.OVERRIDE, status=202)
 async def override_equipment(visit: Visit, id: str, body: OverrideOrder) -> api.Receipt:  # noqa: A002
-    """Take a point by hand until a time. Answered once the order is on disk."""
+    """Take a point by hand until a time, at a post that has its trade. Answered once the order is on disk."""
+    await trades.check(visit, id)
     receipt = await visit.ask(
         api.SetOverride(
             point=f"{id}.{body.point}",
@@ -136,6 +138,7 @@ async def override_equipment(visit: Visit, id: str, body: OverrideOrder) -> api.
 @delete("/equipment/{id}/overrides/{point}", Right.OVERRIDE)
 async def release_equipment(visit: Visit, id: str, point: str) -> api.Receipt:  # noqa: A002
     """Give an override back: the next demand down decides at once."""
+    await trades.check(visit, id)
     return _taken(
         await visit.ask(api.ReleaseOverride(point=f"{id}.{point}", person=visit.who.person))
     )

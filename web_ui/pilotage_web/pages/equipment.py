@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from pilotage import api
 from pilotage.api import ApiError
 from pilotage.model.looks import Look
+from pilotage_web import trades
 from pilotage_web.moments import read_moment, write_moment
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
@@ -150,6 +151,7 @@ async def equipment(visit: Visit) -> dict[str, Any] | Response:
     view = detail_view(detail, point, why, visit.words)
     return {
         **view,
+        "not_ours": trades.refusal(visit, detail.domain),
         "at_written": written,
         "at_wrong": visit.say(NOT_A_TIME) if written and at is None else "",
         "now": status.now,
@@ -394,6 +396,7 @@ def journal_view(row: api.AuditRow, now: float, words: Words) -> dict[str, Any]:
 async def override(visit: Visit) -> Response:
     """Take a point by hand until a time, for a reason."""
     point, here = _named(visit)
+    await trades.check(visit, visit.path("id"))
     reason, value = visit.field("reason"), visit.field("value")
     missing = [
         name for name, given in ((mark("a value"), value), (mark("a reason"), reason)) if not given
@@ -463,6 +466,7 @@ def _sight(why: api.PointWhy) -> str:
 async def release(visit: Visit) -> Response:
     """Give an override back."""
     point, here = _named(visit)
+    await trades.check(visit, visit.path("id"))
     return await _ordered(visit, api.ReleaseOverride(point=point, person=visit.who.person), here)
 
 
