@@ -26,6 +26,8 @@ from typing import Any, Final
 
 import psutil  # type: ignore[import-untyped]
 
+from benchmarks.adapters import free_port
+
 LAMPS: Final = 2_000
 SECONDS: Final = 8
 RATES: Final = {0: (2_000, 10_000, 20_000, 30_000), 1: (2_000, 5_000, 10_000, 15_000)}
@@ -100,13 +102,6 @@ def write_city(folder: Path, port: int, qos: int) -> None:
     (folder / "inventory.json.yaml").write_text(json.dumps(lamps, indent=0))
     rules = "".join(RULE.format(n=n) for n in range(LAMPS))
     (folder / "rules.yaml").write_text(f"version: 1\nrules:\n{rules}")
-
-
-def free_port() -> int:
-    """Return a port of the loopback that nobody uses."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
+
+import pytest
+
+from pilotage import api
 
 PILOTAGE: Final = Path(sys.executable).parent / "pilotage"
 
@@ -46,3 +53,26 @@ def make_city(folder: Path) -> Path:
     config.write_text(config.read_text() + "storage: {ballast: 0}\n")
     (folder / "rules" / "acts.yaml").write_text(RULES)
     return config
+
+
+@contextmanager
+def running(config: Path) -> Iterator[Path]:
+    """Run the engine of a city in another process; its control socket, once it answers."""
+    folder = config.parent
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [PILOTAGE, "run", "-c", config], stdout=log, stderr=log, cwd=folder
+        )
+        socket = folder / "var" / "control.sock"
+        try:
+            for _ in range(300):
+                with suppress(api.ApiError), api.Client(socket) as client:
+                    client.ask(api.GetStatus())
+                    break
+                time.sleep(0.05)
+            else:
+                pytest.fail((folder / "log").read_text())
+            yield socket
+        finally:
+            process.terminate()
+            process.wait(15)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +11,8 @@ import httpx
 import pytest
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute
-from tests.web_ui.city import make_city
+from tests.web_ui.city import make_city, running
 
-from pilotage import api
 from pilotage_web.app import Frame, create_app
 from pilotage_web.city import City
 from pilotage_web.people import People
@@ -106,26 +101,8 @@ class Desk:
 def engine_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A small city with a real engine in another process; its control socket."""
     folder = tmp_path_factory.mktemp("city") / "c"
-    pilotage = [str(Path(sys.executable).parent / "pilotage")]
-    config = make_city(folder)
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen(
-        [*pilotage, "run", "-c", str(config)], stdout=log, stderr=log, cwd=folder
-    )
-    socket = folder / "var" / "control.sock"
-    try:
-        for _ in range(300):
-            with suppress(api.ApiError), api.Client(socket) as client:
-                client.ask(api.GetStatus())
-                break
-            time.sleep(0.05)
-        else:
-            pytest.fail((folder / "log").read_text())
+    with running(make_city(folder)) as socket:
         yield socket
-    finally:
-        process.terminate()
-        process.wait(15)
-        log.close()
 
 
 @pytest.fixture

@@ -10,11 +10,10 @@ from typing import Final
 from starlette.exceptions import HTTPException
 
 from pilotage import api
-from pilotage_web.people.posts import DEFAULT_POSTS, Post
+from pilotage_web.people.posts import ROOM, Post
 from pilotage_web.request import Visit
 from pilotage_web.texts import mark
 
-ROOM: Final = {post.id: post for post in DEFAULT_POSTS}
 REFUSED: Final = "trade"
 """What a refusal begins with; the trade follows a colon."""
 WHO: Final = mark("Equipment of this trade is taken by hand at: %(posts)s.")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.web_ui.city import running
 
 from pilotage import api
 
@@ -83,23 +81,8 @@ def engine_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "rules").mkdir()
     (folder / "rules" / "acts.yaml").write_text(RULES)
     (folder / "config.yaml").write_text(CONFIG)
-    log = (folder / "log").open("wb")
-    command = [str(Path(sys.executable).parent / "pilotage"), "run", "-c", "config.yaml"]
-    process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-    socket = folder / "var" / "control.sock"
-    try:
-        for _ in range(300):
-            with suppress(api.ApiError), api.Client(socket) as client:
-                client.ask(api.GetStatus())
-                break
-            time.sleep(0.05)
-        else:
-            pytest.fail((folder / "log").read_text())
+    with running(folder / "config.yaml") as socket:
         yield socket
-    finally:
-        process.terminate()
-        process.wait(15)
-        log.close()
 
 
 @pytest.fixture

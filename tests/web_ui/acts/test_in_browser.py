@@ -149,6 +149,7 @@ class TestHold:
     def test_refused_while_frozen(self, browse: Callable[..., Page], city: api.Client) -> None:
         """A button that the frozen view has refused cannot be held."""
         page = browse()
+        page.wait_for_selector("html[data-link=live]")  # becoming live gives buttons back
         page.locator(SNOW).evaluate("button => button.setAttribute('aria-disabled', 'true')")
         page.locator(SNOW).scroll_into_view_if_needed()
         press(page, HOLD_MS)

@@ -23,7 +23,7 @@ from pilotage_web.people.passwords import (
     BusyError,
     Hasher,
 )
-from pilotage_web.people.posts import DEFAULT_POSTS
+from pilotage_web.people.posts import ROOM
 from pilotage_web.people.records import By, Record, Records
 from pilotage_web.people.sessions import Origin, Session, Sessions
 from pilotage_web.people.store import Store, Transaction
@@ -341,14 +341,13 @@ class _Failures:
 
 def best_post(account: Account) -> str:
     """Return where a person begins: the post at which the role can do most, the first of the room; nothing without a role."""
+    room = [*ROOM]
 
     def rank(post: str) -> tuple[int, int, str]:
-        return _STRONGEST.index(account.roles[post]), _ROOM.get(post, len(_ROOM)), post
+        place = room.index(post) if post in ROOM else len(room)
+        return _STRONGEST.index(account.roles[post]), place, post
 
     return min(account.roles, key=rank, default="")
-
-
-_ROOM: Final = {post.id: place for place, post in enumerate(DEFAULT_POSTS)}
 
 
 def _refusal(person: str, count: int, origin: Origin) -> Record:

@@ -59,3 +59,6 @@ DEFAULT_POSTS: Final = (
     Post(ADMINISTRATION, {"en": "Administration", "fr": "Administration"}),
 )
 """What a site has that names none: the posts of a metropolitan control room."""
+
+ROOM: Final = {post.id: post for post in DEFAULT_POSTS}
+"""The same by id, in the order of the room."""
