@@ -28,7 +28,9 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from asyncua.sync import Client as OpcUaClient
 from paho.mqtt.enums import CallbackAPIVersion
+from playwright.sync_api import Page, sync_playwright
 from pymodbus.client import ModbusTcpClient
+from tests.web_ui.browser.conftest import FLAGS, chromium_path
 
 from pilotage import api
 
@@ -210,10 +212,10 @@ def test_four_rules(start: Start) -> None:
     try:
         _see_the_rules(demo, wire)
         _see_the_lamps(demo, wire)
+        _switch_a_plan(demo, wire)
     finally:
         wire.stop()
     _try_the_commands(demo)
-    _open_the_pages(demo)
     children = demo.processes()
     # The engine may have some of its own: a reload compiles in one.
     assert len(psutil.Process(demo.process.pid).children()) == 5
@@ -293,23 +295,76 @@ def _try_the_commands(demo: Demo) -> None:
     demo.until(lambda: "Rue Monge: 8 lamps are told 80 %" in demo.text, "the lamps were not told")
     explained = demo.run("explain", point)
     assert "market tomorrow" in explained.stdout, explained.stderr
-    plan = demo.run("plan", "snow", "2", "--reason", "black ice reported")
+    assert "Snow and ice plan, level 1 → 2" in demo.text
+    plan = demo.run("plan", "snow", "1", "--reason", "no ice there")
     assert plan.returncode == 0, plan.stderr
-    demo.until(lambda: "Snow and ice plan, level 1 → 2" in demo.text, "the plan was not told")
+    demo.until(lambda: "Snow and ice plan, level 2 → 1" in demo.text, "the plan was not told")
     assert demo.run("reload").returncode == 0
 
 
-def _open_the_pages(demo: Demo) -> None:
-    """The link that is printed signs a browser in, once."""
+def _switch_a_plan(demo: Demo, wire: Wire) -> None:
+    """A plan that is held on its page brightens the lamps, and the page shows each as confirmed by the equipment."""
     (link,) = re.findall(r"http://\S+/sign-in/link/\S+", demo.text)
     address = link.partition("/sign-in/")[0]
-    with httpx.Client(base_url=address) as browser, httpx.Client(base_url=address) as other:
-        assert browser.get(link).status_code == 200
-        assert browser.post(link, headers={"Origin": address}).status_code == 303
-        page = browser.get("/")
-        assert (page.status_code, "Dijon (demo)" in page.text) == (200, True)
-        assert other.post(link, headers={"Origin": address}).status_code == 410
+    told_before = len(_orders(wire))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=list(FLAGS))
+        page = browser.new_page()
+        page.goto(link)
+        page.click("main button")
+        _hold_the_button(page, address, "snow", 2)
+        page.get_by_role("link", name=re.compile("confirm")).click()
+        rows = _read_until_confirmed(page)
+        browser.close()
+    lamps = {point: row for point, row in rows.items() if point.startswith("lamp-")}
+    followed = {point for point, (standing, *_) in lamps.items() if standing == "confirmed"}
+    assert f"{DEAD}.level" not in followed
+    assert len(lamps) > len(followed) >= WANTED_LAMPS
+    assert all(cells[1] == "100 %" for _, *cells in lamps.values()), "what is wanted"
+    # The engine and its pages say so; the wire says the same.
+    assert len(_orders(wire)) > told_before
+    said = {
+        topic.split("/")[2]: all_of_it[-1]
+        for topic, all_of_it in wire.of("city/lamp/", "/state").items()
+    }
+    assert {said[point.partition(".")[0]]["level"] for point in followed} == {100.0}
+
+    with httpx.Client(base_url=address) as other:
+        assert other.post(link, headers={"Origin": address}).status_code == 410, "a link works once"
         assert other.get("/").headers["location"].startswith("/sign-in")
+
+
+def _orders(wire: Wire) -> list[Any]:
+    return [m for said in wire.of("city/lamp/", "/set").values() for m in said]
+
+
+def _hold_the_button(page: Page, url: str, plan: str, level: int) -> None:
+    """Hold the button of a plan; the city is quick, and what was seen may have changed: then the page asks once more."""
+    page.goto(f"{url}/plans/{plan}?level={level}")
+    page.wait_for_selector("html[data-link=live]")
+    button = page.locator(f"#form-{plan} button.hold")
+    button.focus()
+    page.keyboard.down("Enter")
+    page.wait_for_timeout(1_000)
+    page.keyboard.up("Enter")
+    page.wait_for_url(f"**/plans/{plan}")
+    while page.locator("[name=confirmed][value=page]").count():
+        with page.expect_navigation():
+            page.locator(f"#form-{plan} button.main").click()
+    assert page.locator(".notice-done").count(), page.locator("main").inner_text()
+
+
+def _read_until_confirmed(page: Page) -> dict[str, list[str]]:
+    """Return the rows of what a plan holds by point, once nothing is under way: how it is, and the cells of the row."""
+    end = time.monotonic() + 20
+    while True:
+        rows: list[list[str]] = page.locator("tr[data-point]").evaluate_all(
+            "rows => rows.map(r => [r.dataset.point, r.dataset.standing, ...[...r.cells].slice(1).map(c => c.innerText)])"
+        )
+        if len(rows) > WANTED_LAMPS and all(row[1] != "waiting" for row in rows):
+            return {row[0]: row[1:] for row in rows}
+        assert time.monotonic() < end, rows
+        page.wait_for_timeout(50)
 
 
 class TestEnd:

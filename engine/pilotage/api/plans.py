@@ -7,17 +7,21 @@ from typing import Any
 import msgspec
 
 from pilotage.api.question import Question, Receipt
+from pilotage.api.why import Wanter
 
 __all__ = [
     "AnswerPlan",
     "ChecklistItem",
     "GetPlan",
+    "ListPlanPoints",
     "ListPlans",
     "OpenPoint",
     "Plan",
     "PlanDetail",
     "PlanLevel",
     "PlanParameter",
+    "PlanPoint",
+    "PlanPoints",
     "SecondPerson",
     "SetPlan",
     "Tally",
@@ -132,6 +136,48 @@ class PlanDetail(msgspec.Struct, frozen=True, kw_only=True):
     at: float = 0.0
 
 
+class PlanPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A point that a plan holds: what is wanted of it now, what it was told, and what the equipment says.
+
+    `standing` is confirmed, waiting, failed, or dominated: then `by` is who decides. `state` is that of `Way`. Times are
+    seconds since 1970.
+    """
+
+    point: str
+    entity: str = ""
+    kind: str = ""
+    name: str = ""
+    standing: str = "waiting"
+    state: str = "idle"
+    wanted: str = ""
+    sent: str = ""
+    sent_at: float | None = None
+    reported: str = ""
+    reported_at: float | None = None
+    confirmed_at: float | None = None
+    attempt: int = 0
+    detail: str = ""
+    by: Wanter
+
+
+class PlanPoints(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of what a plan holds, in order of id; `counts` by standing count all of it, `next` is empty at the end."""
+
+    points: list[PlanPoint]
+    counts: dict[str, int]
+    next: str = ""
+    at: float = 0.0
+
+
+class ListPlanPoints(Question[PlanPoints], tag="plan_points", frozen=True, kw_only=True):
+    """What a plan holds, point by point; `standing` chooses confirmed, waiting, failed or dominated ones."""
+
+    plan: str
+    standing: str = ""
+    after: str = ""
+    limit: int = 100
+
+
 class GetPlan(Question[PlanDetail], tag="plan", frozen=True, kw_only=True):
     """A plan, and what the equipment has confirmed of it."""
 
@@ -170,4 +216,4 @@ class AnswerPlan(Question[Receipt], tag="answer", frozen=True, kw_only=True):
     role: str = ""
 
 
-Questions = ListPlans | GetPlan | SetPlan | AnswerPlan
+Questions = ListPlans | GetPlan | ListPlanPoints | SetPlan | AnswerPlan

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MOST_OPEN: Final = 50
 """So many points that wait are named."""
 UNDER_WAY: Final = ("waiting", "sent")
+STANDINGS: Final = ("confirmed", "waiting", "failed", "dominated")
+"""How a point that a plan holds is: as wanted, under way, not as wanted, or with somebody more urgent."""
 
 
 @dataclass(slots=True)
@@ -53,8 +55,8 @@ class Progress:
     open: list[Open] = field(default_factory=list)
 
 
-def follow(engine: Engine, plan: Plan, progress: Progress) -> Iterator[None]:
-    """Count what a plan holds, in small steps."""
+def held(engine: Engine, plan: Plan) -> Iterator[tuple[Cell, str]]:
+    """Go through the points that a plan holds and that are told by themselves, each with how it is (`STANDINGS`)."""
     waiting = [cell for level in plan.program.levels for _, cell in plan.placed(level.level)]
     seen: set[Cell] = set()
     for cell in waiting:  # grows while it is gone through
@@ -65,30 +67,38 @@ def follow(engine: Engine, plan: Plan, progress: Progress) -> Iterator[None]:
         if members and engine.groups.is_passed_on(cell):
             waiting.extend(members)
         else:
-            _count(engine, plan, cell, progress)
+            yield cell, _standing(engine, plan, cell)
+
+
+def follow(engine: Engine, plan: Plan, progress: Progress) -> Iterator[None]:
+    """Count what a plan holds, in small steps."""
+    for cell, standing in held(engine, plan):
+        _count(engine, cell, standing, progress)
         yield
 
 
-def _count(engine: Engine, plan: Plan, cell: Cell, progress: Progress) -> None:
+def _standing(engine: Engine, plan: Plan, cell: Cell) -> str:
+    array = cell.array
+    if array is None or array.winner is None or array.winner.by != plan.program.name:
+        return "dominated"
+    pursuit = engine.reconciler.pursuit(cell)
+    state = pursuit.state if pursuit is not None else "idle"
+    if pursuit is not None and (state == "done" or pursuit.has_arrived()):
+        return "confirmed"
+    return "waiting" if state in UNDER_WAY or state == "idle" else "failed"
+
+
+def _count(engine: Engine, cell: Cell, standing: str, progress: Progress) -> None:
     kind = cell.entity.kind if cell.entity is not None else ""
     key = (kind, cell.spec.name)
     tally = progress.tallies.setdefault(key, Tally(*key))
     tally.held += 1
-    array = cell.array
-    if array is None or array.winner is None or array.winner.by != plan.program.name:
-        tally.dominated += 1
-        return
-    pursuit = engine.reconciler.pursuit(cell)
-    state = pursuit.state if pursuit is not None else "idle"
-    if pursuit is not None and (state == "done" or pursuit.has_arrived()):
-        tally.confirmed += 1
-        return
-    if state in UNDER_WAY or state == "idle":
-        tally.waiting += 1
-    else:
-        tally.failed += 1
-    if len(progress.open) < MOST_OPEN:
+    setattr(tally, standing, getattr(tally, standing) + 1)
+    if standing in ("waiting", "failed") and len(progress.open) < MOST_OPEN:
+        pursuit, array = engine.reconciler.pursuit(cell), cell.array
+        state = pursuit.state if pursuit is not None else "idle"
         name = cell.entity.name if cell.entity is not None else cell.id
-        shown = format_value(as_plain(array.wanted), cell.spec.type)
+        wanted = array.wanted if array is not None else None
+        shown = format_value(as_plain(wanted), cell.spec.type)
         since = pursuit.sent_at if pursuit is not None and pursuit.sent_at else None
         progress.open.append(Open(cell.id, name, shown, state, since))

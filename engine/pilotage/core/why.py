@@ -386,10 +386,10 @@ class _Teller:
 
     def who(self, owner: str, by: str) -> Wanter:
         """Return who has placed a demand."""
+        if owner.startswith(PERSON):  # first: a name may end as it likes
+            return Wanter("person", owner.removeprefix(PERSON))
         if owner.endswith(">"):
             return self._through(owner[:-1])
-        if owner.startswith(PERSON):
-            return Wanter("person", owner.removeprefix(PERSON))
         if owner.startswith(PLAN):
             return self._plan(owner)
         name, instance = rule_and_instance(owner)
@@ -418,9 +418,9 @@ class _Teller:
         )  # fmt: skip
 
 
-def wanter_of(engine: Engine, owner: str) -> Wanter:
-    """Return who is meant by the owner in a record: of a demand, a target or a command."""
-    teller = _Teller(engine, is_past=True)
+def wanter_of(engine: Engine, owner: str, *, is_past: bool = True) -> Wanter:
+    """Return who is meant by the owner in a record: of a demand, a target or a command; or by that of a live point."""
+    teller = _Teller(engine, is_past)
     if owner == DEFAULT:
         return Wanter("default")
     is_above = owner == MINIMUM_TIME or any(i.name == owner for i in engine.program.invariants)

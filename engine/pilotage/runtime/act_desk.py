@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pilotage import api
 from pilotage.api import ApiError
-from pilotage.core.progress import Progress, follow
+from pilotage.core.progress import STANDINGS, Progress, follow
 from pilotage.runtime import act_views
 from pilotage.runtime.alarm_rates import AlarmCounts
 from pilotage.runtime.audit.desk import NOTES, NotRecordedError
@@ -15,6 +15,7 @@ from pilotage.runtime.audit.entries import told
 from pilotage.runtime.previews import Previews, in_slices
 
 LONGEST_NOTE: Final = 4_000
+MOST_POINTS: Final = 500
 
 
 class ActDesk:
@@ -29,6 +30,7 @@ class ActDesk:
             api.PreviewPlan: self._preview,
             api.GetPlan: self._plan,
             api.ListPlans: self._plans,
+            api.ListPlanPoints: self._plan_points,
             api.ListAlarms: self._alarms,
             api.GetAlarmRates: self._rates,
             api.ListIncidents: self._incidents,
@@ -59,15 +61,30 @@ class ActDesk:
         return [act_views.plan_of(plan) for _, plan in sorted(plans.items())]
 
     async def _plan(self, ask: api.GetPlan) -> api.PlanDetail:
-        engine = self._engine("plans")
-        plan = engine.plans.all.get(ask.plan)
-        if plan is None:
-            raise ApiError(
-                "unknown", f'there is no plan "{ask.plan}"', "`pilotage plan` lists them"
-            )
+        engine, plan = self._found(ask.plan)
         progress = Progress()
         await in_slices(follow(engine, plan, progress))
         return act_views.plan_detail(engine, plan, progress)
+
+    async def _plan_points(self, ask: api.ListPlanPoints) -> api.PlanPoints:
+        engine, plan = self._found(ask.plan)
+        if ask.standing and ask.standing not in STANDINGS:
+            raise ApiError("bad-question", f'"{ask.standing}" is none of {", ".join(STANDINGS)}')
+        listing = act_views.PlanListing(ask.standing)
+        await in_slices(listing.steps(engine, plan))
+        return listing.page(engine, ask.after, max(1, min(ask.limit, MOST_POINTS)))
+
+    def _found(self, name: str) -> tuple[Any, Any]:
+        """Return the core and one of its plans.
+
+        Raises:
+            ApiError: There is no such plan.
+        """
+        engine = self._engine("plans")
+        plan = engine.plans.all.get(name)
+        if plan is None:
+            raise ApiError("unknown", f'there is no plan "{name}"', "`pilotage plan` lists them")
+        return engine, plan
 
     async def _preview(self, ask: api.PreviewPlan) -> api.PlanPreview:
         try:

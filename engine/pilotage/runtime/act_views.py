@@ -5,16 +5,20 @@ Reads the core between two ticks and changes nothing.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+
+import msgspec
 
 from pilotage import api
 from pilotage.core.alarms import Alarm
 from pilotage.core.arbiter import Demand
 from pilotage.core.engine import Engine
 from pilotage.core.plans import SECOND_WITHIN_S, Plan
-from pilotage.core.progress import Progress
-from pilotage.core.store import Entity, EntitySet
+from pilotage.core.progress import STANDINGS, Progress, held
+from pilotage.core.store import Cell, Entity, EntitySet
+from pilotage.core.why import shown, wanter_of
 from pilotage.language.program import AlarmProgram, LevelProgram
 from pilotage.language.wording import wording
 from pilotage.model.entities import Access
@@ -111,6 +115,62 @@ def _level(engine: Engine, plan: Plan, level: LevelProgram) -> api.PlanLevel:
             )
             for index, (text, by, within) in enumerate(level.checklist)
         ],
+    )
+
+
+class PlanListing:
+    """What a plan holds, point by point, gathered in small steps."""
+
+    def __init__(self, standing: str = "") -> None:
+        """Prepare it for all of them, or for those of one standing."""
+        self._standing = standing
+        self._found: list[tuple[str, Cell, str]] = []
+        self._counts = dict.fromkeys(STANDINGS, 0)
+
+    def steps(self, engine: Engine, plan: Plan) -> Iterator[None]:
+        """Gather, in small steps."""
+        for cell, standing in held(engine, plan):
+            self._counts[standing] += 1
+            if self._standing in ("", standing):
+                self._found.append((cell.id, cell, standing))
+            yield
+
+    def page(self, engine: Engine, after: str, limit: int) -> api.PlanPoints:
+        """Return so many of them behind an id, in order of id."""
+        self._found.sort(key=lambda found: found[0])
+        begin = bisect.bisect_right(self._found, after, key=lambda found: found[0])
+        page = self._found[begin : begin + limit]
+        return api.PlanPoints(
+            points=[_plan_point(engine, cell, standing) for _, cell, standing in page],
+            counts=self._counts,
+            next=page[-1][0] if begin + limit < len(self._found) else "",
+            at=engine.now,
+        )
+
+
+def _plan_point(engine: Engine, cell: Cell, standing: str) -> api.PlanPoint:
+    array, entity = cell.array, cell.entity
+    pursuit = engine.reconciler.pursuit(cell)
+    is_told = pursuit is not None and pursuit.sent_at > 0.0
+    owner = array.owner if array is not None else ""
+    return api.PlanPoint(
+        point=cell.id,
+        entity=entity.id if entity is not None else "",
+        kind=entity.kind if entity is not None else "",
+        name=entity.name if entity is not None else "",
+        standing=standing,
+        state=pursuit.state if pursuit is not None else "idle",
+        wanted=shown(cell.spec, array.wanted) if array is not None else "",
+        sent=shown(cell.spec, pursuit.told) if pursuit is not None and is_told else "",
+        sent_at=pursuit.sent_at if pursuit is not None and is_told else None,
+        reported=shown(cell.spec, cell.value) if cell.value is not None else "",
+        reported_at=cell.time,
+        confirmed_at=(pursuit.confirmed_at or None) if pursuit is not None else None,
+        attempt=pursuit.attempt if pursuit is not None else 0,
+        detail=pursuit.detail if pursuit is not None else "",
+        by=msgspec.convert(
+            wanter_of(engine, owner, is_past=False), api.Wanter, from_attributes=True
+        ),
     )
 
 

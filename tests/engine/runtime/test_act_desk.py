@@ -135,6 +135,36 @@ class TestPlans:
         detail = await desk.ask(api.GetPlan(plan="storm"))
         assert detail.levels[0].checklist[0].done
 
+    async def test_points(self, desk: api.AsyncClient, city: Service) -> None:
+        """What a plan holds is listed point by point, in pages: the lamps of a street, not the street."""
+        await desk.ask(setting(parameters={"light": 90.0}))
+        first = await desk.ask(api.ListPlanPoints(plan="storm", limit=1))
+        (lamp,) = first.points
+        assert (lamp.point, lamp.name, lamp.standing, lamp.wanted) == (
+            *("l-1.level", "Lamp 1"),
+            *("waiting", "90 %"),
+        )
+        assert first.counts == {"confirmed": 0, "waiting": 2, "failed": 0, "dominated": 0}
+        rest = await desk.ask(api.ListPlanPoints(plan="storm", after=first.next))
+        assert ([p.point for p in rest.points], rest.next) == (["l-2.level"], "")
+        told(city, "l-1.level", 90.0)
+        override = api.SetOverride(point="l-2.level", value=5, for_s=600, person="bob", reason="x")
+        await desk.ask(override)
+        found = await desk.ask(api.ListPlanPoints(plan="storm"))
+        assert [(p.standing, p.reported, p.by.name) for p in found.points] == [
+            ("confirmed", "90 %", "storm"),
+            ("dominated", "", "bob"),
+        ]
+        only = await desk.ask(api.ListPlanPoints(plan="storm", standing="dominated"))
+        assert [p.point for p in only.points] == ["l-2.level"]
+
+    async def test_no_such_points(self, desk: api.AsyncClient) -> None:
+        """A plan that is not there, and a standing that is none, are refused by name."""
+        with pytest.raises(api.ApiError, match='no plan "nowhere"'):
+            await desk.ask(api.ListPlanPoints(plan="nowhere"))
+        with pytest.raises(api.ApiError, match='"odd" is none of confirmed'):
+            await desk.ask(api.ListPlanPoints(plan="storm", standing="odd"))
+
     async def test_end(self, desk: api.AsyncClient, city: Service) -> None:
         """An order may say when it ends; without that the plan's own time counts."""
         until = city.clock.now() + 1_800.0

@@ -12,6 +12,7 @@ import pytest
 from pilotage import api
 from pilotage_web.pages.plans import Order, end_of, has_drifted, mistakes, permission, usual_level
 from pilotage_web.request import Who
+from pilotage_web.rights import Right
 
 PARIS = ZoneInfo("Europe/Paris")
 THREE_AM = 1_768_528_800.0
@@ -135,6 +136,32 @@ class TestPages:
         """A text from the rules is text and no markup."""
         text = (await desk.visitor("operator").get("/plans/snow")).text
         assert "Schools &lt;b&gt;informed&lt;/b&gt;" in text
+
+    async def test_points(self, desk: Any, city: api.Client) -> None:
+        """What a plan holds is listed with wanted, sent and confirmed; what stands above it is named."""
+        city.ask(api.SetPlan(plan="snow", level=1, person="nadia", reason="ice"))
+        order = api.SetOverride(
+            point="seg-3.lights.level", value=5, for_s=60, person="<i>x</i>", reason="x"
+        )
+        city.ask(order)
+        client = desk.visitor("operator")
+        assert "/plans/snow/points" in (await client.get("/plans/snow")).text
+        text = (await client.get("/plans/snow/points")).text
+        rows = dict(re.findall(r'data-point="(.*?)" data-standing="(.*?)"', text))
+        assert rows == {
+            **dict.fromkeys(("l-1.level", "l-2.level", "l-3.level"), "waiting"),
+            "seg-3.lights.level": "dominated",
+        }
+        assert "&lt;i&gt;x&lt;/i&gt;" in text, text
+        only = (await client.get("/plans/snow/points?standing=dominated")).text
+        assert re.findall(r'data-point="(.*?)"', only) == ["seg-3.lights.level"]
+        assert (await client.get("/plans/snow/points?standing=odd")).status_code == 404
+        assert (await client.get("/plans/frost/points")).status_code == 404
+        answer = await desk.visitor("operator", scopes=frozenset(Right)).get(
+            "/api/v1/plans/snow/points?limit=2", headers={"authorization": "Bearer operator"}
+        )
+        assert [p["point"] for p in answer.json()["items"]] == ["l-1.level", "l-2.level"]
+        assert answer.json()["next"] == "l-2.level"
 
     async def test_unknown(self, desk: Any) -> None:
         """A plan that does not exist is a clear page."""

@@ -25,6 +25,22 @@ class LevelAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     level: Level
 
 
+class PointsAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which points of a plan: those of one standing, or all; `after` is the `next` of the page before."""
+
+    standing: Annotated[str, Meta(pattern="^(|confirmed|waiting|failed|dominated)$")] = ""
+    after: Annotated[str, Meta(max_length=300)] = ""
+    limit: Annotated[int, Meta(ge=1, le=500)] = 100
+
+
+class PointList(msgspec.Struct, frozen=True):
+    """A page of what a plan holds; `counts` by standing count all of it."""
+
+    items: list[api.PlanPoint]
+    counts: dict[str, int]
+    next: str = ""
+
+
 class Activation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An order for a plan.
 
@@ -64,6 +80,15 @@ async def list_plans(visit: Visit) -> Page[api.Plan]:
 async def get_plan(visit: Visit, plan: Name) -> api.PlanDetail:
     """A plan with its levels, and what the equipment has confirmed of it."""
     return await visit.ask(api.GetPlan(plan=plan))
+
+
+@get("/plans/{plan}/points")
+async def list_plan_points(visit: Visit, plan: Name, query: PointsAsked) -> PointList:
+    """What a plan holds, point by point, in order of id: wanted, sent, and confirmed by the equipment."""
+    found = await visit.ask(
+        api.ListPlanPoints(plan=plan, standing=query.standing, after=query.after, limit=query.limit)
+    )
+    return PointList(found.points, found.counts, found.next)
 
 
 @get("/plans/{plan}/preview")
@@ -130,4 +155,12 @@ async def _role(visit: Visit, plan: str, glass: str) -> str:
     return "" if allowed.by_glass else visit.who.post
 
 
-ROUTES = (list_plans, get_plan, preview_plan, activate_plan, undo_plan, answer_plan)
+ROUTES = (
+    list_plans,
+    get_plan,
+    list_plan_points,
+    preview_plan,
+    activate_plan,
+    undo_plan,
+    answer_plan,
+)

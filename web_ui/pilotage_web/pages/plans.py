@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
 from starlette.exceptions import HTTPException
@@ -20,6 +20,7 @@ from starlette.responses import Response
 from pilotage import api
 from pilotage_web.request import Visit, Who, action, page
 from pilotage_web.rights import Right
+from pilotage_web.saying import WAYS, kind_in_words, who_in_words, word
 from pilotage_web.texts import mark
 
 DRIFT: Final = 0.05
@@ -38,6 +39,14 @@ ENDS: Final = (
     ("at:06:00", mark("at 06:00")),
     ("in:86400", mark("in 24 h")),
 )
+STANDING_WORDS: Final[Mapping[str, str]] = {
+    "": mark("all"),
+    "confirmed": mark("confirmed by the equipment"),
+    "waiting": mark("under way"),
+    "failed": mark("not confirmed"),
+    "dominated": mark("with somebody more urgent"),
+}
+POINTS: Final = 100
 LONGEST_REASON: Final = 500
 AUTO: Final = "auto"
 
@@ -172,6 +181,56 @@ async def plan(visit: Visit) -> dict[str, Any]:
 async def state(visit: Visit) -> dict[str, Any]:
     """Show where a plan stands and what a level would change, again."""
     return {"card": await _card(visit, visit.path("plan"), _level_asked(visit))}
+
+
+@page("/plans/{plan}/points", "plan_points.html")
+async def points(visit: Visit) -> dict[str, Any]:
+    """Show what a plan holds, point by point: wanted, sent, confirmed."""
+    name, standing = visit.path("plan"), visit.query("standing")
+    if standing not in STANDING_WORDS:
+        raise HTTPException(404)
+    question = api.ListPlanPoints(
+        plan=name, standing=standing, after=visit.query("after")[:300], limit=POINTS
+    )
+    detail, found = await asyncio.gather(visit.ask(api.GetPlan(plan=name)), visit.ask(question))
+    return points_view(detail.plan, found, standing, visit)
+
+
+def points_view(
+    plan: api.Plan, found: api.PlanPoints, standing: str, visit: Visit
+) -> dict[str, Any]:
+    """Return what the list of a plan's points shows."""
+    words, kept = visit.words, {"standing": standing} if standing else {}
+    path = f"{_path(plan.name)}/points"
+    here = {**kept, **({"after": visit.query("after")} if visit.query("after") else {})}
+    return {
+        "plan": plan,
+        "at": found.at,
+        "rows": [
+            {
+                "point": p,
+                "href": f"/equipment/{quote(p.kind, safe='')}/{quote(p.entity, safe='')}?{urlencode({'point': p.point})}",
+                "kind": kind_in_words(words, p.kind, ""),
+                "word": visit.say(STANDING_WORDS[p.standing]),
+                "way": word(words, WAYS, p.state),
+                "by": who_in_words(words, p.by),
+            }
+            for p in found.points
+        ],
+        "views": [
+            (
+                key,
+                visit.say(text),
+                found.counts[key] if key else sum(found.counts.values()),
+                f"{path}?{urlencode({'standing': key})}" if key else path,
+            )
+            for key, text in STANDING_WORDS.items()
+        ],
+        "standing": standing,
+        "again": f"{path}?{urlencode(here)}" if here else path,
+        "first": f"{path}?{urlencode(kept)}" if visit.query("after") else "",
+        "next": f"{path}?{urlencode({**kept, 'after': found.next})}" if found.next else "",
+    }
 
 
 def _order(plan: api.Plan) -> tuple[int, str]:
@@ -404,4 +463,4 @@ def _path(plan: str) -> str:
     return f"/plans/{quote(plan, safe='')}"
 
 
-ROUTES = (plans, plan, state, give, undo, answer)
+ROUTES = (plans, plan, state, points, give, undo, answer)
