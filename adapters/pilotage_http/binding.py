@@ -29,6 +29,7 @@ from pilotage.adapter.payload_binding import (
 )
 from pilotage.adapter.payloads import Convert, Path, Render, text_of, translate
 from pilotage.adapter.selection import is_taken
+from pilotage.model.addresses import is_loopback
 from pilotage.model.diagnostics import Finding
 from pilotage.model.entities import EntitySpec, Kind
 from pilotage.model.messages import PointHandle
@@ -284,8 +285,7 @@ def _listener(section: Section) -> tuple[Listener, str | None]:
         time_header=section.text("time_header", TIME_HEADER),
         signature_header=section.text("signature_header", SIGNATURE_HEADER),
     )
-    is_far = made.host not in ("127.0.0.1", "::1", "localhost")
-    if is_far and not certificate and not section.flag("plain"):
+    if not is_loopback(made.host) and not certificate and not section.flag("plain"):
         message = f"without TLS everybody on the way to {made.host} can read what is sent"
         mend = 'add "tls", listen on 127.0.0.1 behind a proxy that has it, or add "plain: true"'
         section.problems.error("insecure", section.where, message, mend)

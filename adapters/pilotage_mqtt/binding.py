@@ -34,6 +34,7 @@ from pilotage.adapter.payloads import (
     translate,
 )
 from pilotage.adapter.selection import is_taken
+from pilotage.model.addresses import is_loopback
 from pilotage.model.diagnostics import Finding
 from pilotage.model.entities import EntitySpec, Kind
 from pilotage.model.messages import PointHandle
@@ -217,7 +218,12 @@ def bind(settings: ConnectionSettings, site: Site) -> tuple[Plan, list[Finding]]
 
 
 def _broker(options: Section, settings: ConnectionSettings, site: Site) -> Broker:
-    tls = _tls(options)
+    tls, host = _tls(options), options.text("host", required=True)
+    is_plain = options.flag("plain")
+    if tls is None and host and not is_loopback(host) and not is_plain:
+        message = f"without TLS everybody on the way to {host} can read it, and give orders"
+        mend = 'add "tls", or "plain: true" for a network that nobody else can reach'
+        options.problems.error("insecure", options.path("host"), message, mend)
     version = str(options.any("version", "5"))
     if version not in ("5", "3.1.1"):
         message = f'there is no MQTT "{version}" here'
@@ -229,7 +235,7 @@ def _broker(options: Section, settings: ConnectionSettings, site: Site) -> Broke
             "missing-key", options.where, '"password" without "username"', 'add "username"'
         )
     return Broker(
-        host=options.text("host", required=True),
+        host=host,
         port=options.whole("port", 1883 if tls is None else 8883, 1, 65_535),
         version=version,
         client_id=options.text("client_id") or f"pilotage-{site.name}-{settings.name}",

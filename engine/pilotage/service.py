@@ -32,7 +32,7 @@ from pilotage.runtime.audit.desk import AuditDesk, RuleSet, file_digest
 from pilotage.runtime.audit.log import AuditLog
 from pilotage.runtime.audit.reader import AuditReader, Wanted
 from pilotage.runtime.audit.store import AUDIT_FILE
-from pilotage.runtime.clock import ScaledClock, SystemClock
+from pilotage.runtime.clock import UNKEPT, ScaledClock, SystemClock, clock_state
 from pilotage.runtime.collector import ShortCollections
 from pilotage.runtime.config import Settings, load_settings
 from pilotage.runtime.control import ControlSocket
@@ -700,6 +700,20 @@ class Service:
                 Severity.WARNING,
             )
 
+    def _see_whether_time_is_kept(self) -> None:
+        """Say when no time server keeps the system's time: an hour wrong looks right from inside."""
+        if not isinstance(self.clock, SystemClock):
+            return
+        if clock_state() == UNKEPT:
+            self.health.raised(
+                "clock.unkept",
+                "no time server keeps the system's time: schedules and records are as right as it is",
+                "start systemd-timesyncd or chrony, and see with `timedatectl` that it reaches a time server",
+                Severity.WARNING,
+            )
+        else:
+            self.health.cleared("clock.unkept")
+
     def _jumped(self, seconds: float) -> None:
         self.health.count("clock.jumps")
         if seconds > 0:
@@ -771,6 +785,7 @@ class Service:
             f"in service: {self.plan.rules} rules, {states.count(State.UP)} of {len(states)} connections up,"
             + (f" {wrong} findings (pilotage status)" if wrong else " nothing is wrong")
         )
+        self._see_whether_time_is_kept()
         loop = asyncio.get_running_loop()
         self._timers["status"] = loop.call_later(STATUS_EVERY_S, self._say_status)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pilotage import api
+from pilotage.runtime.clock import UNKEPT, clock_state
 from pilotage.runtime.journal import sqlite
 
 
@@ -71,6 +72,12 @@ class TestClock:
         said = findings(city)["clock.behind"]
         assert "min before the last record of this engine" in said
         assert "timedatectl" in said
+        city.stop()
+
+    def test_nobody_keeps_it(self, city: Any) -> None:
+        """An engine on a machine without a time server says so, and only then: an hour wrong looks right from inside."""
+        city.start()
+        assert ("clock.unkept" in findings(city)) is (clock_state() == UNKEPT)
         city.stop()
 
     def test_right(self, city: Any) -> None:

@@ -479,7 +479,7 @@ class HoldInstance:
         before, self.state = self.state, state
         if before != state:
             self.since, self.why = self._clock.now, why
-            read = tuple([(c.id, c.value) for c in islice(self.watch.cells, MOST_READ)])
+            read = tuple([(c.id, c.on_record) for c in islice(self.watch.cells, MOST_READ)])
             self._desk.emit(RuleChanged(self.rule.name, self.label, before, state, why, read))
 
     def close(self) -> None:

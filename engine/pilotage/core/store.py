@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pilotage.language.functions import offset_m
-from pilotage.model.entities import Access, PointSpec
+from pilotage.model.entities import GUARDED, Access, PointSpec
 from pilotage.model.messages import Reading
 from pilotage.model.quality import Quality
 from pilotage.model.values import Base, Position, ValueType, as_plain
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FUTURE_S: Final = 5.0
 """A source time further ahead than this is refused: the device's clock is wrong."""
 LONGEST_TEXT: Final = 2_000
+WITHHELD: Final = "(personal data, not kept)"
+"""What a decision's record has in place of a value that it may not keep."""
 JITTER_M: Final = 3.0
 """A position nearer than this to the last one is no movement."""
 
@@ -122,6 +124,11 @@ class Cell:
     def remake(self) -> None:
         """Send the next reading the long way: it makes `react`."""
         self.react = None
+
+    @property
+    def on_record(self) -> Any:
+        """The value as a decision's record has it, which lives longer than personal data may."""
+        return self.value if self.value is None or self.spec.privacy not in GUARDED else WITHHELD
 
     def wanted_cell(self) -> Cell:
         """Return the cell that mirrors what is wanted of this point, made when somebody first asks."""

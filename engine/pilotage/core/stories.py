@@ -351,7 +351,7 @@ class Stories:
         if rule.condition is not None:
             asked.append(rule.condition)
         cells = {c: None for node in asked for c in self._desk.graph.sources(node, run.env)[0]}
-        return tuple((c.id, c.value) for c in islice(cells, MOST_READ))
+        return tuple((c.id, c.on_record) for c in islice(cells, MOST_READ))
 
     def _end(self, run: Run, state: str) -> None:
         if run.ended:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from pilotage.model.values import ANY, Value, ValueType
 
@@ -48,6 +48,10 @@ class Privacy(Enum):
     INTERNAL = "internal"
     PERSONAL = "personal"  # tells where a person is, or what a person does
     SENSITIVE = "sensitive"  # tells of emergencies, of health, or what a camera saw
+
+
+GUARDED: Final = frozenset({Privacy.PERSONAL, Privacy.SENSITIVE})
+"""The classes whose values have limits and ways to erase of their own."""
 
 
 @dataclass(frozen=True, slots=True)

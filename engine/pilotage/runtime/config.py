@@ -5,7 +5,6 @@ Knows nothing of plugins until `check_connections` and `check_names` are given w
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -29,6 +28,7 @@ from pilotage.adapter import Site as SiteView
 from pilotage.adapter.secret import Secret
 from pilotage.language import findings as say
 from pilotage.language.loader import ListNode, MapNode, Node, ScalarNode, Source, load
+from pilotage.model.addresses import is_loopback
 from pilotage.model.diagnostics import Finding, RuleError, Span
 from pilotage.model.entities import Rate
 from pilotage.model.values import Position
@@ -883,14 +883,6 @@ _READERS: Final[dict[str, Callable[[_Reader, str, Node], Any]]] = {
 
 
 _METRICS_KEYS: Final = ("listen", "certificate", "key")
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address is reached from this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _default(setting: Setting) -> Node:

@@ -5,7 +5,6 @@ Changes nothing but a small file of its own in the storage folder, which it dele
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import re
@@ -21,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from pilotage.runtime.clock import UNKEPT, clock_state
 from pilotage.runtime.config import Settings
 
 GOOD: Final = "good"
@@ -42,7 +42,6 @@ VOLATILE: Final = frozenset({"tmpfs", "ramfs"})
 BROKER_FILE: Final = Path("/etc/mosquitto/mosquitto.conf")
 
 _PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
-_TIME_ERROR: Final = 5  # of adjtimex(2): the clock is not synchronised
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +209,7 @@ def check_rights(settings: Settings) -> Iterator[Check]:
 def check_clock(storage: Path, state: Callable[[], int] | None = None) -> Iterator[Check]:
     """Look whether the clock is kept right, and is not behind what was written already."""
     found = (state or clock_state)()
-    if found == _TIME_ERROR:
+    if found == UNKEPT:
         mend = "start systemd-timesyncd or chrony, and see that it reaches a time server"
         yield Check("time", DOUBT, "no time server keeps the system's clock right", mend)
     elif found < 0:
@@ -229,16 +228,6 @@ def check_clock(storage: Path, state: Callable[[], int] | None = None) -> Iterat
         yield Check(
             "clock", BAD, f"the clock is {ahead:.0f} min behind what the engine has written", mend
         )
-
-
-def clock_state() -> int:
-    """Return the state of the kernel's clock as adjtimex(2) has it: 5 is not synchronised, -1 is not known."""
-    # struct timex is 208 bytes long on 64-bit Linux; with `modes` 0 nothing is set.
-    room = ctypes.create_string_buffer(512)
-    try:
-        return int(ctypes.CDLL(None).adjtimex(room))
-    except (OSError, AttributeError):
-        return -1
 
 
 def _written(storage: Path) -> Iterator[Path]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from pilotage.language import findings as say
 from pilotage.language.loader import MapNode, Node, ScalarNode
+from pilotage.model.addresses import is_loopback
 from pilotage.runtime import findings as site
 from pilotage.runtime.forms import Report
 
@@ -161,16 +162,6 @@ def _check_address(
         report.add(site.bad_pages_address(written.at, web.address))
     elif parts.scheme == "http" and not is_loopback(parts.hostname):
         report.add(site.pages_in_clear(written.at, web.address))
-
-
-def is_loopback(host: str) -> bool:
-    """True when only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_narrow(text: str) -> bool:

@@ -72,6 +72,12 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str, str]] = {
         'connections.street: "password" without "username"',
         'add "username"',
     ),
+    "in the clear": (
+        {"host": "broker.example"},
+        "insecure",
+        "connections.street.host: without TLS everybody on the way to broker.example can read it, and give orders",
+        'add "tls", or "plain: true" for a network that nobody else can reach',
+    ),
     "tls file": (
         {"tls": {"ca": "/no/ca.pem"}},
         "no-such-file",
@@ -434,6 +440,14 @@ class TestMistakes:
         assert (finding.code, finding.message, finding.mend) == (code, message, mend)
         assert finding.at == Span("config.yaml", 4, 3)
         assert plan.broker.port >= 1
+
+    @pytest.mark.parametrize(
+        "options",
+        [{"host": "10.1.2.3", "plain": True}, {"host": "10.1.2.3", "tls": True}, {"host": "::1"}],
+    )
+    def test_a_broker_elsewhere(self, options: Any, make_settings: Any, city: Any) -> None:
+        """Beyond this machine it is TLS, or said in so many words."""
+        assert bind(make_settings(**options), city)[1] == []
 
     def test_all_at_once(self, make_settings: Any, city: Any) -> None:
         """Several mistakes are all reported, in order."""

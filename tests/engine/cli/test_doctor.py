@@ -14,6 +14,7 @@ import pytest
 
 from pilotage.cli import main
 from pilotage.runtime import doctor
+from pilotage.runtime.clock import clock_state
 from pilotage.runtime.config import Settings, load_settings
 from pilotage.runtime.doctor import BAD, DOUBT, GOOD, Check
 
@@ -103,7 +104,7 @@ class TestClock:
 
     def test_real(self) -> None:
         """The kernel answers."""
-        assert doctor.clock_state() in range(-1, 6)
+        assert clock_state() in range(-1, 6)
 
 
 class TestCertificates:

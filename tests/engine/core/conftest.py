@@ -23,6 +23,7 @@ from pilotage.model.entities import (
     Kind,
     Parameter,
     PointSpec,
+    Privacy,
     Rate,
 )
 from pilotage.model.messages import Decision, Reading
@@ -111,6 +112,7 @@ BUS = Kind(
         PointSpec("delay", number("s")),
         PointSpec("leader", reference("bus")),
         PointSpec("line", TEXT),
+        PointSpec("driver", TEXT, privacy=Privacy.PERSONAL),
     ),
 )
 BARRIER = Kind(

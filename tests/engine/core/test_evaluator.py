@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pilotage.core.store import WITHHELD
 from pilotage.model.messages import Command, Demanded, Faulted, Relinquished, RuleChanged
 
 NEVER = float("inf")
@@ -261,6 +262,16 @@ class TestKeep:
         street.at(60)
         assert street.state("dim") == "idle"
         assert len([e for e in street.events(RuleChanged) if e.after == "holding"]) == 1
+
+
+class TestRecord:
+    def test_what_it_read(self, town: Callable[..., Any]) -> None:
+        """The record has the values that a rule read, and none of personal data, which has limits of its own."""
+        notes = {"bell": {"for_each": {"bus": {"kind": "bus"}}, "while": 'bus.driver != "nobody" and bus.delay > 60 s', "hold": [{"set": "s1.level", "to": "30 %", "priority": "saving"}]}}  # fmt: skip
+        city = town({"s1": {"kind": "street"}, "b1": {"kind": "bus"}}, rules=notes)
+        city.at(0, {"b1.driver": "Ada", "b1.delay": 90.0})
+        (held,) = [e for e in city.events(RuleChanged) if e.after == "holding"]
+        assert dict(held.read) == {"b1.driver": WITHHELD, "b1.delay": 90.0}
 
 
 class TestAtMost:

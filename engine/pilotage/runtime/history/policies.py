@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pilotage.model.entities import Access, PointSpec
+from pilotage.model.entities import GUARDED, Access, PointSpec
 from pilotage.model.values import Base
-from pilotage.runtime.history.settings import GUARDED, HistoryEntry, HistorySettings, deadband_of
+from pilotage.runtime.history.settings import HistoryEntry, HistorySettings, deadband_of
 
 OFTEN_S: Final = 10.0
 """Numbers and positions are recorded at most so often, unless the site says otherwise."""

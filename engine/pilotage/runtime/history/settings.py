@@ -13,7 +13,7 @@ from typing import Any, Final
 from pilotage.language import findings as say
 from pilotage.language.loader import MapNode, Node
 from pilotage.model.diagnostics import Finding, Span
-from pilotage.model.entities import EntitySpec, Kind, PointSpec, Privacy
+from pilotage.model.entities import GUARDED, EntitySpec, Kind, PointSpec, Privacy
 from pilotage.model.units import UnknownUnitError, convert, parse_unit
 from pilotage.model.values import Base
 from pilotage.runtime import findings as site
@@ -31,7 +31,6 @@ from pilotage.runtime.forms import (
 DAY_S: Final = 86_400.0
 LEAST_KEEP_S: Final = 6 * 3600.0
 """The newest hours lie together in the file, whatever their class: a limit below this could not be kept."""
-GUARDED: Final = frozenset({Privacy.PERSONAL, Privacy.SENSITIVE})
 """Classes that are recorded for a declared purpose only."""
 CEILINGS: Final = {Privacy.PERSONAL: 366 * DAY_S, Privacy.SENSITIVE: 31 * DAY_S}
 """No setting keeps these longer (CNIL: vehicles of employees one year at most, images of public space one month)."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from pilotage.model.diagnostics import Severity
-from pilotage.model.entities import Privacy
+from pilotage.model.entities import GUARDED, Privacy
 from pilotage.ports import HealthLog
 from pilotage.runtime.history.codec import (
     MISSING,
@@ -36,7 +36,7 @@ from pilotage.runtime.history.rollups import (
     next_day,
     roll_day,
 )
-from pilotage.runtime.history.settings import GUARDED, HistorySettings
+from pilotage.runtime.history.settings import HistorySettings
 from pilotage.runtime.journal import sqlite
 
 LATE_S: Final = 600.0
