@@ -85,6 +85,7 @@ STREET = Kind(
         PointSpec("next", reference("street")),
         PointSpec("main_lamp", reference("lamp")),
         PointSpec("note", TEXT),
+        PointSpec("caller", TEXT, privacy=Privacy.PERSONAL),
     ),
     relations={"lamps": "lamp"},
 )
@@ -112,7 +113,6 @@ BUS = Kind(
         PointSpec("delay", number("s")),
         PointSpec("leader", reference("bus")),
         PointSpec("line", TEXT),
-        PointSpec("driver", TEXT, privacy=Privacy.PERSONAL),
     ),
 )
 BARRIER = Kind(

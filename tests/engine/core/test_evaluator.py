@@ -267,11 +267,10 @@ class TestKeep:
 class TestRecord:
     def test_what_it_read(self, town: Callable[..., Any]) -> None:
         """The record has the values that a rule read, and none of personal data, which has limits of its own."""
-        notes = {"bell": {"for_each": {"bus": {"kind": "bus"}}, "while": 'bus.driver != "nobody" and bus.delay > 60 s', "hold": [{"set": "s1.level", "to": "30 %", "priority": "saving"}]}}  # fmt: skip
-        city = town({"s1": {"kind": "street"}, "b1": {"kind": "bus"}}, rules=notes)
-        city.at(0, {"b1.driver": "Ada", "b1.delay": 90.0})
-        (held,) = [e for e in city.events(RuleChanged) if e.after == "holding"]
-        assert dict(held.read) == {"b1.driver": WITHHELD, "b1.delay": 90.0}
+        street = town(rules=rule('street.caller != "nobody" and street.flow > 60 veh/h'))
+        street.at(0, {"s1.caller": "Ada", "s1.flow": 90.0})
+        (began,) = [e for e in street.events(RuleChanged) if e.after == "holding"]
+        assert dict(began.read) == {"s1.caller": WITHHELD, "s1.flow": 90.0}
 
 
 class TestAtMost:
