@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from pilotage import api
+from pilotage_web.numbers import is_incident, number_of
 from pilotage_web.texts import mark
 
 ACTION_WORDS: Final = {
@@ -76,7 +77,9 @@ def line_of(row: api.AuditRow) -> Line:
     people = row.people
     reason = people.get("reason", "")
     parts = [reason, _value(row), str(row.detail.get("why", ""))]
-    about = row.subject.removeprefix("plan:")
+    about = (
+        number_of(row.subject) if is_incident(row.subject) else row.subject.removeprefix("plan:")
+    )
     return Line(
         row.number,
         row.time,
@@ -103,8 +106,8 @@ def _link(kind: str, subject: str) -> str:
     word, _, rest = subject.partition(" ")
     if subject.startswith("plan:"):
         return f"/plans/{subject.removeprefix('plan:')}"
-    if subject.startswith("incident-"):
-        return f"/incidents/{subject}"
+    if is_incident(subject):
+        return f"/incidents/{number_of(subject)}"
     if word == "row" and rest.isdigit():
         return f"/journal?before={int(rest) + 1}#n{rest}"
     if word == "report":

@@ -20,6 +20,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 
+from pilotage_web.numbers import number_of
+
 LANGUAGES: Final = ("en", "fr")
 LANGUAGE_NAMES: Final = {"en": "English", "fr": "Français"}
 
@@ -67,6 +69,7 @@ class Words:
             day=self.day,
             words=self.words,
             name=self.name,
+            incident_number=number_of,
         )
 
     def say(self, text: str, **values: Any) -> str:

@@ -662,8 +662,7 @@ class Stories:
     ) -> Entity:
         """Open an incident, for a rule or for a person."""
         graph = self._desk.graph
-        number = len(graph.entities_of("incident")) + 1
-        incident = Entity(f"incident-{number}", "incident", title)
+        incident = Entity(self._incident_id(), "incident", title)
         graph.add_entity(incident, INCIDENT.points)
         values = {
             "closed": False, "type": type_, "severity": severity, "title": title,
@@ -674,6 +673,17 @@ class Stories:
                 graph.put(incident.cells[point], value)
         self._desk.emit(IncidentChanged(incident.id, "opened", type_, severity, title, by))
         return incident
+
+    def _incident_id(self) -> str:
+        """Return the next number of the year, as the city's clock has it: `incident-2026-0042`; none is used twice.
+
+        Closed incidents stay, so that the highest number is always known.
+        """
+        graph = self._desk.graph
+        start = f"incident-{self._schedule.local(self._desk.now).year:04d}-"
+        ids = (entity.id for entity in graph.entities_of("incident"))
+        used = [int(id_.removeprefix(start)) for id_ in ids if id_.startswith(start)]
+        return f"{start}{max(used, default=0) + 1:04d}"
 
     def _do_note(self, run: Run, step: StepProgram) -> None:
         text = self._text(run, step.parts["text"])

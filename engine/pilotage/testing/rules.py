@@ -373,17 +373,21 @@ class Scenario:
                     str(arguments.get("notice", waiting[-1] if waiting else "")), person
                 )
             case "close_incident":
-                return IncidentOrder(
-                    str(arguments.get("incident", arguments.get("name", "incident-1"))),
-                    "close",
-                    person,
-                )
+                incident = str(arguments.get("incident", arguments.get("name", "incident-1")))
+                return IncidentOrder(self._incident(incident), "close", person)
             case _:
                 raise ScenarioError(
                     at,
                     f'there is no order "{name}"',
                     "write plan, override, release, alarm, answer, acknowledge or close_incident",
                 )
+
+    def _incident(self, name: str) -> str:
+        """Return the id of an incident; `incident-2` is the second that was opened in this test."""
+        opened = self.engine.graph.entities_of("incident")
+        number = name.removeprefix("incident-")
+        is_place = number.isdecimal() and 0 < int(number) <= len(opened)
+        return opened[int(number) - 1].id if is_place else name
 
     def _seconds(self, value: Any, at: Span) -> float:
         return self._number(str(value), _DURATION, at)

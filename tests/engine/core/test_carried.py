@@ -116,6 +116,11 @@ class TestCarried:
         city = town(THINGS, rules=rules)
         city.at(1, {"s1.a": False})
         city.at(2, {"s1.a": True})
-        before = {n: c.value for n, c in city.engine.entities["incident-1"].cells.items()}
+        (id_,) = (i.id for i in city.engine.graph.entities_of("incident"))
+        before = {n: c.value for n, c in city.engine.entities[id_].cells.items()}
         anew(city)
-        assert {n: c.value for n, c in city.engine.entities["incident-1"].cells.items()} == before
+        assert {n: c.value for n, c in city.engine.entities[id_].cells.items()} == before
+        city.at(3, {"s1.a": False})
+        city.at(4, {"s1.a": True})
+        numbers = [i.id for i in city.engine.graph.entities_of("incident")]
+        assert numbers == [id_, f"{id_[:-1]}2"], "no number is used twice"

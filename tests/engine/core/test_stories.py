@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -19,6 +21,7 @@ from pilotage.model.messages import (
     RunChanged,
 )
 
+YEAR = 2026
 THINGS = {
     "s1": {"kind": "street", "name": "High Street", "lamps": ["L1", "L2"]},
     "L1": {"kind": "lamp"},
@@ -398,15 +401,29 @@ class TestIncidents:
         city = street(self.STEP, {"note": "again", "on": "incident"})
         again(city, 1)
         again(city, 2)
-        city.at(3, {}, IncidentOrder("incident-1", "close", "ann"))
+        first, second = (f"incident-{YEAR}-000{n}" for n in (1, 2))
+        city.at(3, {}, IncidentOrder(first, "close", "ann"))
         again(city, 4)
         told = [(e.incident, e.action) for e in city.events(IncidentChanged)]
         assert told == [
-            ("incident-1", "opened"), ("incident-1", "note"),
-            ("incident-1", "joined"), ("incident-1", "note"),
-            ("incident-1", "closed"),
-            ("incident-2", "opened"), ("incident-2", "note"),
+            (first, "opened"), (first, "note"),
+            (first, "joined"), (first, "note"),
+            (first, "closed"),
+            (second, "opened"), (second, "note"),
         ]  # fmt: skip
+
+    def test_numbers(self, street: Callable[..., Any]) -> None:
+        """A number has the year of the city's clock; each year begins anew, and no number is used twice."""
+        city = street({"open_incident": {"type": "flood", "severity": "high", "title": "x"}})
+        new_year = datetime(YEAR + 1, 1, 1, tzinfo=ZoneInfo("Europe/Paris")).timestamp()
+        again(city, 1)
+        again(city, new_year - city.start - 1)
+        again(city, new_year - city.start)
+        again(city, new_year - city.start + 2)
+        told = [e.incident for e in city.events(IncidentChanged)]
+        years = (YEAR, YEAR, YEAR + 1, YEAR + 1)
+        numbers = zip(years, (1, 2, 1, 2), strict=True)
+        assert told == [f"incident-{year}-{number:04d}" for year, number in numbers]
 
 
 class TestFailures:

@@ -183,7 +183,7 @@ class TestPage:
         client = desk.visitor("operator", person="karim")
         sent = await desk.send(client, "/alarms", do=f"incident:{dark}")
         where = sent.headers["location"]
-        assert re.fullmatch(r"/incidents/incident-\d+", where)
+        assert re.fullmatch(r"/incidents/\d{4}-\d{4}", where)
         for _ in range(40):
             text = (await client.get(where)).text
             if dark in text.replace("%5B", "[").replace("%5D", "]"):

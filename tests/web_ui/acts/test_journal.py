@@ -28,7 +28,7 @@ class TestLine:
         ("kind", "subject", "link"),
         [
             ("plan", "plan:snow", "/plans/snow"),
-            ("incident", "incident-3", "/incidents/incident-3"),
+            ("incident", "incident-2026-0042", "/incidents/2026-0042"),
             ("log", "row 12", "/journal?before=13#n12"),
             ("log", "report 2026-4", "/reports/2026-4"),
             ("alarm", "dark[s-1]", "/alarms/dark[s-1]"),

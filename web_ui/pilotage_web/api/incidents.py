@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from pilotage import api
 from pilotage_web.lines import Line, line_of
+from pilotage_web.numbers import incident_of
 from pilotage_web.pages.incidents import MOST_ROWS, attached, people_of
 from pilotage_web.request import Visit
 from pilotage_web.rights import Right
@@ -61,9 +62,9 @@ async def get_incident(visit: Visit, incident: Id) -> IncidentDetail:
     """An incident with everything that belongs to it."""
     found, rows = await asyncio.gather(
         visit.ask(api.ListIncidents(all=True)),
-        visit.ask(api.ListAudit(entity=incident, last=MOST_ROWS)),
+        visit.ask(api.ListAudit(entity=incident_of(incident), last=MOST_ROWS)),
     )
-    shown = next((i for i in found if i.id == incident), None)
+    shown = next((i for i in found if i.id == incident_of(incident)), None)
     if shown is None:
         raise HTTPException(404)
     return IncidentDetail(
@@ -94,7 +95,10 @@ async def step_incident(visit: Visit, incident: Id, body: IncidentStep) -> api.R
     """Note on an incident, attach something, or close it."""
     return await visit.ask(
         api.ActOnIncident(
-            incident=incident, action=body.action, person=visit.who.person, text=body.text
+            incident=incident_of(incident),
+            action=body.action,
+            person=visit.who.person,
+            text=body.text,
         )
     )
 

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from pilotage import api
 from pilotage_web.lines import Line, line_of
+from pilotage_web.numbers import PATTERN, incident_of
 from pilotage_web.pages.journal import Filters
 from pilotage_web.request import Visit
 from pilotage_web.rights import Right
@@ -34,7 +35,7 @@ class NewLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A line to write; `about` is an incident, `corrects` the number of a line that was wrong and stays."""
 
     text: Annotated[str, Meta(min_length=1, max_length=2000)]
-    about: Annotated[str, Meta(max_length=60, pattern="^(incident-[0-9]+)?$")] = ""
+    about: Annotated[str, Meta(max_length=60, pattern=f"^({PATTERN})?$")] = ""
     corrects: Number = 0
 
 
@@ -59,7 +60,7 @@ async def write_journal(visit: Visit, body: NewLine) -> api.Recorded:
             person=visit.who.person,
             post=visit.who.post,
             action="correction" if body.corrects else "note",
-            about=f"row {body.corrects}" if body.corrects else body.about,
+            about=f"row {body.corrects}" if body.corrects else incident_of(body.about),
         )
     )
 

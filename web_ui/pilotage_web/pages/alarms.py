@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from pilotage import api
 from pilotage_web.lines import ACTION_WORDS, line_of
+from pilotage_web.numbers import number_of
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
 from pilotage_web.texts import mark
@@ -336,7 +337,7 @@ async def _open_incident(visit: Visit, ids: Sequence[str], back: str) -> Respons
                 incident=number, action="attach", person=visit.who.person, text=f"alarm {each.id}"
             )
         )
-    return visit.back(f"/incidents/{number}", visit.say("An incident was opened."))
+    return visit.back(f"/incidents/{number_of(number)}", visit.say("An incident was opened."))
 
 
 ROUTES = (alarms, again, act, alarm)

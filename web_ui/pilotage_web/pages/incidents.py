@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from pilotage import api
 from pilotage_web.lines import ACTION_WORDS, line_of
+from pilotage_web.numbers import incident_of, number_of
 from pilotage_web.pages.alarms import PRIORITIES, STATE_WORDS
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
@@ -61,7 +62,7 @@ async def incidents(visit: Visit) -> dict[str, Any]:
 @page("/incidents/{incident}", "incident.html")
 async def incident(visit: Visit) -> dict[str, Any]:
     """Show an incident with everything that belongs to it."""
-    id_ = visit.path("incident")
+    id_ = incident_of(visit.path("incident"))
     found, rows, alarms = await asyncio.gather(
         visit.ask(api.ListIncidents(all=True)),
         visit.ask(api.ListAudit(entity=id_, last=MOST_ROWS)),
@@ -106,15 +107,14 @@ async def open_one(visit: Visit) -> Response:
     )
     if not receipt.taken:
         return visit.back("/incidents", receipt.text, "refused")
-    return visit.back(
-        f"/incidents/{receipt.text.split()[-1]}", visit.say("An incident was opened.")
-    )
+    number = number_of(receipt.text.split()[-1])
+    return visit.back(f"/incidents/{number}", visit.say("An incident was opened."))
 
 
 @action("/incidents/{incident}", Right.REPORTS)
 async def step(visit: Visit) -> Response:
     """Note, attach, detach or close."""
-    id_, what = visit.path("incident"), visit.field("do")
+    id_, what = incident_of(visit.path("incident")), visit.field("do")
     if what not in STEPS:
         raise HTTPException(422, mark("There is no such choice."))
     receipt = await visit.ask(
@@ -123,7 +123,7 @@ async def step(visit: Visit) -> Response:
         )
     )
     await settled(visit, receipt)
-    back = f"/incidents/{quote(id_, safe='')}"
+    back = f"/incidents/{quote(number_of(id_), safe='')}"
     return visit.back(back, *(("", "done") if receipt.taken else (receipt.text, "refused")))
 
 

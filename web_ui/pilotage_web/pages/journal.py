@@ -21,6 +21,7 @@ from starlette.responses import Response
 
 from pilotage import api
 from pilotage_web.lines import ACTION_WORDS, Line, line_of
+from pilotage_web.numbers import incident_of, is_incident
 from pilotage_web.pages.alarms import STATE_WORDS, SUSPENDED, WAITING, priority
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
@@ -88,7 +89,7 @@ def filters_of(visit: Visit) -> Filters:
     kind, before = visit.query("kind", "people"), visit.query("before", "0")
     if kind not in KINDS or not (before.isdigit() and len(before) < 16):
         raise HTTPException(404)
-    about = visit.query("about")[:200]
+    about = incident_of(visit.query("about")[:200])
     return Filters(kind, visit.query("person")[:100], visit.query("post")[:40], about, int(before))
 
 
@@ -126,9 +127,9 @@ async def write(visit: Visit) -> Response:
     text = visit.field("text")[:LONGEST]
     if not text:
         return visit.back("/journal", visit.say("Write something first."), "refused")
-    corrects, about = visit.field("corrects"), visit.field("about")[:200]
-    is_correction = corrects.isdigit()
-    if about and not about.startswith("incident-"):
+    corrects, about = visit.field("corrects"), incident_of(visit.field("about")[:200])
+    is_correction = corrects.isdecimal() and len(corrects) < 16
+    if about and not is_incident(about):
         raise HTTPException(422, mark("There is no such choice."))
     await visit.ask(
         api.WriteNote(

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from pilotage import api
 from pilotage_web.intake import Intake, Report, metres
+from pilotage_web.numbers import incident_of
 from pilotage_web.pages.alarms import priority
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
@@ -157,7 +158,8 @@ async def report(visit: Visit) -> dict[str, Any]:
     if found is None:
         raise HTTPException(404)
     phone = await intake_of(visit).phone(found.id) if visit.who.may(Right.REPORTS) else None
-    return {"report": found, "what": WHAT, "phone": phone}
+    incidents = [] if found.incident else await visit.ask(api.ListIncidents())
+    return {"report": found, "what": WHAT, "phone": phone, "incidents": incidents}
 
 
 # ── taking a call down ───────────────────────────────────────────────────────────────────────
@@ -273,9 +275,10 @@ async def attach(visit: Visit) -> Response:
     found = await intake_of(visit).find(visit.path("report"))
     if found is None:
         raise HTTPException(404)
+    incident = incident_of(visit.field("incident")[:60])
     receipt = await visit.ask(
         api.ActOnIncident(
-            incident=visit.field("incident"),
+            incident=incident,
             action="attach",
             person=visit.who.person,
             text=f"report {found.id}",
@@ -284,7 +287,7 @@ async def attach(visit: Visit) -> Response:
     back = f"/reports/{quote(found.id)}"
     if not receipt.taken:
         return visit.back(back, receipt.text, "refused")
-    await intake_of(visit).attach(found.id, visit.field("incident"))
+    await intake_of(visit).attach(found.id, incident)
     return visit.back(back, visit.say("Attached."))
 
 
