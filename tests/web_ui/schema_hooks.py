@@ -1,4 +1,4 @@
-"""What schemathesis is told about us: a key is used once."""
+"""What schemathesis is told about us: a key is used once, and nobody looked before."""
 
 from __future__ import annotations
 
@@ -28,3 +28,5 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     headers = case.headers
     if headers is not None and str(headers.get(KEY, "")).strip():
         headers[KEY] = uuid4().hex
+    if headers is not None and "If-Match" in headers:
+        headers["If-Match"] = "*"  # any other one is refused on purpose: nothing was looked at before

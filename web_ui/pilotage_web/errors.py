@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import msgspec
@@ -19,9 +20,11 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pilotage.api import ApiError
+from pilotage_web import sight
 from pilotage_web.city import EngineAway
+from pilotage_web.lines import ACTION_WORDS
 from pilotage_web.problem import Problem
-from pilotage_web.request import NOBODY, Visit
+from pilotage_web.request import NOBODY, Visit, own_path
 from pilotage_web.rights import Right, roles_with
 from pilotage_web.shield import TooLarge
 from pilotage_web.texts import mark
@@ -95,6 +98,11 @@ _KNOWN: Final[Mapping[tuple[int, str], Trouble]] = {
         mark("It was sent before, and broken off before its end was known. It was not sent again."),
         mark("Look at the equipment, the plan or the journal, then decide."),
     ),
+    (409, "view"): Trouble(
+        *(409, "frozen-view", mark("Your view stood still")),
+        mark("What you saw when you gave this order was no longer live. Nothing was done."),
+        mark("Look again, and decide on what you see then."),
+    ),
     (413, ""): Trouble(*(413, "too-large", mark("This is too large")), mark("Nothing was done.")),
     (422, "key"): Trouble(
         *(422, "key-used", mark("This key was used for something else")),
@@ -117,6 +125,18 @@ _UNFIT: Final = (
     Trouble(
         *(415, "bad-type", mark("This is not JSON")),
         mark("The body says that it is something else."),
+    ),
+)
+_CHANGED: Final = (
+    Trouble(
+        *(409, "stale", mark("It has changed since you looked")),
+        mark("It stands elsewhere than it did when you decided. Nothing was done."),
+        mark("Look at it as it is now, and decide again."),
+    ),
+    Trouble(
+        *(412, "changed", mark("It has changed since you looked")),
+        mark("It stands elsewhere than the `If-Match` of this request says."),
+        mark("Read it again, and decide on what it says now."),
     ),
 )
 _AWAY: Final = Trouble(
@@ -145,7 +165,7 @@ _OURS: Final = Trouble(
 
 TROUBLES: Final = tuple(
     sorted(
-        {t.code: t for t in (*_KNOWN.values(), *_UNFIT, _AWAY, _OURS)}.values(),
+        {t.code: t for t in (*_KNOWN.values(), *_UNFIT, *_CHANGED, _AWAY, _OURS)}.values(),
         key=lambda t: t.code,
     )
 )
@@ -227,9 +247,25 @@ async def on_error(request: Request, error: Exception) -> Response:
     tries_again = trouble.retry_s and request.method == "GET" and trouble.status == 503
     if tries_again:
         headers["Refresh"] = str(trouble.retry_s)
-    response = visit.render("error.html", trouble.status, trouble=trouble, number=number)
+    more = error.more if isinstance(error, Problem) else {}
+    look = own_path(more.get("look") or _page_before(request)) if trouble.status == 409 else ""
+    response = visit.render(
+        "error.html",
+        trouble.status,
+        trouble=trouble,
+        number=number,
+        look=look,
+        lines=sight.shown(more),
+        actions=ACTION_WORDS,
+    )
     response.headers.update(headers)
     return response
+
+
+def _page_before(request: Request) -> str:
+    """Return the page of ours from which a form came."""
+    before = urlsplit(request.headers.get("referer", ""))
+    return before.path + (f"?{before.query}" if before.query else "") or "/"
 
 
 def _methods(request: Request) -> list[str]:

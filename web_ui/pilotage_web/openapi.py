@@ -134,6 +134,18 @@ def _parameters(operation: Operation, schemas: dict[str, Any]) -> list[dict[str,
     if operation.is_order:
         key = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"}
         found.append({"name": KEY_HEADER, "in": "header", "required": True, "schema": key})
+    if operation.is_conditional:
+        tag = {"type": "string", "maxLength": 200, "pattern": "^[!-~]+$"}
+        told = "The `ETag` of the answer on which this was decided."
+        found.append(
+            {
+                "name": "If-Match",
+                "in": "header",
+                "required": False,
+                "description": told,
+                "schema": tag,
+            }
+        )
     return found
 
 
@@ -158,4 +170,6 @@ def _refusals(operation: Operation) -> Sequence[int]:
         found |= {401, 403}
     if operation.body is not None or operation.is_order:
         found |= {400, 413, 415}
+    if operation.is_conditional:
+        found.add(412)
     return sorted(found)

@@ -24,9 +24,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from pilotage import api
+from pilotage_web import sight
 from pilotage_web.bar import is_under
 from pilotage_web.repeats import Slot
-from pilotage_web.rights import Right, rights_of
+from pilotage_web.rights import ACTING, ORDERS, Right, rights_of
 from pilotage_web.texts import Words
 
 if TYPE_CHECKING:
@@ -309,7 +310,15 @@ def action(path: str, right: Right) -> Callable[[ActionHandler], GuardedRoute]:
             # What somebody changes in a form before they send it again is another order.
             digest = hashlib.sha256(body).hexdigest()
             slot = Slot(who.person, f"{request.url.path} {digest}", visit.key)
-            return await frame.repeats.once(slot, "", lambda: handler(visit))
+
+            async def carry_out() -> Response:
+                if right in ORDERS:
+                    sight.check_engine(visit)
+                if right in ACTING:
+                    sight.check_view(visit)
+                return await handler(visit)
+
+            return await frame.repeats.once(slot, "", carry_out)
 
         return GuardedRoute(path, endpoint, "POST", right)
 

@@ -52,6 +52,12 @@ TABLE: Final[Mapping[Role, frozenset[Right]]] = {
 }
 
 
+ACTING: Final = frozenset({Right.ALARMS, Right.OVERRIDE, Right.PLANS, Right.RULES})
+"""What acts on the city: refused on a view that stands still."""
+ORDERS: Final = ACTING | {Right.JOURNAL, Right.REPORTS}
+"""What the engine carries out or writes down: refused while it is not heard."""
+
+
 def rights_of(role: str) -> frozenset[Right]:
     """Return what a role may; a role that does not exist may nothing."""
     return TABLE.get(Role(role), frozenset()) if role in set(Role) else frozenset()

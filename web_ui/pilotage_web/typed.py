@@ -35,7 +35,8 @@ from starlette.responses import Response
 from pilotage_web.problem import Problem
 from pilotage_web.repeats import Slot
 from pilotage_web.request import GuardedRoute, Visit, allow, is_csrf_right, refuse_strangers
-from pilotage_web.rights import Right
+from pilotage_web.rights import ORDERS, Right
+from pilotage_web.sight import check_engine, tag_of
 
 if TYPE_CHECKING:
     from pilotage_web.app import Frame
@@ -75,6 +76,8 @@ class Operation:
         status: When all is well.
         media: Type of the answer.
         is_order: Whether it changes something: its key is wanted then.
+        standing: Says of an answer where the thing stands: its ETag begins with that.
+        is_conditional: Whether an order heeds `If-Match`.
     """
 
     name: str
@@ -90,6 +93,8 @@ class Operation:
     status: int
     media: str
     is_order: bool
+    standing: Callable[[Any], str] | None = None
+    is_conditional: bool = False
 
 
 class ApiRoute(GuardedRoute):
@@ -103,16 +108,28 @@ class ApiRoute(GuardedRoute):
         self.operation = operation
 
 
-def get(path: str, right: Right = Right.SEE, *, media: str = JSON) -> Callable[[Handler], ApiRoute]:
-    """Make a function a question; an answer that has not changed is 304 for who names its ETag."""
-    return _route("GET", path, right, 200, media, is_order=False)
+def get(
+    path: str,
+    right: Right = Right.SEE,
+    *,
+    media: str = JSON,
+    standing: Callable[[Any], str] | None = None,
+) -> Callable[[Handler], ApiRoute]:
+    """Make a function a question; an answer that has not changed is 304 for who names its ETag.
+
+    With `standing` the ETag does for the `If-Match` of an order as long as people have changed nothing about the thing.
+    """
+    return _route("GET", path, right, 200, media, is_order=False, standing=standing)
 
 
 def post(
-    path: str, right: Right, *, status: int = 200, is_order: bool = True
+    path: str, right: Right, *, status: int = 200, is_order: bool = True, conditional: bool = False
 ) -> Callable[[Handler], ApiRoute]:
-    """Make a function an order, carried out once per `Idempotency-Key`; with `is_order` False it changes nothing."""
-    return _route("POST", path, right, status, JSON, is_order=is_order)
+    """Make a function an order, carried out once per `Idempotency-Key`; with `is_order` False it changes nothing.
+
+    One that is `conditional` heeds `If-Match`, by `sight.matched`.
+    """
+    return _route("POST", path, right, status, JSON, is_order=is_order, conditional=conditional)
 
 
 def patch(path: str, right: Right, *, status: int = 200) -> Callable[[Handler], ApiRoute]:
@@ -120,13 +137,23 @@ def patch(path: str, right: Right, *, status: int = 200) -> Callable[[Handler], 
     return _route("PATCH", path, right, status, JSON, is_order=True)
 
 
-def delete(path: str, right: Right, *, status: int = 200) -> Callable[[Handler], ApiRoute]:
+def delete(
+    path: str, right: Right, *, status: int = 200, conditional: bool = False
+) -> Callable[[Handler], ApiRoute]:
     """Make a function the end of something."""
-    return _route("DELETE", path, right, status, JSON, is_order=True)
+    return _route("DELETE", path, right, status, JSON, is_order=True, conditional=conditional)
 
 
 def _route(
-    method: str, path: str, right: Right, status: int, media: str, *, is_order: bool
+    method: str,
+    path: str,
+    right: Right,
+    status: int,
+    media: str,
+    *,
+    is_order: bool,
+    standing: Callable[[Any], str] | None = None,
+    conditional: bool = False,
 ) -> Callable[[Handler], ApiRoute]:
     def wrap(handler: Handler) -> ApiRoute:
         hints = get_type_hints(handler, include_extras=True)
@@ -146,6 +173,8 @@ def _route(
             status=status,
             media=media,
             is_order=is_order,
+            standing=standing,
+            is_conditional=conditional,
         )
         return ApiRoute(operation, handler)
 
@@ -180,7 +209,13 @@ async def _serve(request: Request, operation: Operation, handler: Handler) -> Re
     if not visit.key:
         raise HTTPException(400, "key")
     slot = Slot(who.person, f"{operation.method} {request.url.path}", visit.key)
-    return await visit.frame.repeats.once(slot, hashlib.sha256(body).hexdigest(), carry_out)
+
+    async def order() -> Response:
+        if operation.right in ORDERS:
+            check_engine(visit)
+        return await carry_out()
+
+    return await visit.frame.repeats.once(slot, hashlib.sha256(body).hexdigest(), order)
 
 
 async def visit_of(request: Request) -> Visit:
@@ -303,7 +338,10 @@ def _answer(request: Request, operation: Operation, found: Any) -> Response:
     content = msgspec.json.encode(found)
     headers = {}
     if operation.method == "GET":
-        headers["ETag"] = tag = f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
+        name = hashlib.blake2b(content, digest_size=12).hexdigest()
+        if operation.standing is not None:
+            name = f"{tag_of(operation.standing(found))}-{name}"
+        headers["ETag"] = tag = f'"{name}"'
         if tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
     return Response(content, operation.status, headers, JSON)

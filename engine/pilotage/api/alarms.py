@@ -23,7 +23,8 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     `since` is when it was raised, `changed` since when it is in its state; `person` has acknowledged it, `taken_by` sees to it,
     `suspended_by` shelved it or took it out of service until `until`, for `reason`. `title` is the name of its declaration, `titles` its
     title per language. It is about `entity`, of a kind, called `name`, in a zone, at `place` (latitude, longitude). `cause` is the id
-    of an alarm that stands at what the entity belongs to.
+    of an alarm that stands at what the entity belongs to. `standing` is a word that differs when people have done something about
+    it: give it back as `seen` of an order.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     place: tuple[float, float] | None = None
     cause: str = ""
     latched: bool = False
+    standing: str = ""
 
 
 class ListAlarms(Question[list[Alarm]], tag="alarms", frozen=True, kw_only=True):
@@ -81,7 +83,8 @@ class GetAlarmRates(Question[AlarmRates], tag="alarm_rates", frozen=True, kw_onl
 class ActOnAlarm(Question[Receipt], tag="alarm", frozen=True, kw_only=True):
     """Acknowledge, take, give_back, comment, reset, shelve, unshelve, out_of_service or return_to_service.
 
-    What suspends takes `for_s` and a reason; the reason of a comment is its text.
+    What suspends takes `for_s` and a reason; the reason of a comment is its text. With `seen` the order is refused (`stale`) when
+    people have done something about the alarm since.
     """
 
     alarm: str
@@ -90,6 +93,7 @@ class ActOnAlarm(Question[Receipt], tag="alarm", frozen=True, kw_only=True):
     for_s: float | None = None
     reason: str = ""
     role: str = ""
+    seen: str = ""
 
 
 class AcknowledgeNotice(Question[Receipt], tag="acknowledge_notice", frozen=True, kw_only=True):

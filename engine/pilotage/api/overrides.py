@@ -13,7 +13,10 @@ __all__ = [
 
 
 class OverrideShown(msgspec.Struct, frozen=True, kw_only=True):
-    """A point that a person holds: to which value, since when and until when (seconds since 1970), and why."""
+    """A point that a person holds: to which value, since when and until when (seconds since 1970), and why.
+
+    `standing` is a word that differs when somebody has changed that: give it back as `seen` of an order.
+    """
 
     point: str
     entity: str
@@ -23,6 +26,7 @@ class OverrideShown(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     since: float
     until: float | None = None
+    standing: str = ""
 
 
 class ListOverrides(Question[list[OverrideShown]], tag="overrides", frozen=True, kw_only=True):

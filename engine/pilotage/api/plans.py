@@ -207,13 +207,14 @@ class SetPlan(Question[Receipt], tag="set_plan", frozen=True, kw_only=True):
 
 
 class AnswerPlan(Question[Receipt], tag="answer", frozen=True, kw_only=True):
-    """Answer what a plan asks: `confirm`, `second`, `review` or `checklist:LEVEL:INDEX`."""
+    """Answer what a plan asks: `confirm`, `second`, `review` or `checklist:LEVEL:INDEX`; `seen` as in `SetPlan`."""
 
     plan: str
     question: str
     yes: bool
     person: str
     role: str = ""
+    seen: str = ""
 
 
 Questions = ListPlans | GetPlan | ListPlanPoints | SetPlan | AnswerPlan

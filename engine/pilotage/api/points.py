@@ -92,20 +92,25 @@ class ExplainPoint(Question[Explanation], tag="explain_point", frozen=True, kw_o
 
 
 class SetOverride(Question[Receipt], tag="override", frozen=True, kw_only=True):
-    """Take a point at level 8 for `for_s` seconds; a text such as `30 %` is read in the point's unit."""
+    """Take a point at level 8 for `for_s` seconds; a text such as `30 %` is read in the point's unit.
+
+    With `seen` (`PointWhy.standing`) the order is refused (`stale`) when somebody else has taken or released it by hand since.
+    """
 
     point: str
     value: Any
     for_s: float
     person: str
     reason: str
+    seen: str = ""
 
 
 class ReleaseOverride(Question[Receipt], tag="release", frozen=True, kw_only=True):
-    """Give an override back."""
+    """Give an override back; `seen` as in `SetOverride`."""
 
     point: str
     person: str
+    seen: str = ""
 
 
 Questions = ListPoints | GetPoint | ExplainPoint | SetOverride | ReleaseOverride

@@ -90,7 +90,8 @@ class PointWhy(msgspec.Struct, frozen=True, kw_only=True):
 
     `value` to `age_s` are what it reports; `wanted` and what follows say who decides. `otherwise` is what would be wanted
     without whoever decides, `winner` the demand that wins (of an invariant or a minimum time: that it keeps waiting).
-    `complete` is False when the journal begins later than what decided then.
+    `complete` is False when the journal begins later than what decided then. `standing` says who holds it by hand, as one word:
+    give it back as `seen` of an override.
     """
 
     point: str
@@ -117,6 +118,7 @@ class PointWhy(msgspec.Struct, frozen=True, kw_only=True):
     demands: list[Wanting] = []
     otherwise: Otherwise | None = None
     way: Way | None = None
+    standing: str = ""
 
 
 class CommandShown(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from pilotage.core.instances import Instances, label
 from pilotage.core.store import Entity
 from pilotage.core.timers import Timer
 from pilotage.language.program import AlarmProgram
-from pilotage.model.messages import AlarmChanged, AlarmOrder
+from pilotage.model.messages import CHANGED_SINCE, AlarmChanged, AlarmOrder
 
 SHELVE_AT_MOST_S: Final = 8 * 3600.0
 OUT_OF_SERVICE_AT_MOST_S: Final = 30 * 86_400.0
@@ -28,6 +28,7 @@ class Alarm:
     reset by a person), shelved, suppressed or out_of_service.
 
     Attributes:
+        waits_since: When it began to wait for somebody, also when its cause came and went meanwhile.
         taken_by: Who sees to it, until it is normal again; `taken_at` since when.
         acknowledged_by: Who acknowledged it last.
         suspended_by: Who shelved it or took it out of service, and `suspended_why`.
@@ -52,6 +53,7 @@ class Alarm:
         self.passing = False
         self.text = ""
         self.raised_at: float | None = None
+        self.waits_since: float | None = None
         self.since = desk.now
         self.shelve_at_most_s = SHELVE_AT_MOST_S
         self.out_at_most_s = OUT_OF_SERVICE_AT_MOST_S
@@ -77,6 +79,8 @@ class Alarm:
         """The cause has come."""
         if self._active:
             return
+        if self._acknowledged:
+            self.waits_since = self._desk.now
         self._active, self._acknowledged, self._held = True, False, self.latched
         self.acknowledged_by = ""
         self.text = self.wording if isinstance(self.wording, str) else self.wording()
@@ -96,6 +100,8 @@ class Alarm:
 
     def order(self, order: AlarmOrder) -> str:
         """Carry out a person's order; return why not, or nothing."""
+        if order.seen and order.seen != self.standing and order.action != "comment":
+            return f"{self.id} {CHANGED_SINCE}"
         match order.action:
             case "acknowledge":
                 if self._acknowledged:
@@ -139,14 +145,25 @@ class Alarm:
         self.taken_by, self.taken_at = order.person, self._desk.now
         return ""
 
-    def standing(self) -> dict[str, Any]:
-        """Return where the alarm stands, as plain data."""
+    @property
+    def standing(self) -> str:
+        """Where the alarm stands, as one word that differs when people have done something about it.
+
+        A cause that comes and goes while it waits changes nothing: who acknowledges it has seen what there is to see.
+        """
+        stage = self._suspended or ("acknowledged" if self._acknowledged else "waiting")
+        times = (self.waits_since, self.until, self.taken_at)
+        return ".".join((stage, *("-" if time is None else f"{time:.2f}" for time in times)))
+
+    def remember(self) -> dict[str, Any]:
+        """Return what lasts of the alarm, as plain data."""
         return {
             "active": self._active,
             "acknowledged": self._acknowledged,
             "held": self._held,
             "suspended": self._suspended,
             "until": self.until,
+            "waits_since": self.waits_since,
             "people": [
                 self.taken_by,
                 self.taken_at,
@@ -159,6 +176,7 @@ class Alarm:
     def stand_again(self, row: Mapping[str, Any]) -> None:
         """Stand where the alarm stood before the engine was made anew; its cause decides whether it is active."""
         self.text, self.raised_at = row["text"], row["raised_at"]
+        self.waits_since = row.get("waits_since", self.raised_at)
         self._acknowledged, self._held = row["acknowledged"], row["held"] and self.latched
         self._active = self._active or (self.passing and row["active"])
         people = row.get("people", ["", None, "", "", ""])

@@ -172,7 +172,7 @@ def _alarm(alarm: Alarm) -> dict[str, Any]:
         "passing": alarm.passing,
         "latched": alarm.latched,
         "raised_at": alarm.raised_at,
-        **alarm.standing(),
+        **alarm.remember(),
     }
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pilotage.core.arbiter import Demand
 from pilotage.core.interpreter import format_duration
-from pilotage.core.store import Entity, to_value
+from pilotage.core.store import Cell, Entity, to_value
 from pilotage.model.messages import (
+    CHANGED_SINCE,
     AlarmOrder,
     CallResult,
     CommandResult,
@@ -153,6 +154,8 @@ class Orders:
         cell = self._engine.cells.get(order.point)
         if cell is None:
             return f'there is no point "{order.point}"'
+        if order.seen and order.seen != hand_of(cell):
+            return f"{order.point} {CHANGED_SINCE}"
         if not cell.spec.access.is_commandable:
             return f"{order.point} is {cell.spec.access.value} and cannot be set"
         if not order.reason.strip():
@@ -187,6 +190,10 @@ class Orders:
         )
         if cell is None or not owners:
             why = f"{order.point} is not overridden"
+            self._receipt("release", order, f"override {order.point}", order.point, why)
+            return
+        if order.seen and order.seen != hand_of(cell):
+            why = f"{order.point} {CHANGED_SINCE}"
             self._receipt("release", order, f"override {order.point}", order.point, why)
             return
         for owner in owners:
@@ -245,6 +252,17 @@ _INCIDENT_CHANGES: Final = {
     "detach": "detached",
 }
 """What people may do to an incident, and how the record calls it."""
+
+
+def hand_of(cell: Cell) -> str:
+    """Return who holds a point by hand, as one word that differs when anybody has changed that; `free` when nobody does."""
+    held = [] if cell.array is None else cell.array.demands.values()
+    mine = [d for d in held if d.level == Priority.OPERATOR]
+    if not mine:
+        return "free"
+    newest = max(mine, key=lambda demand: demand.order)
+    until = "-" if newest.until is None else f"{newest.until:.2f}"
+    return f"{newest.since:.2f}.{until}.{newest.owner}"
 
 
 def _level_text(order: PlanOrder) -> str:

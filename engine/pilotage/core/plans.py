@@ -21,7 +21,14 @@ from pilotage.language.program import LevelProgram, PlanProgram, SetProgram
 from pilotage.language.typed import Typed
 from pilotage.language.wording import wording
 from pilotage.model.diagnostics import NOWHERE
-from pilotage.model.messages import Noted, PlanAnswer, PlanAsks, PlanChanged, PlanOrder
+from pilotage.model.messages import (
+    CHANGED_SINCE,
+    Noted,
+    PlanAnswer,
+    PlanAsks,
+    PlanChanged,
+    PlanOrder,
+)
 from pilotage.model.values import Base, set_of
 
 MANUAL_EXPIRES_S: Final = 12 * 3600.0
@@ -97,7 +104,9 @@ class Plan:
     def standing(self) -> str:
         """Where the plan stands, as one word that differs when anything that people decide about it has changed."""
         parts = (self.level, self.manual, self.manual_until, self.proposed)
-        return ".".join("-" if part is None else f"{part:.0f}" for part in parts)
+        numbers = ["-" if part is None else f"{part:.0f}" for part in parts]
+        first = [] if self.first is None else [f"{self.first.level}", self.first.person]
+        return ".".join((*numbers, *first))
 
     def start(self) -> None:
         """Set the parameters to their defaults and follow the conditions."""
@@ -291,6 +300,8 @@ class Plan:
 
     def answer(self, answer: PlanAnswer) -> str:
         """Take a person's answer; return why not, or nothing."""
+        if answer.seen and answer.seen != self.standing:
+            return f"{self.program.name} {CHANGED_SINCE}"
         if answer.question == "confirm":
             if self.proposed is None:
                 return "nothing is proposed"
@@ -347,7 +358,7 @@ class Plan:
         if operators and order.role and order.role not in operators:
             return f"only {', '.join(operators)} may change {self.program.name}"
         if order.seen and order.seen != self.standing:
-            return f"{self.program.name} has changed since you looked: look again"
+            return f"{self.program.name} {CHANGED_SINCE}"
         if order.undo:
             return ""
         highest = max((level.level for level in self.program.levels), default=0)

@@ -36,6 +36,9 @@ class PointHandle(Protocol):
 
 # ── inputs ───────────────────────────────────────────────────────────────────────────────────
 
+CHANGED_SINCE: Final = "has changed since you looked: look again"
+"""How the refusal ends of an order that was decided on another sight (`seen`) than the present one."""
+
 
 class Reading(NamedTuple):
     """What a device reported, admitted at the door: right type, in the point's unit, within its range.
@@ -105,6 +108,7 @@ class Override:
     """A person takes a point at level 8 until a time (seconds since 1970), for a reason.
 
     `origin` of this and the other orders says by which way it came, and from whom: `cli alice`, `web pilotage 192.0.2.7`.
+    `seen` says who held the point by hand when the person decided (`hand_of`); when that is another by now, it is refused.
     """
 
     point: str
@@ -113,15 +117,17 @@ class Override:
     reason: str
     until: float
     origin: str = ""
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseOverride:
-    """A person gives an override back."""
+    """A person gives an override back; `seen` as in `Override`."""
 
     point: str
     person: str
     origin: str = ""
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +156,7 @@ class PlanOrder:
 class PlanAnswer:
     """A person answers a proposal of a plan, a review question or a checklist item, or is the second one that a plan asks for.
 
-    `question` is `confirm`, `second`, `review` or `checklist:LEVEL:INDEX`.
+    `question` is `confirm`, `second`, `review` or `checklist:LEVEL:INDEX`; `seen` as in `PlanOrder`.
     """
 
     plan: str
@@ -159,6 +165,7 @@ class PlanAnswer:
     person: str
     role: str = ""
     origin: str = ""
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +173,8 @@ class AlarmOrder:
     """A person acts on an alarm.
 
     `action` is acknowledge, take, give_back, comment, reset, shelve, unshelve, out_of_service or return_to_service; the two
-    that suspend need `until` (seconds since 1970).
+    that suspend need `until` (seconds since 1970). `seen` says where the alarm stood when the person decided (`Alarm.standing`);
+    when people have done something about it since, the order is refused.
     """
 
     alarm: str
@@ -176,6 +184,7 @@ class AlarmOrder:
     reason: str = ""
     role: str = ""
     origin: str = ""
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pilotage import api
 from pilotage.core.alarms import Alarm
 from pilotage.core.arbiter import Demand
 from pilotage.core.engine import Engine
+from pilotage.core.orders import hand_of
 from pilotage.core.plans import SECOND_WITHIN_S, Plan
 from pilotage.core.progress import STANDINGS, Progress, held
 from pilotage.core.store import Cell, Entity, EntitySet
@@ -249,6 +250,7 @@ def _alarm(
         place=_degrees(place),
         cause=cause,
         latched=alarm.latched,
+        standing=alarm.standing,
     )
 
 
@@ -299,6 +301,7 @@ def overrides_of(engine: Engine, found: list[api.OverrideShown]) -> Iterator[Non
                     reason=newest.reason,
                     since=newest.since,
                     until=newest.until,
+                    standing=hand_of(cell),
                 )
             )
         yield

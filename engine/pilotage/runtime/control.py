@@ -29,6 +29,7 @@ from pilotage.api import ApiError
 from pilotage.core.store import Cell, to_value
 from pilotage.model.entities import PointSpec
 from pilotage.model.messages import (
+    CHANGED_SINCE,
     AlarmOrder,
     Decision,
     IncidentOrder,
@@ -559,17 +560,17 @@ class ControlSocket:
         value = self._admitted(ask.point, ask.value)
         until = self._service.clock.now() + ask.for_s
         return await self._order(
-            Override(ask.point, value, ask.person, ask.reason, until, _origin(ask))
+            Override(ask.point, value, ask.person, ask.reason, until, _origin(ask), ask.seen)
         )
 
     async def _release(self, ask: api.ReleaseOverride) -> api.Receipt:
         _need(person=ask.person)
         self._cell(ask.point)
-        return await self._order(ReleaseOverride(ask.point, ask.person, _origin(ask)))
+        return await self._order(ReleaseOverride(ask.point, ask.person, _origin(ask), ask.seen))
 
     async def _set_plan(self, ask: api.SetPlan) -> api.Receipt:
         _need(person=ask.person, reason=ask.reason)
-        receipt = await self._order(
+        return await self._order(
             PlanOrder(
                 *(ask.plan, ask.level, ask.person, ask.reason, ask.role, ask.parameters),
                 origin=_origin(ask),
@@ -578,15 +579,13 @@ class ControlSocket:
                 undo=ask.undo,
             )
         )
-        plan = self._service.engine.plans.all.get(ask.plan) if ask.seen else None
-        if plan is not None and not receipt.taken and plan.standing != ask.seen:
-            raise ApiError("stale", receipt.text, "look at the plan as it is now, and decide again")
-        return receipt
 
     async def _answer_plan(self, ask: api.AnswerPlan) -> api.Receipt:
         _need(person=ask.person)
         return await self._order(
-            PlanAnswer(ask.plan, ask.question, ask.yes, ask.person, ask.role, _origin(ask))
+            PlanAnswer(
+                ask.plan, ask.question, ask.yes, ask.person, ask.role, _origin(ask), ask.seen
+            )
         )
 
     async def _act_on_alarm(self, ask: api.ActOnAlarm) -> api.Receipt:
@@ -596,6 +595,7 @@ class ControlSocket:
             AlarmOrder(
                 *(ask.alarm, ask.action, ask.person, until, ask.reason, ask.role),
                 origin=_origin(ask),
+                seen=ask.seen,
             )
         )
 
@@ -669,7 +669,11 @@ class ControlSocket:
         return api.Done("the engine stops")
 
     async def _order(self, order: Order) -> api.Receipt:
-        """Give an order to the engine and wait until its decision is on disk."""
+        """Give an order to the engine and wait until its decision is on disk.
+
+        Raises:
+            ApiError: It could not be written down, or it was decided on another sight than the present one (`stale`).
+        """
         trouble = self._trouble()
         if trouble:
             raise ApiError("not-recorded", f"orders are not taken now: {trouble}")
@@ -689,6 +693,8 @@ class ControlSocket:
             raise ApiError("not-recorded", str(error), "see `pilotage status`") from error
         except Exception as error:
             raise ApiError("failed", str(error), "see the engine's log") from error
+        if not receipt.taken and receipt.text.endswith(CHANGED_SINCE):
+            raise ApiError("stale", receipt.text, "look at it as it is now, and decide again")
         return api.Receipt(receipt.taken, receipt.text, receipt.decision)
 
     def _trouble(self) -> str:

@@ -60,3 +60,13 @@ def test_base36() -> None:
     """As a browser's `parseInt(text, 36)` reads it."""
     assert [base36(n) for n in (0, 35, 36, 33_999)] == ["0", "z", "10", "q8f"]
     assert all(int(base36(n), 36) == n for n in range(0, 50_000, 7))
+
+
+class TestMissed:
+    def test_since(self) -> None:
+        """A browser that lacks an event misses news since the oldest one that it lacks; heartbeats are no news."""
+        ring = Ring("e")
+        for second in range(3):
+            ring.add("s", "a0", now=float(second))
+        ring.add("hb", "{}", is_kept=False, now=9.0)
+        assert [ring.missed_since(number) for number in range(5)] == [0.0, 1.0, 2.0, None, None]

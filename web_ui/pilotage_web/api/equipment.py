@@ -12,6 +12,7 @@ from pilotage_web.problem import Problem
 from pilotage_web.request import Visit
 from pilotage_web.rights import Right
 from pilotage_web.saying import sentence
+from pilotage_web.sight import IF_MATCH, matched
 from pilotage_web.typed import Page, delete, get, post
 
 Word = Annotated[str, Meta(max_length=100)]
@@ -70,12 +71,16 @@ class WhyAnswer(Struct):
 
 
 class OverrideOrder(Struct, forbid_unknown_fields=True):
-    """Take a point by hand for `for_s` seconds; a text such as `30 %` is read in the point's unit."""
+    """Take a point by hand for `for_s` seconds; a text such as `30 %` is read in the point's unit.
+
+    `seen` is the `standing` of its why: when somebody else has taken or released it since, 409.
+    """
 
     point: Annotated[str, Meta(min_length=1, max_length=300)]
     value: Any
     for_s: Annotated[float, Meta(gt=0, le=31 * 86_400)]
     reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    seen: Annotated[str, Meta(max_length=300)] = ""
 
 
 @get("/equipment")
@@ -101,7 +106,7 @@ async def get_equipment(visit: Visit, id: str, query: MomentQuery) -> api.Equipm
     return await visit.ask(api.GetEquipment(id=id, at=query.at))
 
 
-@get("/equipment/{id}/why")
+@get("/equipment/{id}/why", standing=lambda answer: answer.why.standing)
 async def why_equipment(visit: Visit, id: str, query: WhyQuery) -> WhyAnswer:  # noqa: A002
     """Why a point is as it is: who wants what, who decides, what would be otherwise, and how far the equipment is."""
     point = await _point(visit, id, query.point)
@@ -119,7 +124,7 @@ async def equipment_commands(visit: Visit, id: str, query: CommandQuery) -> Page
     return Page(found.commands, str(found.next or ""))
 
 
-@post("/equipment/{id}/overrides", Right.OVERRIDE, status=202)
+@post("/equipment/{id}/overrides", Right.OVERRIDE, status=202, conditional=True)
 async def override_equipment(visit: Visit, id: str, body: OverrideOrder) -> api.Receipt:  # noqa: A002
     """Take a point by hand until a time, at a post that has its trade. Answered once the order is on disk."""
     await trades.check(visit, id)
@@ -130,18 +135,29 @@ async def override_equipment(visit: Visit, id: str, body: OverrideOrder) -> api.
             for_s=body.for_s,
             person=visit.who.person,
             reason=body.reason,
+            seen=body.seen or await _matched(visit, f"{id}.{body.point}"),
         )
     )
     return _taken(receipt)
 
 
-@delete("/equipment/{id}/overrides/{point}", Right.OVERRIDE)
+@delete("/equipment/{id}/overrides/{point}", Right.OVERRIDE, conditional=True)
 async def release_equipment(visit: Visit, id: str, point: str) -> api.Receipt:  # noqa: A002
     """Give an override back: the next demand down decides at once."""
     await trades.check(visit, id)
+    seen = await _matched(visit, f"{id}.{point}")
     return _taken(
-        await visit.ask(api.ReleaseOverride(point=f"{id}.{point}", person=visit.who.person))
+        await visit.ask(
+            api.ReleaseOverride(point=f"{id}.{point}", person=visit.who.person, seen=seen)
+        )
     )
+
+
+async def _matched(visit: Visit, point: str) -> str:
+    """Return who holds a point by hand, when the request says on what it was decided."""
+    if IF_MATCH not in visit.request.headers:
+        return ""
+    return matched(visit, (await visit.ask(api.WhyPoint(point=point))).standing)
 
 
 def _taken(receipt: api.Receipt) -> api.Receipt:

@@ -12,9 +12,10 @@ from starlette.exceptions import HTTPException
 from pilotage import api
 from pilotage_web.lines import Line, line_of
 from pilotage_web.numbers import incident_of
-from pilotage_web.pages.incidents import MOST_ROWS, attached, people_of
+from pilotage_web.pages.incidents import MOST_ROWS, attached, people_of, standing_of
 from pilotage_web.request import Visit
 from pilotage_web.rights import Right
+from pilotage_web.sight import IF_MATCH, matched
 from pilotage_web.typed import Page, get, post
 
 Id = Annotated[str, Meta(min_length=1, max_length=60)]
@@ -34,6 +35,7 @@ class IncidentDetail(msgspec.Struct, frozen=True, kw_only=True):
     lines: list[Line]
     attached: dict[str, list[str]]
     people: list[str]
+    standing: str
 
 
 class NewIncident(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,7 +59,7 @@ async def list_incidents(visit: Visit, query: IncidentFilter) -> Page[api.Incide
     return Page(await visit.ask(api.ListIncidents(all=query.all)))
 
 
-@get("/incidents/{incident}")
+@get("/incidents/{incident}", standing=lambda found: found.standing)
 async def get_incident(visit: Visit, incident: Id) -> IncidentDetail:
     """An incident with everything that belongs to it."""
     found, rows = await asyncio.gather(
@@ -72,6 +74,7 @@ async def get_incident(visit: Visit, incident: Id) -> IncidentDetail:
         lines=[line_of(row) for row in rows],
         attached=attached(rows),
         people=people_of(rows),
+        standing=standing_of(rows),
     )
 
 
@@ -90,9 +93,12 @@ async def open_incident(visit: Visit, body: NewIncident) -> api.Receipt:
     )
 
 
-@post("/incidents/{incident}/steps", Right.REPORTS)
+@post("/incidents/{incident}/steps", Right.REPORTS, conditional=True)
 async def step_incident(visit: Visit, incident: Id, body: IncidentStep) -> api.Receipt:
     """Note on an incident, attach something, or close it."""
+    if IF_MATCH in visit.request.headers:
+        rows = await visit.ask(api.ListAudit(entity=incident_of(incident), last=1))
+        matched(visit, standing_of(rows))
     return await visit.ask(
         api.ActOnIncident(
             incident=incident_of(incident),

@@ -12,6 +12,7 @@ from pilotage import api
 from pilotage_web.pages.plans import permission
 from pilotage_web.request import Visit
 from pilotage_web.rights import Right
+from pilotage_web.sight import matched
 from pilotage_web.typed import Page, get, post
 
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -76,7 +77,7 @@ async def list_plans(visit: Visit) -> Page[api.Plan]:
     return Page(await visit.ask(api.ListPlans()))
 
 
-@get("/plans/{plan}")
+@get("/plans/{plan}", standing=lambda detail: detail.plan.standing)
 async def get_plan(visit: Visit, plan: Name) -> api.PlanDetail:
     """A plan with its levels, and what the equipment has confirmed of it."""
     return await visit.ask(api.GetPlan(plan=plan))
@@ -97,13 +98,13 @@ async def preview_plan(visit: Visit, plan: Name, query: LevelAsked) -> api.PlanP
     return await visit.ask(api.PreviewPlan(plan=plan, level=query.level))
 
 
-@post("/plans/{plan}/activations", Right.PLANS)
+@post("/plans/{plan}/activations", Right.PLANS, conditional=True)
 async def activate_plan(visit: Visit, plan: Name, body: Activation) -> api.Receipt:
     """Set a plan's level.
 
     The answer comes when the order is on disk; `taken` false says why it was refused. It never waits for the equipment.
     """
-    role = await _role(visit, plan, body.glass)
+    role, standing = await _role(visit, plan, body.glass)
     reason = f"{body.reason} [!{visit.who.post}: {body.glass}]" if not role else body.reason
     return await visit.ask(
         api.SetPlan(
@@ -114,15 +115,15 @@ async def activate_plan(visit: Visit, plan: Name, body: Activation) -> api.Recei
             role=role,
             parameters=body.parameters,
             until=body.until,
-            seen=body.seen,
+            seen=body.seen or matched(visit, standing),
         )
     )
 
 
-@post("/plans/{plan}/undo", Right.PLANS)
+@post("/plans/{plan}/undo", Right.PLANS, conditional=True)
 async def undo_plan(visit: Visit, plan: Name, body: Undo) -> api.Receipt:
     """Take the last order back, within 30 s of it."""
-    role = await _role(visit, plan, body.reason)
+    role, standing = await _role(visit, plan, body.reason)
     return await visit.ask(
         api.SetPlan(
             plan=plan,
@@ -131,28 +132,34 @@ async def undo_plan(visit: Visit, plan: Name, body: Undo) -> api.Receipt:
             reason=body.reason,
             role=role,
             undo=True,
+            seen=matched(visit, standing),
         )
     )
 
 
-@post("/plans/{plan}/answers", Right.PLANS)
+@post("/plans/{plan}/answers", Right.PLANS, conditional=True)
 async def answer_plan(visit: Visit, plan: Name, body: Answered) -> api.Receipt:
     """Answer what a plan asks."""
-    role = await _role(visit, plan, "answer")
+    role, standing = await _role(visit, plan, "answer")
     return await visit.ask(
         api.AnswerPlan(
-            plan=plan, question=body.question, yes=body.yes, person=visit.who.person, role=role
+            plan=plan,
+            question=body.question,
+            yes=body.yes,
+            person=visit.who.person,
+            role=role,
+            seen=matched(visit, standing),
         )
     )
 
 
-async def _role(visit: Visit, plan: str, glass: str) -> str:
-    """Return the role in which somebody acts on a plan; nothing for who acts for another post and says why."""
+async def _role(visit: Visit, plan: str, glass: str) -> tuple[str, str]:
+    """Return the role in which somebody acts on a plan (nothing for who acts for another post and says why), and where it stands."""
     detail = await visit.ask(api.GetPlan(plan=plan))
     allowed = permission(detail.plan, visit.who)
     if not allowed.is_given or (allowed.by_glass and not glass):
         raise HTTPException(403, f"right:{Right.PLANS.value}")
-    return "" if allowed.by_glass else visit.who.post
+    return "" if allowed.by_glass else visit.who.post, detail.plan.standing
 
 
 ROUTES = (

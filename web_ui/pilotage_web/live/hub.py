@@ -110,6 +110,14 @@ class Hub:
         """Time since the engine was heard, in seconds; None before it was."""
         return None if self._heard_at is None else time.monotonic() - self._heard_at
 
+    def missed_s(self, cursor: str) -> float | None:
+        """Return for how long a browser at a cursor misses news, in seconds, 0 when it has them all; None: it leads nowhere."""
+        number = self.ring.number_of(cursor)
+        if number is None:
+            return None
+        since = self.ring.missed_since(number)
+        return 0.0 if since is None else time.monotonic() - since
+
     @property
     def looks_of(self) -> str:
         """The run of the engine that numbers the equipment; empty before one was heard."""
@@ -244,7 +252,7 @@ class Hub:
         return msgspec.json.encode(pulse).decode()
 
     def _tell(self, event: str, data: str, *, is_kept: bool = True) -> None:
-        self.ring.add(event, data, is_kept=is_kept)
+        self.ring.add(event, data, is_kept=is_kept, now=time.monotonic())
         self._wake()
 
     def _wake(self) -> None:

@@ -25,16 +25,20 @@ class Ring:
         self.epoch = epoch
         self.last = 0
         self._events: deque[bytes] = deque(maxlen=most)
+        self._kept: deque[tuple[int, float]] = deque(maxlen=most)
 
-    def add(self, event: str, data: str, *, is_kept: bool = True) -> bytes:
+    def add(self, event: str, data: str, *, is_kept: bool = True, now: float = 0.0) -> bytes:
         """Add an event and return it as it is sent.
 
         Args:
             event: Its name.
             data: One line.
             is_kept: A browser that comes back asks for what followed it; False for heartbeats.
+            now: When it comes, in seconds of any clock that never goes back.
         """
         self.last += 1
+        if is_kept:
+            self._kept.append((self.last, now))
         mark = f"id: {self.epoch}.{self.last}\n" if is_kept else ""
         encoded = f"{mark}event: {event}\ndata: {data}\n\n".encode()
         self._events.append(encoded)
@@ -50,6 +54,15 @@ class Ring:
         if behind > len(self._events):
             return None
         return b"".join(self._events[index] for index in range(-behind, 0))
+
+    def missed_since(self, number: int) -> float | None:
+        """Return when the oldest event came that a browser at a number has missed, heartbeats apart; None when it has all."""
+        found = None
+        for kept, at in reversed(self._kept):
+            if kept <= number:
+                break
+            found = at
+        return found
 
     def number_of(self, last_event_id: str) -> int | None:
         """Return the number that a browser saw last, or None when it is of another epoch, or no number of ours."""

@@ -19,6 +19,7 @@ from pilotage_web.lines import ACTION_WORDS, line_of
 from pilotage_web.numbers import number_of
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
+from pilotage_web.sight import changed
 from pilotage_web.texts import mark
 
 PRIORITIES: Final = {"critical": 1, "high": 2, "medium": 3, "low": 4}
@@ -102,9 +103,9 @@ class Line:
         return [alarm.id for alarm in self.members if alarm.state in ("raised", "cleared")]
 
     @property
-    def ids(self) -> list[str]:
-        """Ids of its members."""
-        return [alarm.id for alarm in self.members]
+    def seen(self) -> str:
+        """Its members as a form brings them: a line each, the id and where it stands."""
+        return "\n".join(f"{alarm.id}\t{alarm.standing}" for alarm in self.members)
 
 
 def priority(alarm: api.Alarm) -> int:
@@ -256,7 +257,8 @@ async def alarm(visit: Visit) -> dict[str, Any]:
 async def act(visit: Visit) -> Response:
     """Do one thing to the alarms that the form names: one, a line of them, or those that are ticked."""
     what, _, which = visit.field("do").partition(":")
-    ids = _named(visit, which)
+    seen = _named(visit, which)
+    ids = list(seen)
     back = visit.field("back", "/alarms")
     if what == "incident":
         return await _open_incident(visit, ids, back)
@@ -264,9 +266,13 @@ async def act(visit: Visit) -> Response:
         raise HTTPException(422, mark("There is no such choice."))
     if not ids:
         return visit.back(back, visit.say("Tick an alarm first."), "refused")
-    done, refused = await act_on(visit, what, ids)
-    if not refused:
+    done, refused, stale = await act_on(visit, what, seen)
+    if not refused and not stale:
         return visit.back(back, visit.say(ACTIONS[what]))
+    if stale and not done and not refused:
+        raise await changed(visit, stale[0], back, ", ".join(stale[:3]))
+    told = visit.say("It has changed since you looked")
+    refused += [(id_, told) for id_ in stale]
     text = "; ".join(f"{id_}: {why}" for id_, why in refused[:3])
     if done:
         said = visit.say("%(done)s done, %(refused)s refused:", done=done, refused=len(refused))
@@ -274,30 +280,44 @@ async def act(visit: Visit) -> Response:
     return visit.back(back, text, "refused")
 
 
-async def act_on(visit: Visit, what: str, ids: Sequence[str]) -> tuple[int, list[tuple[str, str]]]:
-    """Do something to alarms; return how many took it, and which did not and why."""
+async def act_on(
+    visit: Visit, what: str, seen: Mapping[str, str]
+) -> tuple[int, list[tuple[str, str]], list[str]]:
+    """Do something to alarms, each with where it stood when it was seen.
+
+    Returns:
+        How many took it, which did not and why, and which stand elsewhere by now.
+    """
     seconds = visit.field("for_s")
     if seconds and seconds not in SHELVE_S:
         raise HTTPException(422, mark("There is no such choice."))
     refused: list[tuple[str, str]] = []
-    for id_ in ids:
-        receipt = await visit.ask(
-            api.ActOnAlarm(
-                alarm=id_,
-                action=what,
-                person=visit.who.person,
-                for_s=float(seconds) if seconds else None,
-                reason=visit.field("reason")[:LONGEST_REASON],
-                role=visit.who.post,
+    stale: list[str] = []
+    for id_, standing in seen.items():
+        try:
+            receipt = await visit.ask(
+                api.ActOnAlarm(
+                    alarm=id_,
+                    action=what,
+                    person=visit.who.person,
+                    for_s=float(seconds) if seconds else None,
+                    reason=visit.field("reason")[:LONGEST_REASON],
+                    role=visit.who.post,
+                    seen=standing,
+                )
             )
-        )
+        except api.ApiError as error:
+            if error.code != "stale":
+                raise
+            stale.append(id_)
+            continue
         if not receipt.taken:
             refused.append((id_, receipt.text))
-    return len(ids) - len(refused), refused
+    return len(seen) - len(refused) - len(stale), refused, stale
 
 
-def _named(visit: Visit, which: str) -> list[str]:
-    """Return the ids that a button means: its own, those of its line (`@`), or those that are ticked."""
+def _named(visit: Visit, which: str) -> dict[str, str]:
+    """Return the alarms that a button means, with where each stood: its own, those of its line (`@`), or those that are ticked."""
     if which.startswith("@"):
         found = visit.field(f"line-{which[1:]}").splitlines()
     elif which:
@@ -305,7 +325,8 @@ def _named(visit: Visit, which: str) -> list[str]:
     else:
         found = [str(value) for value in visit.form.getlist("alarm")]
         found = [id_ for value in found for id_ in value.splitlines()]
-    return list(dict.fromkeys(id_.strip() for id_ in found if id_.strip()))[:MOST_AT_ONCE]
+    rows = [row.partition("\t") for row in found if row.strip()]
+    return dict([(id_.strip(), standing.strip()) for id_, _, standing in rows][:MOST_AT_ONCE])
 
 
 async def _open_incident(visit: Visit, ids: Sequence[str], back: str) -> Response:

@@ -13,6 +13,7 @@ from pilotage import api
 from pilotage.api import ApiError
 from pilotage.model.looks import Look
 from pilotage_web import trades
+from pilotage_web.lines import ACTION_WORDS
 from pilotage_web.moments import read_moment, write_moment
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
@@ -31,6 +32,7 @@ from pilotage_web.saying import (
     who_in_words,
     word,
 )
+from pilotage_web.sight import changed, last_lines
 from pilotage_web.texts import Words, mark
 
 ROWS: Final = 50
@@ -291,6 +293,7 @@ def why_view(why: api.PointWhy, words: Words) -> dict[str, Any]:
         "is_commandable": why.is_commandable,
         "is_complete": why.complete,
         "seen": _sight(why),
+        "hand": why.standing,
         "is_overridden": any(d.level == OPERATOR for d in why.demands),
         "state": word(words, WAYS, way.state) if way is not None else "",
         "is_bad": way is not None and way.state in ("failed", "local", "unheard"),
@@ -415,6 +418,8 @@ async def override(visit: Visit) -> Response:
     if not visit.field("confirmed") or has_changed:
         sent = {"value": value, "for_s": for_s, "reason": reason[:MOST_REASON], "here": here}
         view = confirm_view(why, sent, visit.words, has_changed=has_changed)
+        view["lines"] = await last_lines(visit, point) if has_changed else ()
+        view["actions"] = ACTION_WORDS
         return visit.render(
             "override_confirm.html", 409 if visit.field("confirmed") else 200, **view
         )
@@ -424,6 +429,7 @@ async def override(visit: Visit) -> Response:
         for_s=for_s,
         person=visit.who.person,
         reason=reason[:MOST_REASON],
+        seen=why.standing,
     )
     return await _ordered(visit, order, here)
 
@@ -458,8 +464,8 @@ _YES_NO: Final = {"true": mark("yes"), "false": mark("no")}
 
 
 def _sight(why: api.PointWhy) -> str:
-    """Return what an operator saw of a point: who decides, and what."""
-    return f"{why.level} {why.who.sort} {why.who.name} {why.text}"
+    """Return what an operator saw of a point: who decides, and what, and who holds it by hand."""
+    return f"{why.level} {why.who.sort} {why.who.name} {why.text} {why.standing}"
 
 
 @action("/equipment/{kind}/{id}/release", Right.OVERRIDE)
@@ -467,13 +473,18 @@ async def release(visit: Visit) -> Response:
     """Give an override back."""
     point, here = _named(visit)
     await trades.check(visit, visit.path("id"))
-    return await _ordered(visit, api.ReleaseOverride(point=point, person=visit.who.person), here)
+    order = api.ReleaseOverride(point=point, person=visit.who.person, seen=visit.field("seen"))
+    return await _ordered(visit, order, here)
 
 
-async def _ordered(visit: Visit, order: api.Question[api.Receipt], here: str) -> Response:
+async def _ordered(
+    visit: Visit, order: api.SetOverride | api.ReleaseOverride, here: str
+) -> Response:
     try:
         receipt = await visit.ask(order)
     except ApiError as error:
+        if error.code == "stale":
+            raise await changed(visit, order.point, here) from error
         return _refused(visit, error, here)
     if not receipt.taken:
         return visit.back(here, visit.say("Nothing was done: %(why)s", why=receipt.text), "refused")

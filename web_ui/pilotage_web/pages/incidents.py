@@ -16,6 +16,7 @@ from pilotage_web.numbers import incident_of, number_of
 from pilotage_web.pages.alarms import PRIORITIES, STATE_WORDS
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
+from pilotage_web.sight import changed, check_view
 from pilotage_web.texts import mark
 
 SEVERITIES: Final = {
@@ -27,6 +28,8 @@ SEVERITIES: Final = {
 LONGEST: Final = 500
 MOST_ROWS: Final = 500
 STEPS: Final = ("note", "attach", "detach", "close")
+DECISIVE: Final = ("detach", "close")
+"""Steps that are decided on what the incident holds; a note or an attachment adds to it."""
 
 
 def attached(rows: Sequence[api.AuditRow]) -> dict[str, list[str]]:
@@ -44,6 +47,11 @@ def attached(rows: Sequence[api.AuditRow]) -> dict[str, list[str]]:
 def people_of(rows: Sequence[api.AuditRow]) -> list[str]:
     """Return who did something about it, in order."""
     return list(dict.fromkeys(p for row in rows if (p := row.people.get("person", ""))))
+
+
+def standing_of(rows: Sequence[api.AuditRow]) -> str:
+    """Return where an incident stands: the number of the last row about it."""
+    return str(rows[-1].number) if rows else ""
 
 
 @page("/incidents", "incidents.html")
@@ -82,6 +90,7 @@ async def incident(visit: Visit) -> dict[str, Any]:
         "reports": parts.get("report", []),
         "plans": parts.get("plan", []),
         "people": people_of(rows),
+        "standing": standing_of(rows),
         "states": STATE_WORDS,
         "actions": ACTION_WORDS,
     }
@@ -107,6 +116,7 @@ async def open_one(visit: Visit) -> Response:
     )
     if not receipt.taken:
         return visit.back("/incidents", receipt.text, "refused")
+    await settled(visit, receipt)
     number = number_of(receipt.text.split()[-1])
     return visit.back(f"/incidents/{number}", visit.say("An incident was opened."))
 
@@ -117,13 +127,19 @@ async def step(visit: Visit) -> Response:
     id_, what = incident_of(visit.path("incident")), visit.field("do")
     if what not in STEPS:
         raise HTTPException(422, mark("There is no such choice."))
+    check_view(visit)
+    back = f"/incidents/{quote(number_of(id_), safe='')}"
+    seen = visit.field("seen")
+    if seen and what in DECISIVE:
+        rows = await visit.ask(api.ListAudit(entity=id_, last=1))
+        if standing_of(rows) != seen:
+            raise await changed(visit, id_, back, number_of(id_))
     receipt = await visit.ask(
         api.ActOnIncident(
             incident=id_, action=what, person=visit.who.person, text=visit.field("text")[:LONGEST]
         )
     )
     await settled(visit, receipt)
-    back = f"/incidents/{quote(number_of(id_), safe='')}"
     return visit.back(back, *(("", "done") if receipt.taken else (receipt.text, "refused")))
 
 

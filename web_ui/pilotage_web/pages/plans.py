@@ -18,9 +18,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from pilotage import api
+from pilotage_web.lines import ACTION_WORDS
 from pilotage_web.request import Visit, Who, action, page
 from pilotage_web.rights import Right
 from pilotage_web.saying import WAYS, kind_in_words, who_in_words, word
+from pilotage_web.sight import changed, last_lines
 from pilotage_web.texts import mark
 
 DRIFT: Final = 0.05
@@ -337,13 +339,14 @@ async def give(visit: Visit) -> Response:
     preview = await visit.ask(api.PreviewPlan(plan=name, level=level, fresh=True))
     is_seen = order.seen == preview.standing and order.seen_level == str(level)
     if not is_seen or has_drifted(order.acts, acts_of(preview)):
-        return _confirm(visit, order, detail, preview, allowed, 409 if order.confirmed else 200)
+        status = 409 if order.confirmed else 200
+        return await _confirm(visit, order, detail, preview, allowed, status)
     if not order.confirmed:
-        return _confirm(visit, order, detail, preview, allowed, 200)
+        return await _confirm(visit, order, detail, preview, allowed, 200)
     return await _ordered(visit, order, detail, preview, allowed)
 
 
-def _confirm(
+async def _confirm(
     visit: Visit,
     order: Order,
     detail: api.PlanDetail,
@@ -359,6 +362,8 @@ def _confirm(
         order=order,
         permission=allowed,
         changed=status == 409,
+        lines=await last_lines(visit, f"plan:{detail.plan.name}") if status == 409 else (),
+        actions=ACTION_WORDS,
     )
 
 
@@ -391,7 +396,7 @@ async def _ordered(
             raise
         detail = await visit.ask(api.GetPlan(plan=name))
         preview = await visit.ask(api.PreviewPlan(plan=name, level=order.number or 0))
-        return _confirm(visit, order, detail, preview, allowed, 409)
+        return await _confirm(visit, order, detail, preview, allowed, 409)
     if not receipt.taken:
         return visit.back(_path(name), receipt.text, "refused")
     after = await visit.ask(api.GetPlan(plan=name))
@@ -423,7 +428,8 @@ async def undo(visit: Visit) -> Response:
     allowed = permission(detail.plan, visit.who)
     if not allowed.is_given:
         raise HTTPException(403, f"right:{Right.PLANS.value}")
-    receipt = await visit.ask(
+    receipt = await _told(
+        visit,
         api.SetPlan(
             plan=name,
             level=None,
@@ -431,7 +437,8 @@ async def undo(visit: Visit) -> Response:
             reason=visit.say("taken back"),
             role="" if allowed.by_glass else visit.who.post,
             undo=True,
-        )
+            seen=visit.field("seen"),
+        ),
     )
     if not receipt.taken:
         return visit.back(_path(name), receipt.text, "refused")
@@ -446,17 +453,33 @@ async def answer(visit: Visit) -> Response:
     allowed = permission(detail.plan, visit.who)
     if not allowed.is_given:
         raise HTTPException(403, f"right:{Right.PLANS.value}")
-    receipt = await visit.ask(
+    receipt = await _told(
+        visit,
         api.AnswerPlan(
             plan=name,
             question=visit.field("question"),
             yes=visit.field("yes") == "yes",
             person=visit.who.person,
             role="" if allowed.by_glass else visit.who.post,
-        )
+            seen=visit.field("seen"),
+        ),
     )
     kind = "done" if receipt.taken else "refused"
     return visit.back(_path(name), visit.say("Done.") if receipt.taken else receipt.text, kind)
+
+
+async def _told(visit: Visit, order: api.SetPlan | api.AnswerPlan) -> api.Receipt:
+    """Give an order.
+
+    Raises:
+        Problem: The plan stands elsewhere than it was seen.
+    """
+    try:
+        return await visit.ask(order)
+    except api.ApiError as error:
+        if error.code != "stale":
+            raise
+        raise await changed(visit, f"plan:{order.plan}", _path(order.plan), order.plan) from error
 
 
 def _path(plan: str) -> str:

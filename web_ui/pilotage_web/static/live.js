@@ -186,10 +186,12 @@
       true,
     );
   }
-  // A command says what was seen: the server refuses what was decided on an older sight.
+  // A command says how far the view had come and how old it was: the server refuses what was decided on a sight that stood still.
   document.addEventListener("submit", (event) => {
-    const seen = event.target.querySelector && event.target.querySelector("input[name=seen-live]");
-    if (seen) seen.value = live.cursor;
+    const seen = event.target.elements && event.target.elements["seen-live"];
+    if (!seen || !live.cursor) return;
+    const age = agesNow();
+    seen.value = live.cursor + " " + Math.round(Math.max(age.server, age.engine));
   });
 
   // ── the stream ──

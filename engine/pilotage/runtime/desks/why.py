@@ -14,6 +14,7 @@ import msgspec
 
 from pilotage import api
 from pilotage.api import ApiError
+from pilotage.core.orders import hand_of
 from pilotage.core.replayed import PastPoint, point_at
 from pilotage.core.store import Cell, to_value
 from pilotage.core.why import PointWhy, Wanter, shown, wanter_of, why_past, why_point
@@ -82,6 +83,7 @@ class WhyDesk:
             "quality": cell.quality.value,
             "time": cell.time,
             "age_s": None if cell.time is None else max(0.0, now - cell.time),
+            "standing": hand_of(cell),
         }
         return _answer(found, said)
 
