@@ -29,4 +29,6 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if headers is not None and str(headers.get(KEY, "")).strip():
         headers[KEY] = uuid4().hex
     if headers is not None and "If-Match" in headers:
-        headers["If-Match"] = "*"  # any other one is refused on purpose: nothing was looked at before
+        headers["If-Match"] = (
+            "*"  # any other one is refused on purpose: nothing was looked at before
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -180,13 +181,30 @@ class TestAlarms:
     def test_keys(self, browse: Callable[..., Page], city: api.Client, dark: str) -> None:
         """`j` goes to a line and `a` acknowledges it."""
         page = browse("/alarms")
+        page.wait_for_selector("html[data-link=live]")
         for _ in range(20):
             page.keyboard.press("j")
             if page.evaluate("document.activeElement.id") == f"line-{dark}":
                 break
-        with page.expect_navigation():
+        with (
+            page.expect_request(lambda sent: sent.method == "POST") as sent,
+            page.expect_navigation(),
+        ):
             page.keyboard.press("a")
         assert self.state(city, dark) == "acknowledged"
+        # The form said how far the live view had come, and how old it was.
+        assert re.search(r"seen-live=\w+\.\d+(\+|%20)\d{1,4}&", f"{sent.value.post_data}&")
+
+    def test_taken_meanwhile(
+        self, browse: Callable[..., Page], city: api.Client, dark: str
+    ) -> None:
+        """A page that was left open does not take what a colleague has taken since: it says so, and leads back."""
+        page = browse("/alarms", scripts=False)
+        city.ask(api.ActOnAlarm(alarm=dark, action="take", person="nadia"))
+        page.locator(f"[id='line-{dark}'] button", has_text="Take").click()
+        assert "It has changed since you looked" in page.content()
+        page.get_by_role("link", name="Look again").click()
+        assert "taken nadia" in page.content()
 
     def test_without_scripts(
         self, browse: Callable[..., Page], city: api.Client, dark: str
