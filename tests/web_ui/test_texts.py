@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 from babel.messages.extract import extract_from_dir
 
 import pilotage_web
+from pilotage import api
+from pilotage_web.live.hub import Hub
 from pilotage_web.texts import LANGUAGES, LOCALE, Texts, catalogue
 
 PACKAGE = Path(pilotage_web.__file__).parent
@@ -88,6 +91,16 @@ class TestWords:
         assert words.clock(at) == "00:00:07"
         assert words.moment(at, at + 60) == "00:00:07"
         assert words.moment(at, at + 86_400) == "23 nov. 2025 00:00:07"
+
+    def test_today_is_the_city_s(self) -> None:
+        """Today is the day of the city's clock, which in a demonstration is another than ours."""
+        at = 1_763_852_407.0
+        assert Texts(PARIS, now=lambda: at + 60)["fr"].moment(at) == "00:00:07"
+        hub = Hub(Path("no.sock"))
+        hub._take(api.Beat(at, 0, None, None))
+        assert hub.city_now == at
+        hub._take(api.Beat(time.time() - 2.0, 0, None, None))
+        assert abs(hub.city_now - time.time()) < 1.0
 
     def test_numbers(self) -> None:
         """As the language writes them."""

@@ -69,15 +69,15 @@ def create_app(site: Site, city: City, people: People) -> Starlette:
         city: The door to the engine.
         people: Who knows who asks.
     """
-    assets = Assets()
+    assets, hub = Assets(), Hub(Path(site.socket))
     frame = Frame(
         site,
         city,
         people,
-        Texts(site.zone, site.language),
+        Texts(site.zone, site.language, lambda: hub.city_now),
         assets,
         Repeats(site.storage / REPEATS_FILE),
-        Hub(Path(site.socket)),
+        hub,
     )
     routes: list[BaseRoute] = [
         *people.routes,

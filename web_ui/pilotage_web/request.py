@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -364,7 +363,7 @@ def _sent(visit: Visit, text: str, status: int) -> Response:
         return Response(status_code=304, headers=headers)
     text = text.replace(KEY_MARK, secrets.token_urlsafe(12))
     text = text.replace(CSRF_MARK, masked_csrf(visit.who.csrf))
-    text = text.replace(TIME_MARK, visit.words.clock(time.time()))
+    text = text.replace(TIME_MARK, visit.words.clock(visit.frame.hub.city_now))
     response = HTMLResponse(text, status, headers)
     if NOTICE in visit.request.cookies:
         response.delete_cookie(

@@ -6,6 +6,7 @@ English is the message id. A catalogue is a folder of `.po` files, one per area,
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -44,11 +45,16 @@ class Words:
     """One language: its texts, its numbers and times, its template environment."""
 
     def __init__(
-        self, language: str, zone: ZoneInfo, translations: NullTranslations | Translations
+        self,
+        language: str,
+        zone: ZoneInfo,
+        translations: NullTranslations | Translations,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        """Set a language up; nothing of it changes afterwards."""
+        """Set a language up; nothing of it changes afterwards. `now` is the city's time."""
         self.language = language
         self.zone = zone
+        self._now = now
         self._translations = translations
         # One environment per language: `env.overlay` would share the extension and lose its functions.
         self.environment = jinja2.Environment(
@@ -89,10 +95,10 @@ class Words:
         return "–" if time is None else f"{self._local(time):%H:%M:%S}"
 
     def moment(self, time: float | None, now: float | None = None) -> str:
-        """Return the time of day, with the date when that is not the day of `now` (the real one by default)."""
+        """Return the time of day, with the date when that is not the day of `now` (the city's by default)."""
         if time is None:
             return "–"
-        today = datetime.now(self.zone) if now is None else self._local(now)
+        today = self._local(self._now() if now is None else now)
         if self._local(time).date() == today.date():
             return self.clock(time)
         return f"{self.day(time)} {self.clock(time)}"
@@ -127,10 +133,14 @@ class Words:
 class Texts:
     """Every language."""
 
-    def __init__(self, zone: ZoneInfo, default: str = "en") -> None:
-        """Read the catalogues."""
+    def __init__(
+        self, zone: ZoneInfo, default: str = "en", now: Callable[[], float] = time.time
+    ) -> None:
+        """Read the catalogues; `now` is the city's time, which in a demonstration is another than ours."""
         self.default = default if default in LANGUAGES else LANGUAGES[0]
-        self._words = {language: Words(language, zone, _read(language)) for language in LANGUAGES}
+        self._words = {
+            language: Words(language, zone, _read(language), now) for language in LANGUAGES
+        }
 
     def __getitem__(self, language: str) -> Words:
         """Return a language, the site's own when it is not there."""

@@ -154,7 +154,7 @@ class TestPage:
         """Who takes an alarm is shown to the others, until it is given back."""
         client = desk.visitor("operator", person="karim")
         await desk.send(client, "/alarms", do=f"take:{dark}")
-        assert "taken karim" in (await desk.visitor("viewer").get("/alarms?state=all")).text
+        assert "taken by karim" in (await desk.visitor("viewer").get("/alarms?state=all")).text
         await desk.send(client, "/alarms", do=f"give_back:{dark}")
         assert state(city, dark).taken_by == ""
 

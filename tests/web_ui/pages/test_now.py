@@ -75,10 +75,13 @@ class TestView:
         assert shown["by_priority"] == [(1, 2), (2, 0), (3, 0), (4, 1)]
 
     def test_groups(self) -> None:
-        """Two hundred lamps that lost one cabinet are one line, with the time of the first."""
+        """Two hundred lamps of one alarm are one line, with the time of the first; under their cabinet's where that is the cause."""
         alarms = [alarm(f"lamp-off[L-{n}]", since=float(n)) for n in range(1, 201)]
         (line,) = view([], alarms, [], now=300.0)["groups"]
-        assert (line["count"], line["since"], line["about"]) == (200, 1.0, "L-1")
+        assert (line["count"], line["since"], line["about"]) == (200, 1.0, "")
+        caused = [msgspec.structs.replace(each, cause="dead[CAB-1]") for each in alarms]
+        (line,) = view([], [*caused, alarm("dead[CAB-1]", since=9.0)], [], now=300.0)["groups"]
+        assert (line["count"], line["id"], line["about"]) == (201, "dead[CAB-1]", "CAB-1")
 
 
 class TestExtent:

@@ -27,6 +27,8 @@ BEAT_S: Final = 1.0
 GRACE_S: Final = 3.0
 """An engine that is back sooner was exchanged, which needs no line in the log."""
 PLACED_S: Final = 2.0
+OTHER_CLOCK_S: Final = 10.0
+"""An engine whose time is further away from ours plays another one."""
 MOST_SPREAD_MS: Final = 250
 """A list that changed is read again by each browser within so long: at once in a small room, not all at once in a large one."""
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -59,6 +61,7 @@ class Hub:
         self._since = time.time()
         self._is_away = True
         self._beat: api.Beat | None = None
+        self._beat_at = 0.0
         self._news = asyncio.Event()
         self._placed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -117,6 +120,12 @@ class Hub:
             return None
         since = self.ring.missed_since(number)
         return 0.0 if since is None else time.monotonic() - since
+
+    @property
+    def city_now(self) -> float:
+        """The city's time, seconds since 1970: ours, or in a demonstration the engine's as it was last heard."""
+        now, beat = time.time(), self._beat
+        return now if beat is None or abs(beat.at - self._beat_at) < OTHER_CLOCK_S else beat.at
 
     @property
     def looks_of(self) -> str:
@@ -194,7 +203,7 @@ class Hub:
         elif isinstance(news, api.ListsChanged):
             self._tell_lists(news.lists)
         else:
-            self._beat = news
+            self._beat, self._beat_at = news, time.time()
             self._tell("hb", self._pulse(), is_kept=False)
 
     def _away(self, why: str) -> None:

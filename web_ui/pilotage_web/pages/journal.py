@@ -22,7 +22,7 @@ from starlette.responses import Response
 from pilotage import api
 from pilotage_web.lines import ACTION_WORDS, Line, line_of
 from pilotage_web.numbers import incident_of, is_incident
-from pilotage_web.pages.alarms import STATE_WORDS, SUSPENDED, WAITING, priority
+from pilotage_web.pages.alarms import STATE_WORDS, SUSPENDED, WAITING, lines_of, priority
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
 from pilotage_web.texts import mark
@@ -194,6 +194,7 @@ def relief(
         "plans": [plan for plan in plans if plan.level or plan.manual],
         "overrides": sorted(overrides, key=lambda o: o.until or 0.0),
         "waiting": sorted(waiting, key=lambda a: (priority(a), a.since or 0.0)),
+        "lines": lines_of(waiting, 2),
         "taken": [alarm for alarm in alarms if alarm.taken_by],
         "suspended": [alarm for alarm in alarms if alarm.state in SUSPENDED],
         "incidents": [incident for incident in incidents if not incident.closed],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -13,6 +13,7 @@ from pilotage import api
 from pilotage.model.looks import Look
 from pilotage_web.live.hub import Hub
 from pilotage_web.live.places import NOWHERE, Places, bounds
+from pilotage_web.pages.alarms import Line, lines_of
 from pilotage_web.pages.live import MEANINGS
 from pilotage_web.request import Visit, page
 from pilotage_web.texts import mark
@@ -95,25 +96,28 @@ def view(
     }
 
 
-def grouped(alarms: Iterable[api.Alarm]) -> list[dict[str, Any]]:
-    """Return alarms of one name, or of one cause, as one line, the most urgent and then the oldest first."""
-    groups: dict[str, list[api.Alarm]] = {}
-    for alarm in alarms:
-        groups.setdefault(alarm.cause or alarm.id.partition("[")[0], []).append(alarm)
-    lines = [_line(group) for group in groups.values()]
-    return sorted(lines, key=lambda line: (line["priority"], line["since"] or 0.0))
+def grouped(alarms: Sequence[api.Alarm]) -> list[dict[str, Any]]:
+    """Return alarms as lines, as the page of alarms has them: under their cause, or under their name where there are several."""
+    return [
+        {
+            "id": line.head.id,
+            "priority": line.priority,
+            "title": line.head.titles or line.head.title,
+            "about": _about(line),
+            "text": "" if line.head.text in line.head.titles.values() else line.head.text,
+            "since": line.since,
+            "count": len(line.members),
+        }
+        for line in lines_of(alarms, 2)
+    ]
 
 
-def _line(group: Sequence[api.Alarm]) -> dict[str, Any]:
-    first = min(group, key=lambda alarm: alarm.since or 0.0)
-    return {
-        "priority": min(PRIORITIES.get(alarm.severity, 4) for alarm in group),
-        "title": first.titles or first.title,
-        "about": first.name or first.entity or first.id.partition("[")[2].removesuffix("]"),
-        "text": "" if first.text in first.titles.values() else first.text,
-        "since": first.since,
-        "count": len(group),
-    }
+def _about(line: Line) -> str:
+    """Return what a line is about; nothing for several of one name."""
+    head = line.head
+    if len(line.members) > 1 and not line.is_cause:
+        return ""
+    return head.name or head.entity or head.id.partition("[")[2].removesuffix("]")
 
 
 # ── the map ──────────────────────────────────────────────────────────────────────────────────
