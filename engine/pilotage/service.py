@@ -77,6 +77,8 @@ DRAIN_S: Final = 1.0
 BESIDE_THE_LOOP_S: Final = 0.001
 """A thread that reads a city leaves the loop its turn after so long."""
 SEND_S: Final = 1.5
+GOODBYE_S: Final = 0.05
+"""So long have those who listen to take note of a planned stop, before they are let go."""
 STOP_AT_MOST_S: Final = 20.0  # one that hangs is ended as a loop that is stuck
 STATUS_EVERY_S: Final = 5.0
 # How long a thread that writes may keep the interpreter while the event loop wants it. Python's own 5 ms would be added to a
@@ -204,6 +206,8 @@ class Service:
         self._is_ready = False
         for name in [name for name in self._timers if name != "beat"]:
             self._timers.pop(name).cancel()
+        if self._feed is not None and self._feed.say_goodbye():
+            await asyncio.sleep(GOODBYE_S)
         with self._watch.patient(STOP_AT_MOST_S):
             await self._stack.aclose()
 

@@ -13,6 +13,7 @@ __all__ = [
     "Beat",
     "CityNow",
     "FollowCity",
+    "Leaving",
     "ListPlaces",
     "ListsChanged",
     "LooksChanged",
@@ -78,7 +79,11 @@ class Beat(msgspec.Struct, frozen=True, tag_field="news", tag="hb"):
     quiet_s: float | None
 
 
-News = LooksChanged | ListsChanged | Beat
+class Leaving(msgspec.Struct, frozen=True, tag_field="news", tag="bye"):
+    """The engine is being stopped in order: what follows is no failure. The last of the news."""
+
+
+News = LooksChanged | ListsChanged | Beat | Leaving
 
 
 class FollowCity(Question[CityNow], tag="follow", frozen=True):

@@ -169,6 +169,11 @@ class Feed:
         )
         return now, lambda: self._leave(take)
 
+    def say_goodbye(self) -> bool:
+        """Tell everybody who listens that the engine is being stopped on purpose; False when nobody does."""
+        self._tell(api.Leaving())
+        return bool(self._takers)
+
     def close(self) -> None:
         """Tell nobody anything any more."""
         self._takers.clear()

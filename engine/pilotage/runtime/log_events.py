@@ -63,6 +63,7 @@ EVENTS: Final[tuple[LogEvent, ...]] = (
     LogEvent("web.ended", "warning", "The process of the pages ended by itself; it is started again."),
     LogEvent("web.engine_gone", "warning", "The engine's process has gone; the pages say so."),
     LogEvent("web.away", "warning", "The pages have not heard the engine for three seconds; each page says so at once."),
+    LogEvent("web.leaving", "info", "The pages heard that the engine is being stopped on purpose."),
     LogEvent("web.back", "info", "The pages hear the engine again."),
     LogEvent("web.audit_waits", "error", "Rows for the audit stay with the pages, which try again."),
     LogEvent("web.provider", "warning", "The identity provider did not say who somebody is, and why."),

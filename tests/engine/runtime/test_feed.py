@@ -89,7 +89,7 @@ class Listener:
                     self.looks[changed // 10] = Look(changed % 10)
             elif isinstance(news, api.ListsChanged):
                 self.lists.update(news.lists)
-            else:
+            elif isinstance(news, api.Beat):
                 self.beats.append(news)
 
     def _begin(self, now: api.CityNow) -> None:

@@ -68,6 +68,24 @@ class TestFrozen:
         wait_for(page, "live")
         assert page.is_hidden("#frozen")
 
+    @pytest.mark.ui
+    def test_planned_restart(self, town: Town, new_page: NewPage) -> None:
+        """An engine that is stopped on purpose is no alarm: the page says so calmly, orders nothing, and is live again by itself."""
+        page = new_page("/accessibility")
+        wait_for(page, "live")
+        assert town.process is not None
+        town.process.terminate()
+        wait_for(page, "restart", 5.0)
+        assert page.inner_text("#link-word") == "redémarrage prévu"
+        town.process.wait(20)
+        page.wait_for_timeout(6_000)  # longer than what would be a loss
+        assert page.is_visible("#planned")
+        assert page.is_hidden("#frozen")
+        shot(page, "planned")
+        town.start()
+        wait_for(page, "live")
+        assert page.is_hidden("#planned")
+
     def test_nothing_is_ordered(self, town: Town, new_page: NewPage) -> None:
         """While the view is frozen neither a click nor a key sends a form; afterwards both do."""
         page = new_page("/accessibility")

@@ -231,6 +231,19 @@ class TestEngineAway:
         await until(lambda: json.loads(browser.of("hb")[-1])["away"])
         await until(lambda: json.loads(browser.of("hb")[-1])["engine_s"] > 1.0)
 
+    async def test_planned(self, browser: Browser, engine: list[Service]) -> None:
+        """A stop on purpose is announced before the engine goes; the stream itself stays."""
+        await engine[0].stop()
+        await until(lambda: json.loads(browser.of("hb")[-1])["away"])
+        kinds = [kind for kind, _, _ in browser.events]
+        away = next(
+            place
+            for place, (kind, data, _) in enumerate(browser.events)
+            if kind == "hb" and json.loads(data)["away"]
+        )
+        assert kinds.index("bye") < away
+        assert not browser.ended
+
     async def test_another_engine(
         self, browser: Browser, hub: Hub, engine: list[Service], tmp_path: Path
     ) -> None:

@@ -202,6 +202,9 @@ class Hub:
             self._tell_looks(news.changed)
         elif isinstance(news, api.ListsChanged):
             self._tell_lists(news.lists)
+        elif isinstance(news, api.Leaving):
+            log.info("the engine is being stopped", extra={"event": "web.leaving"})
+            self._tell("bye", "{}", is_kept=False)
         else:
             self._beat, self._beat_at = news, time.time()
             self._tell("hb", self._pulse(), is_kept=False)

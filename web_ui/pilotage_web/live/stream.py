@@ -17,7 +17,7 @@ from pilotage_web.live.hub import Hub
 
 RETRY: Final = b"retry: 1000\n\n"
 RESET: Final = b"event: reset\ndata: {}\n\n"
-BYE: Final = b'event: bye\ndata: {"back_s": 2}\n\n'
+BYE: Final = b"event: bye\ndata: {}\n\n"
 AUTH: Final = b"event: auth\ndata: {}\n\n"
 LOOK_EVERY_S: Final = 15.0
 """So often is asked whether the session still stands."""

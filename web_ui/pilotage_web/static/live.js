@@ -7,10 +7,12 @@
 (() => {
   const LATE_MS = 2500;
   const LOST_MS = 5000;
+  const RESTART_MS = 30000; // so long is an announced stop a restart; afterwards it is a loss like another
   const root = document.documentElement;
   const bar = document.getElementById("freshness");
   if (!bar) return;
   const banner = document.getElementById("frozen");
+  const planned = document.getElementById("planned");
   const said = document.getElementById("link-said");
   const word = document.getElementById("link-word");
   const clock = document.getElementById("link-clock");
@@ -70,7 +72,7 @@
     if (message.kind === "hb") takeBeat(message.data, now);
     else if (message.kind === "t") takeLists(JSON.parse(message.data));
     else if (message.kind === "reset") lists = {};
-    else if (message.kind === "bye") calm = now + 1000 * JSON.parse(message.data).back_s + 3000;
+    else if (message.kind === "bye") calm = now + RESTART_MS;
     else if (message.kind === "auth") end();
     if (message.kind === "s" || message.kind === "reset") for (const each of takers) each(message);
     if (message.kind !== "s") look();
@@ -125,6 +127,8 @@
 
   function stateNow(age) {
     const oldest = Math.max(age.server, age.engine);
+    const isShort = oldest >= LATE_MS || failed || (beat && beat.away);
+    if (!over && isShort && performance.now() < calm) return "restart";
     if (over || oldest >= LOST_MS) return "lost";
     if (failed || oldest >= LATE_MS || (beat && beat.away)) return "late";
     return heardAt === null ? "begins" : "live";
@@ -140,8 +144,9 @@
     root.dataset.link = state;
     word.textContent = bar.dataset[state];
     said.textContent = before ? bar.dataset[state] : "";
-    freeze(state === "lost", age);
-    if (before === "lost" && state === "live") for (const topic of Object.keys(lists)) tell(topic);
+    freeze(state === "lost" || state === "restart", age);
+    if (state === "live") calm = 0;
+    if ((before === "lost" || before === "restart") && state === "live") for (const topic of Object.keys(lists)) tell(topic);
     document.dispatchEvent(new CustomEvent("live:state", { detail: state }));
   }
 
@@ -162,11 +167,10 @@
   function freeze(on, age) {
     if (on) {
       const ago = Math.max(age.server, age.engine);
-      const isCalm = performance.now() < calm;
       banner.querySelector("[data-since]").textContent = time.format(beat ? cityTime(performance.now() - ago) : Date.now() - ago);
-      banner.querySelector("[data-calm]").hidden = !isCalm;
     }
-    banner.hidden = !on;
+    banner.hidden = !on || state === "restart";
+    if (planned) planned.hidden = state !== "restart";
     for (const button of document.querySelectorAll("main button, main [data-command]")) {
       if (button.closest("[data-anytime]")) continue;
       if (on) button.setAttribute("aria-disabled", "true");
@@ -185,7 +189,7 @@
     document.addEventListener(
       kind,
       (event) => {
-        if (state !== "lost" || !isCommand(event.target)) return;
+        if ((state !== "lost" && state !== "restart") || !isCommand(event.target)) return;
         if (kind === "keydown" && !["Enter", " "].includes(event.key)) return;
         if (kind === "keydown" && event.target.matches("textarea")) return;
         if (kind === "keydown" && event.key === " " && event.target.matches("input, select")) return;
