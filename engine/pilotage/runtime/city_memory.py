@@ -97,15 +97,21 @@ class CityMemory:
 
     @classmethod
     def recalled(
-        cls, kept: Any, settings: Settings, kinds: Kinds, entities: tuple[EntitySpec, ...]
+        cls,
+        kept: Any,
+        settings: Settings,
+        kinds: Kinds,
+        entities: tuple[EntitySpec, ...],
+        origins: Mapping[str, str],
     ) -> CityMemory:
-        """Return the memory of a city of which nothing has changed since it was kept.
+        """Return the memory of a city as it was kept; settings and plugins are the same, files may have changed since.
 
         Args:
             kept: What `kept` gave.
             settings: What the settings file says.
             kinds: What the plugins bring.
             entities: The inventory.
+            origins: Of the files of then.
         """
         if kept is None:
             return cls()
@@ -115,7 +121,16 @@ class CityMemory:
         inventory = Inventory(entities, findings, sources, {}, files)
         return cls(
             RuleMemory(rules),
-            _Inventory(repr(settings.inventory), origins_of(files), kinds, inventory),
+            _Inventory(repr(settings.inventory), _below(origins, files), kinds, inventory),
             {c.name: (c, checked[c.name]) for c in settings.connections if c.name in checked},
             entities,
         )
+
+
+def _below(origins: Mapping[str, str], paths: tuple[Path, ...]) -> dict[str, str]:
+    """Return the origins that are one of some files and folders, or in one."""
+    return {
+        name: was
+        for name, was in origins.items()
+        if any(Path(name).is_relative_to(path) for path in paths)
+    }

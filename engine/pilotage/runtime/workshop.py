@@ -249,12 +249,15 @@ class CityWorkshop:
         return replace(plan, program=program, digest=digest, rules=_count(program))
 
     def recall(self, settings: Settings, state: bytes) -> CityPlan | None:
-        """Compare what was read with what is there, and take engine and findings from the state."""
+        """Compare what was read with what is there, and take engine and findings from the state.
+
+        When files have changed, as by a reload whose snapshot was not written any more, only they are read again.
+        """
         said = summary_of(state)
         if said is None or said.settings != _settings_digest(settings):
             return None
         catalogue = load_catalogue(settings)
-        if said.plugins != _plugins_digest(catalogue) or not are_unchanged(said.origins):
+        if said.plugins != _plugins_digest(catalogue):
             return None
         try:
             engine, kept = load_state_and_memory(state, catalogue.functions)
@@ -262,7 +265,10 @@ class CityWorkshop:
             return None
         self._recalled = (state, engine)
         self._named = engine.inventory, said.city
-        self._memory = CityMemory.recalled(kept, settings, catalogue.kinds, engine.inventory)
+        there = engine.inventory
+        self._memory = CityMemory.recalled(kept, settings, catalogue.kinds, there, said.origins)
+        if not are_unchanged(said.origins):
+            return None
         return CityPlan(
             settings,
             catalogue,

@@ -28,6 +28,7 @@ from pilotage.runtime.audit.entries import (
     told,
 )
 from pilotage.runtime.journal import sqlite
+from pilotage.runtime.journal.schema import SMALL_WAL_LIMIT
 
 AUDIT_FILE: Final = "audit.db"
 SCHEMA_VERSION: Final = 1
@@ -409,6 +410,7 @@ def _open(path: Path) -> Any:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")
+    connection.execute(f"PRAGMA journal_size_limit = {SMALL_WAL_LIMIT}")
     if connection.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
         connection.executescript(
             f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};"

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pilotage.ports import LogUnusableError
 from pilotage.runtime.journal import sqlite
+from pilotage.runtime.journal.schema import SMALL_WAL_LIMIT
 
 HISTORY_FILE: Final = "history.db"
 SCHEMA_VERSION: Final = 1
@@ -91,6 +92,7 @@ def open_history(path: Path) -> Any:
         connection = sqlite.connect(str(path), check_same_thread=False, isolation_level=None)
         connection.execute("PRAGMA busy_timeout = 2000")
         connection.execute("PRAGMA secure_delete = ON")
+        connection.execute(f"PRAGMA journal_size_limit = {SMALL_WAL_LIMIT}")
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
             _make(connection, path)
         check_version(connection, path)

@@ -27,6 +27,8 @@ SAFE_SQLITE: Final = (3, 51, 3)
 _BACKPORTS: Final[dict[tuple[int, ...], int]] = {(3, 44): 6, (3, 50): 7}
 _WITHDRAWN: Final = (3, 52, 0)
 WAL_LIMIT: Final = 64 * 1024 * 1024  # a log that grew beyond it is cut back when it is begun anew
+SMALL_WAL_LIMIT: Final = 4 * 1024 * 1024
+"""The same for the audit and the history, which SQLite itself checkpoints at about this size."""
 _INCREMENTAL: Final = 2
 BUSY_MS: Final = 2_000
 
