@@ -270,7 +270,7 @@ class ControlSocket:
 
     async def close(self) -> None:
         """Answer nobody any more."""
-        self._rules_desk.close()
+        await self._rules_desk.close()
         if self._server is None:
             return
         self._server.close()

@@ -110,6 +110,13 @@ class Checker:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
 
+    async def end(self) -> None:
+        """End the process, and wait until it is gone with its pipes: a loop that closes must have none."""
+        child = self._child
+        self.close()
+        if child is not None:
+            await child.communicate()
+
 
 def check(settings: Settings, catalogue: Catalogue, text: bytes, file: str) -> api.CheckedRules:
     """Return what is wrong with a text, in the place of the city's file of that name or beside its files.

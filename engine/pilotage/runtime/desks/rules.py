@@ -276,9 +276,9 @@ class RuleDesk:
     async def _check(self, ask: api.CheckRules) -> api.CheckedRules:
         return await self._checker.check(self._service.settings.file, ask.text, ask.file)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End what was started for drafts."""
-        self._checker.close()
+        await self._checker.end()
 
 
 _WHY_FIELDS: Final = (
