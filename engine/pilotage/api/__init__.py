@@ -17,6 +17,7 @@ from pilotage.api.client import *
 from pilotage.api.decisions import *
 from pilotage.api.equipment import *
 from pilotage.api.figures import *
+from pilotage.api.glass import *
 from pilotage.api.history import *
 from pilotage.api.incidents import *
 from pilotage.api.live import *

@@ -25,6 +25,7 @@ __all__ = [
 TOPICS: Final = (
     "alarms",
     "commands",
+    "glass",
     "health",
     "incidents",
     "journal",

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from pilotage.api.question import Question
+from pilotage.api.rules import RuleHand
 from pilotage.api.why import Wanter
 
 __all__ = [
@@ -133,7 +134,7 @@ class RuleWhy(msgspec.Struct, frozen=True, kw_only=True):
 class RuleText(msgspec.Struct, frozen=True, kw_only=True):
     """A rule as it is written, with its clauses at their places; `sort` is hold or story, `tests` names the tests that use it.
 
-    `text` begins at line `first_line` of the file.
+    `text` begins at line `first_line` of the file; `hand`, `declared` and `standing` as in `Rule`.
     """
 
     rule: str
@@ -152,6 +153,9 @@ class RuleText(msgspec.Struct, frozen=True, kw_only=True):
     states: dict[str, int] = {}
     cost: int = 0
     tests: list[str] = []
+    hand: RuleHand | None = None
+    declared: str = "live"
+    standing: str = ""
 
 
 class ClauseCount(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from pilotage.api import (
     decisions,
     equipment,
     figures,
+    glass,
     history,
     incidents,
     live,
@@ -50,6 +51,7 @@ AnyQuestion = (
     | preview.Questions
     | alarms.Questions
     | incidents.Questions
+    | glass.Questions
     | decisions.Questions
     | history.Questions
     | live.Questions

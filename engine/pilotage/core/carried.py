@@ -11,6 +11,8 @@ from typing import Any, Final
 from pilotage.core.alarms import Alarm
 from pilotage.core.arbiter import Demand
 from pilotage.core.engine import Engine
+from pilotage.core.glass import Broken
+from pilotage.core.modes import Hand
 from pilotage.core.plans import Plan
 from pilotage.core.store import Cell, Entity, EntitySet, to_value
 from pilotage.language.resolver import INCIDENT
@@ -46,6 +48,12 @@ def essentials(engine: Engine) -> dict[str, Any]:
             for rule in engine.program.rules
             if rule.name in engine.quarantined
         },
+        "modes": {
+            n: [h.mode, h.person, h.reason, h.since] for n, h in engine.modes.by_hand.items()
+        },
+        "glass": [
+            [b.person, b.post, b.reason, b.since, b.until] for b in engine.glass.broken.values()
+        ],
         "runs": [[r.id, r.by, r.instance] for r in engine.stories.all_runs()],
     }
 
@@ -65,6 +73,9 @@ def carry_over(engine: Engine, kept: dict[str, Any]) -> None:
         _reopen(engine, row)
     _rest_on(engine, kept["rests"])
     _quarantine_again(engine, kept.get("quarantined", {}))
+    _put_again(engine, kept.get("modes", {}))
+    for row in kept.get("glass", ()):
+        engine.glass.take_up(Broken(*row))
     for row in kept["overrides"]:
         _override_again(engine, row)
     for name, row in kept["plans"].items():
@@ -189,6 +200,15 @@ def _quarantine_again(engine: Engine, rows: dict[str, list[str]]) -> None:
     for name, (identity, reason) in rows.items():
         if identities.get(name) == identity:
             engine.quarantine(name, reason)
+
+
+def _put_again(engine: Engine, rows: dict[str, list[Any]]) -> None:
+    """Put rules to what people had put them to."""
+    for rule in engine.program.rules:
+        if rule.name in rows:
+            engine.modes.by_hand[rule.name] = Hand(*rows[rule.name])
+            engine.stop_rule(rule.name)
+            engine.start_rule(rule)
 
 
 def _incident(incident: Entity) -> dict[str, Any]:

@@ -16,10 +16,12 @@ from pilotage.core.arbiter import Arbiter, Demand, PriorityArray
 from pilotage.core.evaluator import Evaluator
 from pilotage.core.explain import Explainer
 from pilotage.core.geography import Geography
+from pilotage.core.glass import Glass
 from pilotage.core.graph import Env, Formula, Graph
 from pilotage.core.groups import Groups
 from pilotage.core.interpreter import Interpreter
 from pilotage.core.invariants import Invariants
+from pilotage.core.modes import Modes
 from pilotage.core.orders import Orders
 from pilotage.core.patterns import OlderNode, PatternNode
 from pilotage.core.plans import Plans
@@ -100,6 +102,7 @@ class Engine:
         self._keeps_fresh = keeps_fresh
         self._off: set[str] = set()
         self.quarantined: dict[str, str] = {}
+        self.modes = Modes(self)
         self.timers = Timers()
         self.graph = Graph(program.kinds, self.timers, self._guarded)
         self.graph.clock.now = now
@@ -115,6 +118,7 @@ class Engine:
         self.alarms = Alarms(self)
         self.plans = Plans(self, self.enable, self._alarm)
         self.invariants = Invariants(self, self._invariant_alarm)
+        self.glass = Glass(self, self._alarm)
         self.orders = Orders(self)
         self.explainer = Explainer(self)
         self._join_rooms()
@@ -474,13 +478,14 @@ class Engine:
 
     def start_rule(self, rule: RuleProgram) -> None:
         """Start a rule, unless it is off or in quarantine."""
-        if not rule.decl.enabled or rule.name in self._off or rule.name in self.quarantined:
+        mode = self.modes.of(rule)
+        if mode == "off" or rule.name in self._off or rule.name in self.quarantined:
             return
         if rule.when is not None:
-            if not rule.decl.shadow:
+            if mode == "live":
                 self.stories.start(rule)
         else:
-            (self.shadow if rule.decl.shadow else self.evaluator).start(rule)
+            (self.shadow if mode == "shadow" else self.evaluator).start(rule)
 
     def stop_rule(self, name: str) -> None:
         """Stop a rule; what it holds is relinquished."""
@@ -555,6 +560,7 @@ class Engine:
         }.items()
         for name in self.quarantined.keys() - {name for name, _ in same_rules}:
             self._forget_quarantine(name)
+        self.modes.forget({r.name for r in program.rules})
         old_plans = {p.name: p.identity for p in before.plans}
         new_plans = [p for p in program.plans if old_plans.get(p.name) != p.identity]
         self._exchange_plans(before, program, new_plans)

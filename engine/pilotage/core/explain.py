@@ -166,6 +166,11 @@ class Explainer:
             if found.label == wanted:
                 return self._instance(found)
         program = next((r for r in self._engine.program.rules if r.name == name), None)
+        if program is not None and self._engine.modes.of(program) == "off":
+            said = self._engine.modes.said(name) or "its file says so"
+            why = f"{name} is off and decides nothing: {said}"
+            now = self._engine.now
+            return RuleExplained(name, program.title, wanted, "off", now, None, (), why)
         if program is not None and program.enter is not None:
             return self._outside(program, wanted)
         return None if program is None else self._story(program, wanted)
@@ -184,6 +189,8 @@ class Explainer:
             if d.owner == instance.owner
         )
         sentence = _rule_sentence(rule, instance.state, truth, clauses)
+        if said := self._engine.modes.said(rule.name):
+            sentence = f"{sentence}; {said}"
         return RuleExplained(
             rule.name,
             rule.title,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pilotage.core.arbiter import Demand
 from pilotage.core.interpreter import format_duration
+from pilotage.core.modes import MODES
 from pilotage.core.store import Cell, Entity, to_value
 from pilotage.model.messages import (
     CHANGED_SINCE,
@@ -16,6 +17,7 @@ from pilotage.model.messages import (
     CommandResult,
     ConnectionPaced,
     GatewaysChanged,
+    GlassOrder,
     IncidentChanged,
     IncidentOrder,
     Notice,
@@ -58,6 +60,7 @@ class Orders:
             PlanAnswer: self._answer,
             AlarmOrder: self._alarm,
             RuleOrder: self._rule,
+            GlassOrder: self._glass,
             NoticeAcknowledged: self._acknowledge,
             IncidentOrder: self._incident,
         }
@@ -107,9 +110,16 @@ class Orders:
                 why_not = self._engine.quarantine(order.rule, order.reason)
             case "release":
                 why_not = self._engine.release(order.rule)
+            case _ if order.action in MODES:
+                why_not = self._engine.modes.order(order)
             case _:
                 why_not = f'there is no action "{order.action}"'
         self._receipt(order.action, order, f"rule {order.rule}", order.rule, why_not)
+
+    def _glass(self, order: GlassOrder) -> None:
+        why_not = self._engine.glass.order(order)
+        # Who acted where is told; whose glass it was would name a person in what cannot be erased.
+        self._receipt(order.action, order, f"glass {order.post}", order.post, why_not)
 
     def _receipt(self, name: str, order: Any, about: str, detail: str, why_not: str) -> None:
         """Say what became of an order.

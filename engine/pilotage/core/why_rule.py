@@ -158,11 +158,11 @@ def why_rule(engine: Engine, name: str, instance: str = "", target: str = "") ->
     rule = next((r for r in engine.program.rules if r.name == name), None)
     if rule is None:
         return None
-    mode = "shadow" if rule.decl.shadow else "live"
+    mode = _mode(engine, rule)
     if name in engine.quarantined:
         return InstanceWhy(name, instance, "off", "quarantine", "quarantine")
     if not _is_running(engine, name):
-        return InstanceWhy(name, instance, "off", "off", mode)
+        return InstanceWhy(name, instance, "off", "off", mode, why=engine.modes.said(name))
     if target and not instance:
         return _about(engine, rule, target, mode)
     found = instances_of(engine, name)
@@ -268,7 +268,7 @@ def _instance(
         _clause(engine, leaf, instance.env, _part(rule, leaf.node.at)) for leaf in leaves(node)
     )
     demands = instance.placed()
-    mode = "shadow" if rule.decl.shadow else "live"
+    mode = _mode(engine, rule)
     effects = tuple(_effects(engine, instance, demands[:MOST_EFFECTS], mode))
     truth = engine.interpreter.evaluate(node, instance.env)
     return InstanceWhy(
@@ -286,6 +286,11 @@ def _instance(
         len(demands),
         others,
     )
+
+
+def _mode(engine: Engine, rule: RuleProgram) -> str:
+    """Return whether what a rule wants counts (`live`) or is only recorded (`shadow`)."""
+    return "shadow" if engine.modes.of(rule) == "shadow" else "live"
 
 
 def _verdict(instance: HoldInstance, truth: bool | None, effects: Sequence[EffectWhy]) -> str:
@@ -314,7 +319,7 @@ def _story(engine: Engine, instance: StoryInstance, others: tuple[str, ...]) -> 
         instance.label,
         "running" if runs else instance.state,
         "running" if runs else "waits",
-        "shadow" if rule.decl.shadow else "live",
+        _mode(engine, rule),
         None if runs else instance.since,
         clauses=clauses,
         why=wording(rule.when) if rule.when is not None else "",

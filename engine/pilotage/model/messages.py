@@ -191,14 +191,33 @@ class AlarmOrder:
 class RuleOrder:
     """A rule is put into quarantine, or released from it: by a person, or by the engine's watch over what rules cost.
 
-    In quarantine it decides nothing, and what it held is given back. `action` is quarantine or release. How long rules take
-    is measured outside of the core; this order is all that the core knows of it, so that a replay decides the same.
+    In quarantine it decides nothing, and what it held is given back. How long rules take is measured outside of the core; this
+    order is all that the core knows of it, so that a replay decides the same. A person also puts a rule live (`enable`), into
+    `shadow` or off (`disable`), whatever its file says, or gives it back to its file (`restore`). `action` is one of these; `seen`
+    says where the rule stood when the person decided (`Modes.standing`).
     """
 
     rule: str
     action: str
     person: str
     reason: str = ""
+    origin: str = ""
+    seen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GlassOrder:
+    """A person breaks the glass: acts for every post until a time (seconds since 1970); or mends it before that.
+
+    `action` is break or mend; `whose` is who is mended, if that is somebody else.
+    """
+
+    action: str
+    person: str
+    post: str = ""
+    reason: str = ""
+    until: float = 0.0
+    whose: str = ""
     origin: str = ""
 
 
@@ -244,6 +263,7 @@ Input = (
     | PlanAnswer
     | AlarmOrder
     | RuleOrder
+    | GlassOrder
     | NoticeAcknowledged
     | IncidentOrder
 )
@@ -455,6 +475,17 @@ class Faulted:
 
     owner: str
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class GlassChanged:
+    """Somebody at a post broke the glass (`broken`, until a time), or it is `whole` again since a time, and why."""
+
+    post: str
+    state: str
+    person: str
+    time: float
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

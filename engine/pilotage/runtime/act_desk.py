@@ -35,6 +35,7 @@ class ActDesk:
             api.GetAlarmRates: self._rates,
             api.ListIncidents: self._incidents,
             api.ListOverrides: self._overrides,
+            api.ListGlass: self._glass,
             api.WriteNote: self._write,
         }
 
@@ -125,6 +126,14 @@ class ActDesk:
         found: list[api.OverrideShown] = []
         await in_slices(act_views.overrides_of(self._engine("arbiter"), found))
         return sorted(found, key=lambda override: override.point)
+
+    async def _glass(self, _: api.ListGlass) -> list[api.BrokenGlass]:
+        return [
+            api.BrokenGlass(
+                person=b.person, post=b.post, reason=b.reason, since=b.since, until=b.until
+            )
+            for b in self._engine("glass").glass.broken.values()
+        ]
 
     # ── the log of the room ──────────────────────────────────────────────────────────────────
 

@@ -32,6 +32,7 @@ from pilotage.model.messages import (
     CHANGED_SINCE,
     AlarmOrder,
     Decision,
+    GlassOrder,
     IncidentOrder,
     NoticeAcknowledged,
     Override,
@@ -222,6 +223,8 @@ class ControlSocket:
             api.AnswerPlan: self._answer_plan,
             api.ActOnAlarm: self._act_on_alarm,
             api.OrderRule: self._order_rule,
+            api.BreakGlass: self._break_glass,
+            api.MendGlass: self._mend_glass,
             api.AcknowledgeNotice: self._acknowledge_notice,
             api.ActOnIncident: self._act_on_incident,
             api.ListAudit: self._list_audit,
@@ -602,7 +605,20 @@ class ControlSocket:
     async def _order_rule(self, ask: api.OrderRule) -> api.Receipt:
         _need(person=ask.person, reason=ask.reason)
         return await self._order(
-            RuleOrder(ask.rule, ask.action, ask.person, ask.reason, _origin(ask))
+            RuleOrder(ask.rule, ask.action, ask.person, ask.reason, _origin(ask), ask.seen)
+        )
+
+    async def _break_glass(self, ask: api.BreakGlass) -> api.Receipt:
+        _need(person=ask.person, reason=ask.reason)
+        until = self._service.clock.now() + ask.for_s
+        return await self._order(
+            GlassOrder("break", ask.person, ask.post, ask.reason, until, origin=_origin(ask))
+        )
+
+    async def _mend_glass(self, ask: api.MendGlass) -> api.Receipt:
+        _need(person=ask.person)
+        return await self._order(
+            GlassOrder("mend", ask.person, ask.post, whose=ask.whose, origin=_origin(ask))
         )
 
     async def _acknowledge_notice(self, ask: api.AcknowledgeNotice) -> api.Receipt:
@@ -770,6 +786,8 @@ _ABOUT: Final[dict[type[Any], tuple[str, str]]] = {
     api.AnswerPlan: ("plan", "plan"),
     api.ActOnAlarm: ("alarm", "alarm"),
     api.OrderRule: ("rule", "rule"),
+    api.BreakGlass: ("glass", "post"),
+    api.MendGlass: ("glass", "post"),
     api.AcknowledgeNotice: ("notice", "notice"),
     api.ActOnIncident: ("incident", "incident"),
 }

@@ -21,6 +21,7 @@ from pilotage.model.messages import (
     Decision,
     Demanded,
     Followed,
+    GlassChanged,
     IncidentChanged,
     Input,
     Noted,
@@ -54,6 +55,7 @@ _ABOUT_POINTS: Final = (Command, Demanded, Followed, Relinquished, Request, Targ
 _TOPICS: Final[dict[type[Any], tuple[str, ...]]] = {
     AlarmChanged: ("alarms", "journal"),
     Followed: ("commands",),
+    GlassChanged: ("glass", "journal"),
     TargetChanged: ("commands",),
     IncidentChanged: ("incidents", "journal"),
     Noted: ("journal",),
@@ -64,7 +66,7 @@ _TOPICS: Final[dict[type[Any], tuple[str, ...]]] = {
     RuleChanged: ("rules",),
     RunChanged: ("rules",),
 }
-_QUICK: Final = frozenset({"alarms", "incidents", "journal", "overrides", "plans"})
+_QUICK: Final = frozenset({"alarms", "glass", "incidents", "journal", "overrides", "plans"})
 """Topics that people wait for: they are told at once, the others with the next frame."""
 
 

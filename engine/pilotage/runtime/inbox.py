@@ -16,6 +16,7 @@ from pilotage.model.entities import Privacy
 from pilotage.model.messages import (
     AlarmOrder,
     CallResult,
+    GlassOrder,
     IncidentOrder,
     Input,
     NoticeAcknowledged,
@@ -38,6 +39,7 @@ Order = (
     | PlanAnswer
     | AlarmOrder
     | RuleOrder
+    | GlassOrder
     | NoticeAcknowledged
     | IncidentOrder
 )

@@ -86,7 +86,11 @@ class CityViews:
             titles=dict(rule.decl.title.texts) if rule.decl.title else {},
             owner=rule.decl.owner.text if rule.decl.owner else "",
             file=str(rule.decl.name.at),
-            enabled=rule.decl.enabled and rule.name not in self._engine.switched_off,
+            enabled=self._engine.modes.of(rule) != "off"
+            and rule.name not in self._engine.switched_off,
+            hand=hand_of_rule(self._engine, rule.name),
+            declared=self._engine.modes.declared(rule),
+            standing=self._engine.modes.standing(rule),
             mode=self._mode(rule),
             instances=states.total(),
             states=dict(states),
@@ -95,24 +99,32 @@ class CityViews:
     def _mode(self, rule: RuleProgram) -> str:
         if rule.name in self._engine.quarantined:
             return "quarantine"
-        return "shadow" if rule.decl.shadow else "live"
+        return "shadow" if self._engine.modes.of(rule) == "shadow" else "live"
 
     def _states(self, rule: RuleProgram) -> Iterator[str]:
         """Return the state of each instance; nothing is made of them, since there may be tens of thousands."""
         if rule.when is not None:
             return ("running" for _ in self._engine.stories.runs(rule.name))
-        room = self._engine.shadow if rule.decl.shadow else self._engine.evaluator
+        room = self._engine.shadow if self._mode(rule) == "shadow" else self._engine.evaluator
         return (found.state for found in room.instances(rule.name))
 
     def _instances(self, rule: RuleProgram) -> list[api.Instance]:
         if rule.when is not None:
             runs = self._engine.stories.runs(rule.name)
             return [api.Instance(id=run.instance, state="running") for run in runs]
-        room = self._engine.shadow if rule.decl.shadow else self._engine.evaluator
+        room = self._engine.shadow if self._mode(rule) == "shadow" else self._engine.evaluator
         return [
             api.Instance(id=found.label, state=found.state, since=found.since)
             for found in room.instances(rule.name)
         ]
+
+
+def hand_of_rule(engine: Engine, name: str) -> api.RuleHand | None:
+    """Return to what a person has put a rule, None when it is as its file says."""
+    hand = engine.modes.by_hand.get(name)
+    if hand is None:
+        return None
+    return api.RuleHand(mode=hand.mode, person=hand.person, reason=hand.reason, since=hand.since)
 
 
 def _winner(array: PriorityArray) -> str:

@@ -17,7 +17,7 @@ OPERATOR: Final = "operator "
 SHADOW: Final = "shadow:"
 
 _OWNER: Final = re.compile(r"(?P<name>[^\[@#>/]*)(?:\[(?P<instance>[^\]]*)\])?")
-_ORDER_KINDS: Final = ("override", "plan", "alarm", "notice", "incident")
+_ORDER_KINDS: Final = ("override", "plan", "alarm", "notice", "incident", "glass", "rule")
 
 Private = Mapping[str, str]
 Event = Mapping[str, Any]
@@ -326,6 +326,16 @@ def _taken(decision: _Decision, event: Event) -> Iterator[tuple[Entry, Private]]
     )
 
 
+def _glass_changed(decision: _Decision, event: Event) -> Iterator[tuple[Entry, Private]]:
+    """Tell of glass that became whole by itself: who breaks or mends it has a row of that order."""
+    if any(e["event"] == "OrderTaken" and e["order"] == "mend" for e in decision.events):
+        return
+    if event["state"] == "whole":
+        detail = as_json({"why": event["why"]})
+        entry = decision.entry("glass", "ended", event["post"], detail=detail)
+        yield entry, told({"person": event["person"]})
+
+
 def _is_shown(decision: _Decision, point: str) -> bool:
     """Return whether a demand of an operator for a point changed at this decision."""
     return any(
@@ -354,6 +364,8 @@ def _about(event: Event) -> tuple[str, str]:
     kind, _, subject = event.get("about", "").partition(" ")
     if kind not in _ORDER_KINDS:
         return "order", ""
+    if kind == "rule":
+        return "rules", subject
     return ("plan", f"plan:{subject}") if kind == "plan" else (kind, subject)
 
 
@@ -414,6 +426,7 @@ _HANDLERS: Final = {
     "PlanChanged": _plan_changed,
     "Demanded": _demanded,
     "Relinquished": _relinquished,
+    "GlassChanged": _glass_changed,
     "OrderTaken": _taken,
     "OrderRefused": _refused,
 }

@@ -26,7 +26,7 @@ START_S: Final = 60.0
 ACCESS: Final = (
     *("login", "login_failed", "logout", "session_ended", "locked", "unlocked"),
     *("user_added", "user_changed", "user_removed", "password_changed", "role_changed"),
-    *("token_added", "token_removed"),
+    *("token_added", "token_removed", "glass_reviewed"),
 )
 """What may be told of who comes in, and of who is let in."""
 

@@ -20,7 +20,7 @@ FIELDS: Final = ("person", "account", "about", "reason", "address", "post")
 """What is told of people: who, by which account of the machine or the site, about whom, why in their words, from where, at which post."""
 
 KINDS: Final = (
-    *("command", "override", "plan", "alarm", "notice", "incident", "order"),
+    *("command", "override", "plan", "alarm", "notice", "incident", "glass", "order"),
     *("log", "access", "rules", "engine", "audit"),
 )
 """What a row is about: an order to equipment, an order of a person, a line that a person wrote, who comes in, the rules, the

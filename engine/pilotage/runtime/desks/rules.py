@@ -31,6 +31,7 @@ from pilotage.runtime.desks.rule_figures import RuleFigures
 from pilotage.runtime.desks.why import in_thread, mention
 from pilotage.runtime.journal import JournalReader
 from pilotage.runtime.ownership import THE_CITY
+from pilotage.runtime.views import hand_of_rule
 
 SLICE_S: Final = 0.002
 """So long a survey looks at instances before it lets a tick go first."""
@@ -129,9 +130,12 @@ class RuleDesk:
             mode="quarantine"
             if rule.name in engine.quarantined
             else "shadow"
-            if decl.shadow
+            if engine.modes.of(rule) == "shadow"
             else "live",
-            enabled=decl.enabled and rule.name not in engine.switched_off,
+            enabled=engine.modes.of(rule) != "off" and rule.name not in engine.switched_off,
+            hand=hand_of_rule(engine, rule.name),
+            declared=engine.modes.declared(rule),
+            standing=engine.modes.standing(rule),
             file=at.file,
             first_line=at.line,
             text=text,
