@@ -192,6 +192,7 @@ class Visit:
             key_mark=KEY_MARK,
             csrf_mark=CSRF_MARK,
             time_mark=TIME_MARK,
+            glass=self.frame.hub.glass,
             notice=self._notice(),
         )
 

@@ -23,6 +23,8 @@ class Right(StrEnum):
     """Take a call, open and close incidents."""
     OVERRIDE = "override"
     PLANS = "plans"
+    GLASS = "glass"
+    """Break the glass: act for every post for a while."""
     CHECK = "check"
     """Have rules checked that are not in service."""
     RULES = "rules"
@@ -45,7 +47,7 @@ _DESK: Final = frozenset({Right.ALARMS, Right.JOURNAL, Right.REPORTS, Right.OVER
 
 TABLE: Final[Mapping[Role, frozenset[Right]]] = {
     Role.VIEWER: _EVERYBODY | {Right.CHECK},
-    Role.OPERATOR: _EVERYBODY | _DESK | {Right.PLANS, Right.CHECK},
+    Role.OPERATOR: _EVERYBODY | _DESK | {Right.PLANS, Right.GLASS, Right.CHECK},
     Role.ENGINEER: _EVERYBODY | _DESK | {Right.CHECK, Right.RULES},
     # Who keeps the users has no command over the city.
     Role.ADMIN: _EVERYBODY | {Right.PEOPLE},
@@ -54,7 +56,7 @@ TABLE: Final[Mapping[Role, frozenset[Right]]] = {
 
 ACTING: Final = frozenset({Right.ALARMS, Right.OVERRIDE, Right.PLANS, Right.RULES})
 """What acts on the city: refused on a view that stands still."""
-ORDERS: Final = ACTING | {Right.JOURNAL, Right.REPORTS}
+ORDERS: Final = ACTING | {Right.GLASS, Right.JOURNAL, Right.REPORTS}
 """What the engine carries out or writes down: refused while it is not heard."""
 
 

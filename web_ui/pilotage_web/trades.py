@@ -10,6 +10,7 @@ from typing import Final
 from starlette.exceptions import HTTPException
 
 from pilotage import api
+from pilotage_web import glass
 from pilotage_web.people.posts import ROOM, Post
 from pilotage_web.request import Visit
 from pilotage_web.texts import mark
@@ -32,12 +33,19 @@ def refusal(visit: Visit, domain: str) -> str:
     return visit.say(WHO, posts=", ".join(one.title(visit.who.language) for one in allowed))
 
 
-async def check(visit: Visit, id_: str) -> None:
-    """See that the acting post may take a piece of equipment by hand.
+async def check(visit: Visit, id_: str, reason: str = "") -> str:
+    """See that the acting post may take a piece of equipment by hand, or that the glass is broken.
+
+    Returns:
+        The reason that was given, marked when the post acts for another.
 
     Raises:
         HTTPException: 403; the answer says which posts may.
     """
     detail = await visit.ask(api.GetEquipment(id=id_))
-    if refusal(visit, detail.domain):
+    if not refusal(visit, detail.domain):
+        return reason
+    held = await glass.now(visit)
+    if held is None:
         raise HTTPException(403, f"{REFUSED}:{detail.domain}")
+    return glass.marked(reason, visit, held.reason)

@@ -90,6 +90,8 @@ def city(engine_socket: Path) -> Iterator[api.Client]:
     """The engine itself; every plan is off and nothing is overridden afterwards."""
     with api.Client(engine_socket) as client:
         yield client
+        for each in client.ask(api.ListGlass()):
+            client.ask(api.MendGlass(person="test", whose=each.person))
         for plan in client.ask(api.ListPlans()):
             if plan.manual:
                 client.ask(api.SetPlan(plan=plan.name, level=None, person="test", reason="end"))

@@ -127,14 +127,14 @@ async def equipment_commands(visit: Visit, id: str, query: CommandQuery) -> Page
 @post("/equipment/{id}/overrides", Right.OVERRIDE, status=202, conditional=True)
 async def override_equipment(visit: Visit, id: str, body: OverrideOrder) -> api.Receipt:  # noqa: A002
     """Take a point by hand until a time, at a post that has its trade. Answered once the order is on disk."""
-    await trades.check(visit, id)
+    reason = await trades.check(visit, id, body.reason)
     receipt = await visit.ask(
         api.SetOverride(
             point=f"{id}.{body.point}",
             value=body.value,
             for_s=body.for_s,
             person=visit.who.person,
-            reason=body.reason,
+            reason=reason,
             seen=body.seen or await _matched(visit, f"{id}.{body.point}"),
         )
     )

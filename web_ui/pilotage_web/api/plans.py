@@ -9,6 +9,7 @@ from msgspec import Meta
 from starlette.exceptions import HTTPException
 
 from pilotage import api
+from pilotage_web.glass import hold
 from pilotage_web.pages.plans import permission
 from pilotage_web.request import Visit
 from pilotage_web.rights import Right
@@ -105,7 +106,7 @@ async def activate_plan(visit: Visit, plan: Name, body: Activation) -> api.Recei
     The answer comes when the order is on disk; `taken` false says why it was refused. It never waits for the equipment.
     """
     role, standing = await _role(visit, plan, body.glass)
-    reason = f"{body.reason} [!{visit.who.post}: {body.glass}]" if not role else body.reason
+    reason = f"{body.reason} [!{visit.who.post}: {body.glass or '–'}]" if not role else body.reason
     return await visit.ask(
         api.SetPlan(
             plan=plan,
@@ -123,7 +124,7 @@ async def activate_plan(visit: Visit, plan: Name, body: Activation) -> api.Recei
 @post("/plans/{plan}/undo", Right.PLANS, conditional=True)
 async def undo_plan(visit: Visit, plan: Name, body: Undo) -> api.Receipt:
     """Take the last order back, within 30 s of it."""
-    role, standing = await _role(visit, plan, body.reason)
+    role, standing = await _role(visit, plan)
     return await visit.ask(
         api.SetPlan(
             plan=plan,
@@ -140,7 +141,7 @@ async def undo_plan(visit: Visit, plan: Name, body: Undo) -> api.Receipt:
 @post("/plans/{plan}/answers", Right.PLANS, conditional=True)
 async def answer_plan(visit: Visit, plan: Name, body: Answered) -> api.Receipt:
     """Answer what a plan asks."""
-    role, standing = await _role(visit, plan, "answer")
+    role, standing = await _role(visit, plan)
     return await visit.ask(
         api.AnswerPlan(
             plan=plan,
@@ -153,11 +154,11 @@ async def answer_plan(visit: Visit, plan: Name, body: Answered) -> api.Receipt:
     )
 
 
-async def _role(visit: Visit, plan: str, glass: str) -> tuple[str, str]:
+async def _role(visit: Visit, plan: str, reason: str = "") -> tuple[str, str]:
     """Return the role in which somebody acts on a plan (nothing for who acts for another post and says why), and where it stands."""
     detail = await visit.ask(api.GetPlan(plan=plan))
     allowed = permission(detail.plan, visit.who)
-    if not allowed.is_given or (allowed.by_glass and not glass):
+    if not allowed.is_given or (allowed.by_glass and await hold(visit, reason) is None):
         raise HTTPException(403, f"right:{Right.PLANS.value}")
     return "" if allowed.by_glass else visit.who.post, detail.plan.standing
 

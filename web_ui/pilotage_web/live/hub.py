@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +45,7 @@ class Hub:
         looks: A digit per piece of equipment.
         places: What the numbers stand for; None until the engine was asked.
         streams: How many browsers listen.
+        glass: Who has broken the glass, as far as is known; who orders something on the strength of it asks the engine.
     """
 
     def __init__(self, socket: Path) -> None:
@@ -54,6 +55,7 @@ class Hub:
         self.looks = bytearray()
         self.places: Places | None = None
         self.streams = 0
+        self.glass: list[api.BrokenGlass] = []
         self.is_ending = False
         self._socket = socket
         self._engine_epoch = ""
@@ -179,13 +181,24 @@ class Hub:
                 ]
             )
             self._tell_lists({k: v for k, v in now.lists.items() if v != self.lists.get(k)})
+            self._soon(self._fetch_glass(), "live-glass")
             return
+        self._soon(self._fetch_glass(), "live-glass")
         self._engine_epoch, self.looks, self.places = now.epoch, looks, None
         self._placed.clear()
         self.lists = dict(now.lists)
         self.ring = Ring(_new_epoch())
-        self._tasks.append(asyncio.create_task(self._fetch_places(now.epoch), name="live-places"))
+        self._soon(self._fetch_places(now.epoch), "live-places")
         self._wake()
+
+    def _soon(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._tasks = [task for task in self._tasks if not task.done()]
+        self._tasks.append(asyncio.create_task(work, name=name))
+
+    async def _fetch_glass(self) -> None:
+        with contextlib.suppress(api.ApiError):
+            async with api.AsyncClient(self._socket) as client:
+                self.glass = await client.ask(api.ListGlass())
 
     async def _fetch_places(self, epoch: str) -> None:
         with contextlib.suppress(api.ApiError):
@@ -202,6 +215,8 @@ class Hub:
             self._tell_looks(news.changed)
         elif isinstance(news, api.ListsChanged):
             self._tell_lists(news.lists)
+            if "glass" in news.lists:
+                self._soon(self._fetch_glass(), "live-glass")
         elif isinstance(news, api.Leaving):
             log.info("the engine is being stopped", extra={"event": "web.leaving"})
             self._tell("bye", "{}", is_kept=False)

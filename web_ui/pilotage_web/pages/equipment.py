@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from pilotage import api
 from pilotage.api import ApiError
 from pilotage.model.looks import Look
-from pilotage_web import trades
+from pilotage_web import glass, trades
 from pilotage_web.lines import ACTION_WORDS
 from pilotage_web.moments import read_moment, write_moment
 from pilotage_web.request import Visit, action, page
@@ -153,7 +153,7 @@ async def equipment(visit: Visit) -> dict[str, Any] | Response:
     view = detail_view(detail, point, why, visit.words)
     return {
         **view,
-        "not_ours": trades.refusal(visit, detail.domain),
+        "not_ours": "" if glass.known(visit) is not None else trades.refusal(visit, detail.domain),
         "at_written": written,
         "at_wrong": visit.say(NOT_A_TIME) if written and at is None else "",
         "now": status.now,
@@ -399,7 +399,7 @@ def journal_view(row: api.AuditRow, now: float, words: Words) -> dict[str, Any]:
 async def override(visit: Visit) -> Response:
     """Take a point by hand until a time, for a reason."""
     point, here = _named(visit)
-    await trades.check(visit, visit.path("id"))
+    marked = await trades.check(visit, visit.path("id"), visit.field("reason")[:MOST_REASON])
     reason, value = visit.field("reason"), visit.field("value")
     missing = [
         name for name, given in ((mark("a value"), value), (mark("a reason"), reason)) if not given
@@ -428,7 +428,7 @@ async def override(visit: Visit) -> Response:
         value=_as_value(value),
         for_s=for_s,
         person=visit.who.person,
-        reason=reason[:MOST_REASON],
+        reason=marked,
         seen=why.standing,
     )
     return await _ordered(visit, order, here)

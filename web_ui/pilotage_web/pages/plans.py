@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from pilotage import api
+from pilotage_web import glass
 from pilotage_web.lines import ACTION_WORDS
 from pilotage_web.request import Visit, Who, action, page
 from pilotage_web.rights import Right
@@ -78,22 +79,23 @@ LEVEL_WORDS: Final[Mapping[int, str]] = dict(_ROWS)
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Whether somebody may set a plan; `posts` are those that may, `by_glass` when only with a second reason."""
+    """Whether somebody may set a plan; `posts` are those that may, `by_glass` when only by breaking the glass, `broken` when it is."""
 
     is_given: bool
     by_glass: bool = False
     posts: tuple[str, ...] = ()
+    broken: bool = False
 
 
-def permission(plan: api.Plan, who: Who) -> Permission:
-    """Return whether somebody may set a plan at their post."""
+def permission(plan: api.Plan, who: Who, *, broken: bool = False) -> Permission:
+    """Return whether somebody may set a plan at their post; `broken`: they have broken the glass."""
     posts = tuple(plan.operators)
     if not who.may(Right.PLANS):
         return Permission(False, posts=posts)
     if not posts or who.post in posts:
         return Permission(True, posts=posts)
     is_crisis = plan.priority <= CRISIS
-    return Permission(is_crisis, by_glass=is_crisis, posts=posts)
+    return Permission(is_crisis, by_glass=is_crisis, posts=posts, broken=is_crisis and broken)
 
 
 def usual_level(plan: api.Plan) -> int:
@@ -102,7 +104,12 @@ def usual_level(plan: api.Plan) -> int:
 
 
 def card(
-    detail: api.PlanDetail, preview: api.PlanPreview, who: Who, *, number: int = 0
+    detail: api.PlanDetail,
+    preview: api.PlanPreview,
+    who: Who,
+    *,
+    number: int = 0,
+    broken: bool = False,
 ) -> dict[str, Any]:
     """Return what a plan's card shows."""
     plan = detail.plan
@@ -112,7 +119,7 @@ def card(
         "number": number,
         "detail": detail,
         "preview": preview,
-        "permission": permission(plan, who),
+        "permission": permission(plan, who, broken=broken),
         "held": sum(t.held for t in progress),
         "confirmed": sum(t.confirmed for t in progress),
         "failed": sum(t.failed for t in progress),
@@ -264,7 +271,10 @@ async def _card(visit: Visit, name: str, level: int | None, number: int = 0) -> 
     detail = await visit.ask(api.GetPlan(plan=name))
     asked = usual_level(detail.plan) if level is None else level
     preview = await visit.ask(api.PreviewPlan(plan=name, level=asked))
-    return {**card(detail, preview, visit.who, number=number), "level_words": LEVEL_WORDS}
+    return {
+        **card(detail, preview, visit.who, number=number, broken=glass.known(visit) is not None),
+        "level_words": LEVEL_WORDS,
+    }
 
 
 # ── orders ───────────────────────────────────────────────────────────────────────────────────
@@ -313,7 +323,7 @@ def mistakes(order: Order, plan: api.Plan, allowed: Permission) -> dict[str, str
         found["level"] = mark("Choose a level.")
     if not order.reason:
         found["reason"] = mark("Say why: it stands in the journal.")
-    if allowed.by_glass and not order.glass:
+    if allowed.by_glass and not allowed.broken and not order.glass:
         found["glass"] = mark(
             "Your post is not in charge of this plan: say why you act nevertheless."
         )
@@ -329,7 +339,7 @@ async def give(visit: Visit) -> Response:
     """Set a plan's level, once it was held or confirmed on the sight that still holds."""
     name, order = visit.path("plan"), order_of(visit)
     detail = await visit.ask(api.GetPlan(plan=name))
-    allowed = permission(detail.plan, visit.who)
+    allowed = permission(detail.plan, visit.who, broken=await glass.now(visit) is not None)
     if not allowed.is_given:
         raise HTTPException(403, f"right:{Right.PLANS.value}")
     wrong = mistakes(order, detail.plan, allowed)
@@ -378,7 +388,10 @@ async def _ordered(
     until = end_of(order.until, detail.at, visit.frame.site.zone)
     reason = order.reason
     if allowed.by_glass:
-        reason = f"{reason} [!{visit.who.post}: {order.glass}]"
+        held = await glass.hold(visit, order.glass)
+        if held is None:
+            raise HTTPException(403, f"right:{Right.GLASS.value}")
+        reason = glass.marked(reason, visit, order.glass or held.reason)
     try:
         receipt = await visit.ask(
             api.SetPlan(
@@ -425,8 +438,8 @@ async def undo(visit: Visit) -> Response:
     """Take the last order back."""
     name = visit.path("plan")
     detail = await visit.ask(api.GetPlan(plan=name))
-    allowed = permission(detail.plan, visit.who)
-    if not allowed.is_given:
+    allowed = permission(detail.plan, visit.who, broken=await glass.now(visit) is not None)
+    if not allowed.is_given or (allowed.by_glass and not allowed.broken):
         raise HTTPException(403, f"right:{Right.PLANS.value}")
     receipt = await _told(
         visit,
@@ -450,8 +463,8 @@ async def answer(visit: Visit) -> Response:
     """Answer what a plan asks: a proposed level, a second person, a review, a step of a list."""
     name = visit.path("plan")
     detail = await visit.ask(api.GetPlan(plan=name))
-    allowed = permission(detail.plan, visit.who)
-    if not allowed.is_given:
+    allowed = permission(detail.plan, visit.who, broken=await glass.now(visit) is not None)
+    if not allowed.is_given or (allowed.by_glass and not allowed.broken):
         raise HTTPException(403, f"right:{Right.PLANS.value}")
     receipt = await _told(
         visit,

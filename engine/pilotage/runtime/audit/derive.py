@@ -327,9 +327,7 @@ def _taken(decision: _Decision, event: Event) -> Iterator[tuple[Entry, Private]]
 
 
 def _glass_changed(decision: _Decision, event: Event) -> Iterator[tuple[Entry, Private]]:
-    """Tell of glass that became whole by itself: who breaks or mends it has a row of that order."""
-    if any(e["event"] == "OrderTaken" and e["order"] == "mend" for e in decision.events):
-        return
+    """Tell whose glass became whole: by itself, or because somebody mended it, who has a row of that order."""
     if event["state"] == "whole":
         detail = as_json({"why": event["why"]})
         entry = decision.entry("glass", "ended", event["post"], detail=detail)
