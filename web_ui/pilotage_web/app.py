@@ -8,6 +8,7 @@ import importlib
 import pkgutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from starlette.routing import BaseRoute, Route
 import pilotage_web.api
 import pilotage_web.pages
 from pilotage.api import ApiError
+from pilotage_web.alarm_words import alarm_text, alarm_title
 from pilotage_web.assets import Assets
 from pilotage_web.bar import Link, links_of
 from pilotage_web.city import City, EngineAway
@@ -31,7 +33,7 @@ from pilotage_web.problem import Problem
 from pilotage_web.repeats import Repeats
 from pilotage_web.shield import Shield, TooLarge
 from pilotage_web.site import Site
-from pilotage_web.texts import LANGUAGE_NAMES, Texts
+from pilotage_web.texts import LANGUAGE_NAMES, LANGUAGES, Texts
 
 REPEATS_FILE: Final = "repeats.db"
 
@@ -79,6 +81,11 @@ def create_app(site: Site, city: City, people: People) -> Starlette:
         Repeats(site.storage / REPEATS_FILE),
         hub,
     )
+    for language in LANGUAGES:
+        words = frame.texts[language]
+        words.environment.filters.update(
+            alarm_title=partial(alarm_title, words), alarm_text=partial(alarm_text, words)
+        )
     routes: list[BaseRoute] = [
         *people.routes,
         *rooms(),

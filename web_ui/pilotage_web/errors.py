@@ -43,7 +43,7 @@ ROLE_NAMES: Final = {
     "engineer": mark("engineer"),
     "admin": mark("administrator"),
 }
-_NO_ROLE: Final = mark("nothing")
+_NO_ROLE: Final = mark("no role")
 
 
 @dataclass(frozen=True, slots=True)

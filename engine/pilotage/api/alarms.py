@@ -24,7 +24,8 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     `suspended_by` shelved it or took it out of service until `until`, for `reason`. `title` is the name of its declaration, `titles` its
     title per language. It is about `entity`, of a kind, called `name`, in a zone, at `place` (latitude, longitude). `cause` is the id
     of an alarm that stands at what the entity belongs to. `standing` is a word that differs when people have done something about
-    it: give it back as `seen` of an order.
+    it: give it back as `seen` of an order. What the engine says of its own accord has a `code` (`pilotage.model.sentences`) and
+    its `values`, for those who say it in another language; `restarted` when it is about what a restart interrupted.
     """
 
     id: str
@@ -50,6 +51,9 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     cause: str = ""
     latched: bool = False
     standing: str = ""
+    code: str = ""
+    values: dict[str, str] = {}
+    restarted: bool = False
 
 
 class ListAlarms(Question[list[Alarm]], tag="alarms", frozen=True, kw_only=True):
@@ -59,9 +63,13 @@ class ListAlarms(Question[list[Alarm]], tag="alarms", frozen=True, kw_only=True)
 
 
 class AlarmRate(msgspec.Struct, frozen=True, kw_only=True):
-    """How often an alarm came in the last 10 minutes, hour and day; `owner` is who it belongs to, empty for the engine's own."""
+    """How often an alarm came in the last 10 minutes, hour and day; `owner` is who it belongs to, empty for the engine's own.
+
+    `title` is its name, `titles` its title per language.
+    """
 
     title: str
+    titles: dict[str, str] = {}
     owner: str = ""
     last_10_min: int = 0
     last_hour: int = 0

@@ -43,6 +43,7 @@ from pilotage.language.program import (
 )
 from pilotage.language.resolver import status_point
 from pilotage.language.typed import Typed
+from pilotage.model import sentences
 from pilotage.model.entities import Access, EntitySpec, Kind, PointSpec
 from pilotage.model.messages import (
     Decision,
@@ -221,7 +222,7 @@ class Engine:
         if not self.graph.has_circle:
             return
         self.graph.has_circle = False
-        text = "rules drive each other in a circle; the last decision stands"
+        text = sentences.CIRCLE.say()
         self.alarms.raise_own("loop", "rules", "critical", text, passing=True)
 
     @property
@@ -303,9 +304,8 @@ class Engine:
         text = ""
         if demands:
             level = Priority(demands[0].level).word if demands[0].level else "invariant"
-            text = (
-                f"{' and '.join(d.by for d in demands)} want {cell.id} differently at level {level}"
-            )
+            who = " and ".join(d.by for d in demands)
+            text = sentences.CONFLICT.say(who=who, point=cell.id, level=level)
         self._alarm("conflict", cell.id, "medium", text)
 
     def _on_failure(self, cell: Cell, text: str) -> None:
@@ -501,7 +501,7 @@ class Engine:
             return "it is in quarantine already"
         self.quarantined[name] = reason
         self.stop_rule(name)
-        text = f"{name} is in quarantine and decides nothing: {reason}"
+        text = sentences.QUARANTINE.say(rule=name, why=reason)
         self._alarm("quarantine", name, "high", text)
         return ""
 

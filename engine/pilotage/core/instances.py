@@ -9,6 +9,7 @@ from pilotage.core.graph import Graph
 from pilotage.core.sets import LiveSet, Nearby
 from pilotage.core.store import Entity
 from pilotage.language.program import SetProgram
+from pilotage.model import sentences
 
 MOST_PAIRS: Final = 100_000
 """Pairs, triples and so on of all declarations together, those along relations left out: the inventory bounds them."""
@@ -93,9 +94,7 @@ class Instances(Generic[_I]):
             if not self._is_told:
                 self._is_told = True
                 kinds = ", ".join(program.kind for program in self._for_each)
-                graph.on_too_many(
-                    f"{MOST_PAIRS:,} pairs of `for_each` are at work; more of ({kinds}) are left out"
-                )
+                graph.on_too_many(sentences.PAIRS.say(count=f"{MOST_PAIRS:,}", kinds=kinds))
             return False
         graph.pairs += 1
         return True

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pilotage.core.graph import Graph
 from pilotage.core.timers import Timer
+from pilotage.model import sentences
 from pilotage.model.messages import CallOut, CallResult, CommandResult, Followed, Outcome
 
 SILENCE_S: Final = 5.0
@@ -101,7 +102,7 @@ class OpenCalls:
         open_ = self._open[id_]
         arrived = open_.answer is Outcome.ACKNOWLEDGED
         how = "it arrived, and was not answered in time" if arrived else open_.detail or "no answer"
-        text = f"nobody knows whether {open_.name} ({id_}) was carried out: {why}{how}; ask there"
+        text = sentences.UNANSWERED.say(call=open_.name, id=id_, why=f"{why}{how}")
         self._end(id_, "unknown", text)
         self.on_unknown(open_.name, text)
 

@@ -20,6 +20,7 @@ from pilotage.language import typed
 from pilotage.language.program import LevelProgram, PlanProgram, SetProgram
 from pilotage.language.typed import Typed
 from pilotage.language.wording import wording
+from pilotage.model import sentences
 from pilotage.model.diagnostics import NOWHERE
 from pilotage.model.messages import (
     CHANGED_SINCE,
@@ -249,7 +250,7 @@ class Plan:
         """Return whether another plan of the group is in the way, and say so."""
         name = self.program.name
         blocker = self._room.blocker(self) if level > 0 else None
-        text = f"{name} waits for {blocker} to end" if blocker is not None else ""
+        text = sentences.BLOCKED.say(plan=name, other=blocker) if blocker is not None else ""
         self._room.alarm("plan-blocked", name, "high", text)
         return blocker is not None
 
@@ -281,7 +282,7 @@ class Plan:
                 "plan-proposal",
                 self.program.name,
                 "high",
-                f"level {level} of {self.program.name} was not answered",
+                sentences.PROPOSAL.say(level=level, plan=self.program.name),
             )
         else:
             self._declined, self.proposed = level, None
@@ -608,7 +609,8 @@ class Plan:
 
     def _overdue(self, question: str, text: str) -> Callable[[], None]:
         instance = f"{self.program.name}:{question}"
-        return partial(self._room.alarm, "checklist", instance, "high", f"overdue: {text}")
+        said = sentences.OVERDUE.say(step=text)
+        return partial(self._room.alarm, "checklist", instance, "high", said)
 
     def _tick_off(self, level: int, index: int) -> None:
         del self.checklist[(level, index)]
@@ -638,7 +640,7 @@ class Plan:
 
     def _ask_for_review(self, to: tuple[str, ...], every: float) -> None:
         name = self.program.name
-        text = f"{name} has been at level {self.level} for a while: is that still right?"
+        text = sentences.REVIEW.say(plan=name, level=self.level)
         self._desk.emit(PlanAsks(name, "review", text, to, self._desk.now + every))
         self._room.alarm("plan-review", name, "medium", text)
         self._plan_review()

@@ -17,6 +17,7 @@ from pilotage.core.paces import LOOP_S, LOOP_TURNS, QUIET_S, Fight, Gate
 from pilotage.core.pursuits import PATIENCE_S, Pursuit
 from pilotage.core.store import Cell, Entity, to_value
 from pilotage.language import typed
+from pilotage.model import sentences
 from pilotage.model.diagnostics import NOWHERE
 from pilotage.model.entities import Rate
 from pilotage.model.messages import (
@@ -27,6 +28,7 @@ from pilotage.model.messages import (
     Outcome,
     Request,
 )
+from pilotage.model.sentences import RESTARTED
 from pilotage.model.values import as_plain, format_value, reference
 
 ANSWER_S: Final = 5.0
@@ -36,7 +38,6 @@ LONGEST_PATIENCE_S: Final = 3_600.0
 """While orders cannot even leave, patience doubles up to this."""
 HERD: Final = Rate(1_000, 1.0)
 """What is told again when a connection is back leaves at this pace, where its own `max_rate` does not say less."""
-RESTARTED: Final = "the engine was restarted; "
 
 
 class Reconciler:
@@ -208,15 +209,14 @@ class Reconciler:
         if to is None or to_value(cell.spec, as_plain(to), self._graph.entities) is not None:
             return ""
         shown = format_value(to, cell.spec.type)
-        return (
-            f"{cell.id} was not told {shown}: that is no value which {cell.spec.type} can be there"
-        )
+        return sentences.NO_VALUE.say(point=cell.id, value=shown, type=cell.spec.type)
 
     def _hold_back(self, pursuit: Pursuit, due: float) -> None:
         """The device has been told often enough: the newest want waits, a pulse not beyond its deadline."""
         if pursuit.cell.spec.pulse and due > self._now + pursuit.cell.spec.deadline_s:
             rate = pursuit.cell.spec.max_rate
-            self._give_up(pursuit, "expired", f"{pursuit.cell.id} was not told: {rate} are allowed")
+            text = sentences.TOO_OFTEN.say(point=pursuit.cell.id, rate=rate)
+            self._give_up(pursuit, "expired", text)
             return
         self._end(pursuit, "superseded", "the next order waits for the device's rate")
         pursuit.stop_waiting()
@@ -280,8 +280,12 @@ class Reconciler:
             fight.is_loud = True
             self.on_fight(
                 pursuit.cell,
-                f"{' and '.join(fight.owners)} want {pursuit.cell.id} differently in turn, more than {LOOP_TURNS}"
-                f" times in {LOOP_S:g} s (mend: let one have the better priority, or let neither read what the other sets)",
+                sentences.FIGHT.say(
+                    who=" and ".join(fight.owners),
+                    point=pursuit.cell.id,
+                    count=LOOP_TURNS,
+                    seconds=f"{LOOP_S:g}",
+                ),
             )
 
     def _look_at_fight(self, pursuit: Pursuit, fight: Fight) -> None:
@@ -434,24 +438,27 @@ class Reconciler:
         """Return how the last command ended, when it is over and the device does not show what is wanted."""
         spec, id_ = pursuit.cell.spec, pursuit.cell.id
         shown, says = (format_value(v, spec.type) for v in (pursuit.to, pursuit.reported.value))
-        why = f": {pursuit.detail}" if pursuit.detail else ""
+        told = {"point": id_, "value": shown}
         if pursuit.answer is Outcome.NOT_SENT:
-            return "expired", f"{id_} could not be told {shown}{why}"
+            why = pursuit.detail
+            cannot = sentences.NOT_TOLD_WHY.say(**told, why=why) if why else ""
+            return "expired", cannot or sentences.NOT_TOLD.say(**told)
         if pursuit.answer is Outcome.REFUSED or pursuit.is_refused():
-            return "refused", f"{id_} was told {shown} and refused{why or f': it says {says}'}"
+            if pursuit.detail:
+                return "refused", sentences.REFUSED.say(**told, why=pursuit.detail)
+            return "refused", sentences.REFUSED_SAYS.say(**told, says=says)
         if pursuit.is_heard():
-            return "failed", f"{id_} was told {shown} {_times(pursuit)} and says {says}"
+            return "failed", sentences.DIFFERS.say(**told, times=_times(pursuit), says=says)
         return Reconciler._nobody_knows(pursuit)
 
     @staticmethod
     def _nobody_knows(pursuit: Pursuit) -> tuple[str, str]:
-        cell = pursuit.cell
-        shown = format_value(pursuit.to, cell.spec.type)
-        why = pursuit.detail or f"it says {format_value(pursuit.reported.value, cell.spec.type)}"
-        return "unknown", (
-            f"nobody knows whether {cell.id} does what it was told ({shown}, {_times(pursuit)}): {why};"
-            " read it back, or go and look"
-        )
+        type_, id_ = pursuit.cell.spec.type, pursuit.cell.id
+        told = {"point": id_, "value": format_value(pursuit.to, type_), "times": _times(pursuit)}
+        if pursuit.detail:
+            return "unknown", sentences.UNKNOWN.say(**told, why=pursuit.detail)
+        says = format_value(pursuit.reported.value, type_)
+        return "unknown", sentences.UNKNOWN_SAYS.say(**told, says=says)
 
     def _give_up(self, pursuit: Pursuit, outcome: str, text: str) -> None:
         """The tries are used up: say so once; a set is told again in patience, a pulse never."""
@@ -652,7 +659,7 @@ class Reconciler:
     def _wait_again(self, pursuit: Pursuit) -> None:
         """Who waited for a rate is told now as soon as it may be; a pulse that waited is not."""
         if pursuit.cell.spec.pulse:
-            text = f"{RESTARTED}{pursuit.cell.id} was not told, and is not told now"
+            text = RESTARTED + sentences.NOT_TOLD_NOW.say(point=pursuit.cell.id)
             self._give_up(pursuit, "expired", text)
         elif pursuit.timer is None:
             self._tell(pursuit, self._gate("", HERD))

@@ -26,6 +26,7 @@ from pilotage.language import typed
 from pilotage.language.program import RuleProgram, SetProgram, StepProgram, TextProgram
 from pilotage.language.resolver import INCIDENT
 from pilotage.language.typed import Typed, walk
+from pilotage.model import sentences
 from pilotage.model.messages import CallOut, CallResult, IncidentChanged, Noted, Notice, RunChanged
 from pilotage.model.values import Base, ValueType, as_plain, format_value
 
@@ -260,7 +261,7 @@ class Stories:
             ):
                 word = "abandon"
             if word == "abandon":
-                text = f"{run.owner} was interrupted by a restart of the engine, and given up"
+                text = sentences.INTERRUPTED.say(run=run.owner)
                 self.raise_alarm("interrupted", run.owner, "medium", text)
                 self._end(run, "abandoned")
             elif word == "restart" and run.is_whole:
@@ -327,7 +328,7 @@ class Stories:
 
     def _start(self, run: Run) -> None:
         if self._depth >= MOST_DEPTH:
-            text = f"{run.by} starts itself over and over; this run was left out"
+            text = sentences.OVER_AND_OVER.say(rule=run.by)
             self.raise_alarm("loop", run.by, "critical", text)
             return
         self._depth += 1
@@ -432,7 +433,7 @@ class Stories:
         if not steps:
             return
         if len(self._runs.get(run.by, ())) >= MOST_BRANCHES:
-            text = f"{run.by} has {MOST_BRANCHES} branches under way; this one was left out"
+            text = sentences.BRANCHES.say(rule=run.by, count=MOST_BRANCHES)
             self.raise_alarm("loop", run.by, "critical", text)
             return
         run.holds_up += 1
@@ -647,7 +648,7 @@ class Stories:
             opened[:] = [i for i in opened if i.cells["closed"].value is not True]
         if len(opened) < MOST_INCIDENTS:
             return None
-        text = f"{run.by} has {len(opened)} open incidents; it opens no more, and joins the last"
+        text = sentences.INCIDENTS.say(rule=run.by, count=len(opened))
         self.raise_alarm("loop", run.by, "critical", text)
         return opened[-1]
 

@@ -104,11 +104,13 @@ class ActDesk:
         now, counts = self._service.clock.now(), self._counts
         if counts is None:
             return api.AlarmRates(since=now, at=now)
-        owners = act_views.owners(self._engine("alarms"))
+        engine = self._engine("alarms")
+        owners = act_views.owners(engine)
         spans = [counts.within(seconds, now) for seconds in (600.0, 3_600.0, 86_400.0)]
         rates = [
             api.AlarmRate(
                 title=name,
+                titles=act_views.alarm_titles(engine, name),
                 owner=owners.get(name, ""),
                 last_10_min=spans[0].get(name, 0),
                 last_hour=spans[1].get(name, 0),

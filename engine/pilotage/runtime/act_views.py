@@ -6,7 +6,7 @@ Reads the core between two ticks and changes nothing.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -24,8 +24,11 @@ from pilotage.language.program import AlarmProgram, LevelProgram
 from pilotage.language.wording import wording
 from pilotage.model.entities import Access
 from pilotage.model.priorities import Priority, parse_priority
+from pilotage.model.sentences import heard
 from pilotage.model.values import Base, Position, as_plain, format_value
 
+INVARIANT: Final = "invariant:"
+"""So begins the name of the alarm of an invariant."""
 STANDS: Final = ("raised", "acknowledged")
 """The states in which an alarm's cause lasts and is shown."""
 
@@ -203,15 +206,30 @@ def alarms_of(engine: Engine, *, all_of_them: bool) -> list[api.Alarm]:
         if all_of_them or alarm.state != "normal"
     ]
     about = {alarm: _about(engine, alarm) for alarm in shown}
+    titles = {name: alarm_titles(engine, name) for name in {alarm.name for alarm in shown}}
     standing: dict[Entity, Alarm] = {}
     for alarm, entity in about.items():
         if entity is not None and alarm.state in STANDS:
             standing.setdefault(entity, alarm)
     causes = _causes(standing)
     return [
-        _alarm(alarm, declared.get(alarm.name), entity, causes.get(entity, "") if entity else "")
+        _alarm(
+            alarm,
+            declared.get(alarm.name),
+            titles[alarm.name],
+            entity,
+            causes.get(entity, "") if entity else "",
+        )
         for alarm, entity in about.items()
     ]
+
+
+def alarm_titles(engine: Engine, name: str) -> dict[str, str]:
+    """Return what a city calls an alarm, by language: a declared one, or that of an invariant; nothing for the engine's own."""
+    invariant = name.removeprefix(INVARIANT)
+    found: Sequence[Any] = engine.program.alarms if invariant == name else engine.program.invariants
+    decl = next((program.decl for program in found if program.name == invariant), None)
+    return dict(decl.title.texts) if decl is not None and decl.title else {}
 
 
 def owners(engine: Engine) -> dict[str, str]:
@@ -223,14 +241,19 @@ def owners(engine: Engine) -> dict[str, str]:
 
 
 def _alarm(
-    alarm: Alarm, program: AlarmProgram | None, entity: Entity | None, cause: str
+    alarm: Alarm,
+    program: AlarmProgram | None,
+    titles: dict[str, str],
+    entity: Entity | None,
+    cause: str,
 ) -> api.Alarm:
     decl = program.decl if program is not None else None
+    own = heard(alarm.name, alarm.text) if decl is None else None
     place = entity.place if entity is not None else None
     return api.Alarm(
         id=alarm.id,
         title=alarm.name,
-        titles=dict(decl.title.texts) if decl is not None and decl.title else {},
+        titles=titles,
         owner=decl.owner.text if decl is not None and decl.owner else "",
         severity=alarm.severity,
         state=alarm.state,
@@ -250,6 +273,9 @@ def _alarm(
         place=_degrees(place),
         cause=cause,
         latched=alarm.latched,
+        code=own.code if own is not None else "",
+        values=dict(own.values) if own is not None else {},
+        restarted=own is not None and own.restarted,
         standing=alarm.standing,
     )
 

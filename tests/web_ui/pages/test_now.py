@@ -70,7 +70,7 @@ class TestView:
             alarm("old[a]", "critical", since=5.0),
         ]
         shown = view([], alarms, [], now=10.0)
-        assert [line["title"] for line in shown["groups"]] == ["old", "gone", "low"]
+        assert [line["alarm"].title for line in shown["groups"]] == ["old", "gone", "low"]
         assert shown["waiting"] == 3
         assert shown["by_priority"] == [(1, 2), (2, 0), (3, 0), (4, 1)]
 

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from pilotage import api
+from pilotage_web.alarm_words import alarm_title
 from pilotage_web.lines import ACTION_WORDS, line_of
 from pilotage_web.numbers import number_of
 from pilotage_web.request import Visit, action, page
@@ -338,7 +339,7 @@ async def _open_incident(visit: Visit, ids: Sequence[str], back: str) -> Respons
     if not found:
         return visit.back(back, visit.say("Tick an alarm first."), "refused")
     first = min(found, key=lambda a: (priority(a), a.since or 0.0))
-    title = visit.words.name(first.titles) if first.titles else first.title
+    title = alarm_title(visit.words, first)
     receipt = await visit.ask(
         api.ActOnIncident(
             incident="",

@@ -102,9 +102,8 @@ def grouped(alarms: Sequence[api.Alarm]) -> list[dict[str, Any]]:
         {
             "id": line.head.id,
             "priority": line.priority,
-            "title": line.head.titles or line.head.title,
+            "alarm": line.head,
             "about": _about(line),
-            "text": "" if line.head.text in line.head.titles.values() else line.head.text,
             "since": line.since,
             "count": len(line.members),
         }
