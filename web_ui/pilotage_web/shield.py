@@ -37,6 +37,8 @@ HEADERS: Final = {
     "X-Frame-Options": "DENY",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+WIRE: Final = "pilotage.wire"
+"""In the scope: sends without the layers in between. A stream uses it once they have seen its beginning."""
 STRICT_TRANSPORT: Final = "max-age=31536000"
 
 
@@ -76,6 +78,7 @@ class Shield:
         if refused is not None:
             await refused(scope, receive, guarded)
             return
+        scope[WIRE] = send
         taken = 0
 
         async def bounded() -> Message:

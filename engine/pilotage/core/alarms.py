@@ -41,10 +41,12 @@ class Alarm:
         instance: str,
         severity: str,
         wording: str | Callable[[], str],
+        among: dict[str, Alarm],
         *,
         latched: bool = False,
     ) -> None:
         self._desk = desk
+        self._open = among
         self.name = name
         self.instance = instance
         self.id = f"{name}[{instance}]" if instance else name
@@ -227,6 +229,10 @@ class Alarm:
         if self.state == "normal":
             self.taken_by, self.taken_at = "", None
         if before != self.state:
+            if self.state == "normal":
+                self._open.pop(self.id, None)
+            else:
+                self._open[self.id] = self
             self.since = self._desk.now
             self._desk.emit(
                 AlarmChanged(self.id, self.severity, before, self.state, self.text, person)
@@ -302,6 +308,8 @@ class Alarms:
         self._desk = desk
         self._programs: dict[str, Instances[Any]] = {}
         self.all: dict[str, Alarm] = {}
+        self.open: dict[str, Alarm] = {}
+        """Those that are not normal, by id: a city has ten thousands that are."""
 
     def start(self, program: AlarmProgram) -> None:
         """Make the alarm's instances."""
@@ -349,7 +357,7 @@ class Alarms:
         alarm = self.all.get(id_)
         if alarm is None:
             alarm = self.all[id_] = Alarm(
-                self._desk, name, instance, severity, wording, latched=latched
+                self._desk, name, instance, severity, wording, self.open, latched=latched
             )
         return alarm
 

@@ -147,6 +147,7 @@ class Arbiter:
     Attributes:
         touched: Points to settle.
         on_conflict: Told of a point whose demands tie without a combiner, and of the end of it (an empty list).
+        by_hand: Points with a demand of an operator: a page asks for them often, and a city has a hundred thousand others.
         limited: Points that an invariant guards.
         limit: Puts a candidate through the invariants; returns the value and the name of the invariant that replaced it.
         on_target: Told of each point whose wanted value or owner changed.
@@ -158,6 +159,7 @@ class Arbiter:
         self._emit = emit
         self._order = 0
         self.touched: dict[Cell, None] = {}
+        self.by_hand: dict[Cell, None] = {}
         self.limited: Container[Cell] = ()
         self.limit: Callable[[Cell, Any], tuple[Any, str]] = lambda cell, value: (value, "")
         self.on_conflict: Callable[[Cell, list[Demand]], None] = lambda cell, demands: None
@@ -186,6 +188,8 @@ class Arbiter:
             self._order += 1
             demand.order = self._order
         array.demands[demand.owner] = demand
+        if demand.level == Priority.OPERATOR:
+            self.by_hand[cell] = None
         if demand.until is not None:
             demand.timer = self._timers.at(
                 demand.until, partial(self.relinquish, cell, demand.owner, "its time is over")
@@ -209,6 +213,8 @@ class Arbiter:
         if demand is None or array is None:
             return
         self._forget_end(demand)
+        if not any(each.level == Priority.OPERATOR for each in array.demands.values()):
+            self.by_hand.pop(cell, None)
         array.ramp_up_s, array.ramp_down_s = demand.ramp_up_s, demand.ramp_down_s
         self.touched[cell] = None
         self._emit(Relinquished(cell.id, owner, why))

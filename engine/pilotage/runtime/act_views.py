@@ -200,11 +200,8 @@ def _parameters(plan: Plan) -> Iterator[api.PlanParameter]:
 def alarms_of(engine: Engine, *, all_of_them: bool) -> list[api.Alarm]:
     """Return the alarms that are not normal, or all, in order of id, each with its cause."""
     declared = {program.name: program for program in engine.program.alarms}
-    shown = [
-        alarm
-        for _, alarm in sorted(engine.alarms.all.items())
-        if all_of_them or alarm.state != "normal"
-    ]
+    alarms = engine.alarms.all if all_of_them else engine.alarms.open
+    shown = [alarm for _, alarm in sorted(alarms.items())]
     about = {alarm: _about(engine, alarm) for alarm in shown}
     titles = {name: alarm_titles(engine, name) for name in {alarm.name for alarm in shown}}
     standing: dict[Entity, Alarm] = {}
@@ -311,7 +308,7 @@ def _causes(standing: Mapping[Entity, Alarm]) -> dict[Entity, str]:
 
 def overrides_of(engine: Engine, found: list[api.OverrideShown]) -> Iterator[None]:
     """Find what people hold by hand, in small steps."""
-    for cell in list(engine.cells.values()):
+    for cell in list(engine.arbiter.by_hand):
         array = cell.array
         held = [] if array is None else [d for d in array.demands.values() if _is_by_hand(d)]
         if held:

@@ -1,6 +1,6 @@
 """The feed of the live pages: what looks otherwise, which lists changed, and that the engine is alive.
 
-While somebody listens a reading costs one insertion into a set, and ten times a second what was touched is looked at; while
+While somebody listens a reading costs one insertion into a set, and twenty times a second what was touched is looked at; while
 nobody listens nothing is done at all. It reads the core between two ticks and changes nothing.
 """
 
@@ -41,12 +41,12 @@ from pilotage.ports import Clock
 from pilotage.runtime.faces import Face, face_of, look_of
 from pilotage.runtime.health import Health
 
-FRAME_S: Final = 0.1
+FRAME_S: Final = 0.05
 BEAT_S: Final = 1.0
-SLICE: Final = 200
+SLICE: Final = 100
 """So many are looked at in one go while the feed begins, and besides those that were touched at each frame: what grew old
 untouched is seen within 20 s in a city of 40,000, and at once in a small one."""
-MOST_TOUCHED: Final = 4_000
+MOST_TOUCHED: Final = 2_000
 """So many are looked at in one frame at most; the others have their turn in the next."""
 
 _OPEN: Final = {"raised": 2, "cleared": 2, "latched": 2, "acknowledged": 1}
@@ -194,7 +194,7 @@ class Feed:
         self._looks = bytearray(b"5" * len(self.equipment))
         self._alarms.clear()
         alarms = getattr(self._engine, "alarms", None)
-        for alarm in () if alarms is None else alarms.all.values():
+        for alarm in () if alarms is None else alarms.open.values():
             self._alarm(alarm.id, alarm.state)
         before = self._pump.on_ticked
 

@@ -93,6 +93,7 @@ class TestLife:
             else:
                 order(city, second, actions.get(word, word), 3600.0)
         assert city.alarm(ID) == state
+        assert (ID in city.engine.alarms.open) == (state != "normal")
 
     def test_each_change_is_told_once(self, street: Callable[..., Any]) -> None:
         """The events alone tell the life: each begins where the last ended."""

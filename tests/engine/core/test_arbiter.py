@@ -309,6 +309,7 @@ class TestOverrides:
         city.at(1, {}, Override("L.level", 80.0, "ann", "works", end))
         city.at(2, {}, Override("L.level", 40.0, "bob", "accident", end))
         assert (city.wanted("L.level"), city.by("L.level")) == (40.0, "operator bob")
+        assert [cell.id for cell in city.engine.arbiter.by_hand] == ["L.level"]
         city.at(3, {}, Override("L.level", 20.0, "ann", "works", end))
         assert (city.wanted("L.level"), city.by("L.level")) == (20.0, "operator ann")
         city.at(4, {}, Override("L.level", 60.0, "cem", "accident", city.start + 5))
@@ -316,3 +317,4 @@ class TestOverrides:
         assert city.by("L.level") == "operator ann"
         city.at(7, {}, ReleaseOverride("L.level", "bob"))
         assert city.by("L.level") == "default"
+        assert not city.engine.arbiter.by_hand

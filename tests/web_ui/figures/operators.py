@@ -68,7 +68,7 @@ class Room:
     async def _read_lists(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(random.random() * SPREAD_S)
         began = time.perf_counter()
-        writer.write(f"GET /now/lists HTTP/1.1\r\n{self.head}\r\n".encode())
+        writer.write(f"GET /now/lists HTTP/1.1\r\n{self.head}HX-Request: true\r\n\r\n".encode())
         start = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"content-length: (\d+)", start)
         if b" 200 " not in start or length is None:

@@ -178,6 +178,17 @@ class TestStream:
         assert float(at) > 1.6e12
         assert hub.looks == b"55515"
 
+    async def test_crowd(self, browser: Browser, hub: Hub, engine: list[Service]) -> None:
+        """A room full of browsers gets fewer frames, and each thing once in each."""
+        await until(lambda: browser.of("hb"))
+        hub.streams = 500
+        hub._tell_looks([31, 42])
+        hub._tell_looks([30, 12])
+        assert not browser.of("s")
+        await until(lambda: browser.of("s"))
+        assert [frame.partition("|")[0] for frame in browser.of("s")] == ["30,42,12"]
+        hub.streams = 1
+
     async def test_comes_back(self, browser: Browser, door: Door, engine: list[Service]) -> None:
         """A browser that comes back gets exactly what it missed."""
         report(engine[0], "lamp-3.level", 50.0)

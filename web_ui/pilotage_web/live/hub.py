@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +29,10 @@ GRACE_S: Final = 3.0
 PLACED_S: Final = 2.0
 OTHER_CLOCK_S: Final = 10.0
 """An engine whose time is further away from ours plays another one."""
+FRAME_S: Final = 0.05
+FEW: Final = 50
+"""So many browsers get each frame of the engine, twenty a second; more of them get half as many, each of two."""
+CROWD_FRAME_S: Final = 0.1
 MOST_SPREAD_MS: Final = 250
 """A list that changed is read again by each browser within so long: at once in a small room, not all at once in a large one."""
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -68,6 +72,8 @@ class Hub:
         self._placed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._complaint: asyncio.TimerHandle | None = None
+        self._looks_held: dict[int, int] = {}
+        self._looks_timer: asyncio.TimerHandle | None = None
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────
 
@@ -83,6 +89,8 @@ class Hub:
         self.end()
         if self._complaint is not None:
             self._complaint.cancel()
+        if self._looks_timer is not None:
+            self._looks_timer.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -184,6 +192,7 @@ class Hub:
             self._soon(self._fetch_glass(), "live-glass")
             return
         self._soon(self._fetch_glass(), "live-glass")
+        self._looks_held.clear()
         self._engine_epoch, self.looks, self.places = now.epoch, looks, None
         self._placed.clear()
         self.lists = dict(now.lists)
@@ -254,6 +263,19 @@ class Hub:
                 self._tell("hb", self._pulse(), is_kept=False)
 
     def _tell_looks(self, changed: list[int]) -> None:
+        if self.streams <= FEW and self._looks_timer is None:
+            self._tell_frame(changed)
+            return
+        self._looks_held.update((c // 10, c) for c in changed)
+        if self._looks_timer is None:
+            loop = asyncio.get_running_loop()
+            self._looks_timer = loop.call_later(CROWD_FRAME_S - FRAME_S / 2, self._tell_held)
+
+    def _tell_held(self) -> None:
+        held, self._looks_held, self._looks_timer = self._looks_held, {}, None
+        self._tell_frame(held.values())
+
+    def _tell_frame(self, changed: Collection[int]) -> None:
         if changed:
             listed = ",".join(f"{base36(c // 10)}{c % 10}" for c in changed)
             self._tell("s", f"{listed}|{time.time() * 1000:.1f}")

@@ -24,6 +24,7 @@ class Places:
         kinds: The kinds on the map, in order of name.
         packed: For browsers, in little-endian columns: how many (uint32), latitudes and longitudes (int32, millionths of a
             degree, each as the difference to the one before), and numbers of kinds (uint8).
+        bounds: South, west, north and east of all that stands somewhere; None when nothing does.
     """
 
     epoch: str
@@ -31,6 +32,7 @@ class Places:
     kinds: tuple[str, ...]
     packed: bytes
     numbers: dict[str, int] = field(default_factory=dict)
+    bounds: tuple[float, float, float, float] | None = None
 
     def number_of(self, id_: str) -> int | None:
         """Return the number of a piece of equipment, or None."""
@@ -55,7 +57,8 @@ def pack_places(epoch: str, places: Sequence[api.Place]) -> Places:
         north, east = here
     columns = b"".join(struct.pack(f"<{len(c)}i", *c) for c in (latitudes, longitudes))
     packed = struct.pack("<I", len(places)) + columns + of_kind.tobytes()
-    return Places(epoch, places, kinds, packed, {p.id: p.place for p in places})
+    numbers = {p.id: p.place for p in places}
+    return Places(epoch, places, kinds, packed, numbers, bounds(places))
 
 
 async def fetch_places(client: api.AsyncClient) -> Places:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-MOST: Final = 660
-"""A minute: ten frames and one heartbeat a second."""
+MOST: Final = 1_260
+"""A minute: twenty frames and one heartbeat a second."""
 
 
 class Ring:

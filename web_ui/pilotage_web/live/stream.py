@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from pilotage_web.live.hub import Hub
+from pilotage_web.shield import WIRE
 
 RETRY: Final = b"retry: 1000\n\n"
 RESET: Final = b"event: reset\ndata: {}\n\n"
@@ -68,7 +69,7 @@ class LiveStream(Response):
         gone.add_done_callback(leave)
         self._hub.streams += 1
         try:
-            await self._pour(send)
+            await self._pour(send, scope.get(WIRE, send))
         except asyncio.CancelledError:
             if not gone.done():
                 raise
@@ -77,17 +78,19 @@ class LiveStream(Response):
             gone.remove_done_callback(leave)
             gone.cancel()
 
-    async def _pour(self, send: Send) -> None:
+    async def _pour(self, send: Send, wire: Send) -> None:
         hub = self._hub
 
         async def say(data: bytes, *, more: bool = True) -> None:
-            await send({"type": "http.response.body", "body": data, "more_body": more})
+            await wire({"type": "http.response.body", "body": data, "more_body": more})
 
         ring = hub.ring
         found = ring.number_of(self._last)
         number = ring.last if found is None else found
         hello = RESET if self._last and found is None else b""
-        await say(RETRY + hello + hub.greeting(is_new=found is None))
+        # The layers in between hold a beginning back until its first bytes; what follows goes straight to the socket.
+        first = RETRY + hello + hub.greeting(is_new=found is None)
+        await send({"type": "http.response.body", "body": first, "more_body": True})
         look_at = time.monotonic() + self._look_every_s
         while not hub.is_ending:
             if hub.ring is not ring:

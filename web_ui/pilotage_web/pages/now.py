@@ -12,7 +12,7 @@ from starlette.responses import Response
 from pilotage import api
 from pilotage.model.looks import Look
 from pilotage_web.live.hub import Hub
-from pilotage_web.live.places import NOWHERE, Places, bounds
+from pilotage_web.live.places import NOWHERE, Places
 from pilotage_web.pages.alarms import Line, lines_of
 from pilotage_web.pages.live import MEANINGS
 from pilotage_web.request import Visit, page
@@ -139,7 +139,7 @@ def extent(
     places: Places | None, position: tuple[float, float] | None
 ) -> tuple[float, float, float, float]:
     """Return south, west, north and east of what the map shows first."""
-    found = None if places is None else bounds(places.all)
+    found = None if places is None else places.bounds
     if found is not None and found[0] < found[2] and found[1] < found[3]:
         return found
     latitude, longitude = position or DIJON

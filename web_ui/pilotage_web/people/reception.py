@@ -146,7 +146,7 @@ class Reception(People):
         address = _address(request)
         if session is None:
             return replace(self._nobody, address=address)
-        if _is_click(request):
+        if _is_click(request) and session.is_touched_by(now):
             await self.change(lambda: self.register.sessions.touch(session, now))
         roles = self.register.accounts.roles(session.person)
         if session.kind == KIOSK:

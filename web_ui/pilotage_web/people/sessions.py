@@ -78,6 +78,10 @@ class Session:
         """Return whether nobody did anything for so long that it only shows."""
         return self.kind == PERSON and now - self.active > IDLE_S
 
+    def is_touched_by(self, now: float) -> bool:
+        """Return whether a click now is worth writing down; a session that is locked stays so."""
+        return now - self.active > TOUCH_S and not self.is_locked(now)
+
     def is_proven(self, now: float) -> bool:
         """Return whether the person proved lately to be the one, and may change what lets people in."""
         return self.kind == PERSON and now - self.proven <= PROVEN_S
@@ -177,7 +181,7 @@ class Sessions:
 
     def touch(self, session: Session, now: float) -> None:
         """Say that the person did something; a session that is locked stays so."""
-        if now - session.active > TOUCH_S and not session.is_locked(now):
+        if session.is_touched_by(now):
             with self._store.writing() as change:
                 change.run("UPDATE sessions SET active = ? WHERE key = ?", now, session.key)
 

@@ -154,7 +154,7 @@ class EquipmentDesk:
     def _alarms(self) -> dict[str, int]:
         """Return the weight of the alarms that stand, by entity."""
         found: dict[str, int] = {}
-        for alarm in self._service.engine.alarms.all.values():
+        for alarm in self._service.engine.alarms.open.values():
             weight = _OPEN.get(alarm.state, 0)
             for name in alarm.instance.split(", ") if weight else ():
                 entity = self._entity_of(name)
