@@ -6,7 +6,7 @@ import msgspec
 
 from pilotage.api.question import Question
 
-__all__ = ["GetVitals", "PluginShown", "Vitals"]
+__all__ = ["CertificateShown", "GetVitals", "PluginShown", "Vitals"]
 
 
 class PluginShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,6 +16,13 @@ class PluginShown(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     state: str = ""
     why: str = ""
+
+
+class CertificateShown(msgspec.Struct, frozen=True, kw_only=True):
+    """The name of a certificate's file that the settings name, and until when it holds, seconds since 1970."""
+
+    file: str
+    ends: float
 
 
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +41,7 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_age_s: float | None = None
     backup_age_s: float | None = None
     plugins: list[PluginShown] = []
+    certificates: list[CertificateShown] = []
 
 
 class GetVitals(Question[Vitals], tag="vitals", frozen=True):

@@ -5,6 +5,7 @@ Changes nothing but a small file of its own in the storage folder, which it dele
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -241,14 +242,22 @@ def _written(storage: Path) -> Iterator[Path]:
 def check_certificates(settings: Settings, now: datetime | None = None) -> Iterator[Check]:
     """Look when the certificates end that the settings name, and whether others may read their keys."""
     moment = now or datetime.now(UTC)
-    files = dict.fromkeys(
-        path
-        for name, value in _options(settings)
-        if (path := _file(settings, name, value)) is not None
-    )
-    for path in files:
+    for path in _files(settings):
         yield from _certificates(path, moment)
         yield from _key(path)
+
+
+def certificate_ends(settings: Settings) -> Iterator[tuple[Path, float]]:
+    """Return until when each certificate holds that the settings name, seconds since 1970; what cannot be read is left out."""
+    for path in _files(settings):
+        with contextlib.suppress(OSError, ValueError):
+            for certificate in _read_certificates(path):
+                yield path, certificate.not_valid_after_utc.timestamp()
+
+
+def _files(settings: Settings) -> list[Path]:
+    named = (_file(settings, name, value) for name, value in _options(settings))
+    return list(dict.fromkeys(path for path in named if path is not None))
 
 
 def _options(settings: Settings) -> Iterator[tuple[str, Any]]:
@@ -276,15 +285,25 @@ def _file(settings: Settings, name: str, value: Any) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def _certificates(path: Path, now: datetime) -> Iterator[Check]:
+def _read_certificates(path: Path) -> list[Any]:
+    """Return the certificates of a file, none when it holds something else.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It begins like one and is none.
+    """
     from cryptography import x509
 
+    data = path.read_bytes()
+    blocks = _PEM.findall(data)
+    if not blocks and data[:1] == b"\x30" and path.suffix in (".der", ".crt", ".cer"):
+        return [x509.load_der_x509_certificate(data)]
+    return [x509.load_pem_x509_certificate(block) for block in blocks]
+
+
+def _certificates(path: Path, now: datetime) -> Iterator[Check]:
     try:
-        data = path.read_bytes()
-        blocks = _PEM.findall(data)
-        found = [x509.load_pem_x509_certificate(block) for block in blocks]
-        if not blocks and data[:1] == b"\x30" and path.suffix in (".der", ".crt", ".cer"):
-            found = [x509.load_der_x509_certificate(data)]
+        found = _read_certificates(path)
     except (OSError, ValueError) as error:
         yield Check(
             "certificate", BAD, f"{path} cannot be read: {error}", "see its rights and its format"

@@ -117,6 +117,8 @@ class TestCertificates:
             "metrics:\n  listen: 127.0.0.1:9464\n  certificate: soon.pem\n  key: soon.key\n",
         )
         assert wrong(doctor.check_certificates(settings)) == [("certificate", DOUBT), ("key", BAD)]
+        ((file, ends),) = doctor.certificate_ends(settings)
+        assert file.is_file() and 0 < ends - time.time() < 30 * 86_400
         later = datetime.now(UTC) + timedelta(days=11)
         (ended, _) = doctor.check_certificates(settings, later)
         assert ended.state == BAD and "has ended" in ended.text

@@ -6,12 +6,15 @@ import html
 import re
 import time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from pilotage import api
 from pilotage_web.moments import read_moment
+from pilotage_web.pages.health import certificates_view, milliseconds, p99
 from pilotage_web.pages.rules import lines_view
+from pilotage_web.texts import Texts
 
 Desk = Any
 HERE = "/equipment/lighting_segment/seg-1"
@@ -223,6 +226,35 @@ class TestHealth:
         text = (await desk.visitor("viewer", language="fr").get("/health")).text
         for said in ("Moteur", "Libre sur le disque", "Modules", "lighting", "chargé"):
             assert said in text
+        commit = re.search(r"Écrit jusqu'au disque, p99</dt><dd>(.*?)</dd>", html.unescape(text))
+        assert commit and re.fullmatch(r"≤ [\d,]+ ms", commit[1]), text
+
+    def test_p99(self) -> None:
+        """The bound below which 99 of 100 lie; beyond the last one nobody knows, and before the first value nothing is said."""
+        words = Texts(ZoneInfo("Europe/Paris"))["en"]
+        buckets = [api.Bucket(0.001, 980), api.Bucket(0.005, 990), api.Bucket(None, 1000)]
+        assert p99(buckets) == 0.005
+        assert milliseconds(words, p99(buckets)) == "≤ 5 ms"
+        assert milliseconds(words, p99([api.Bucket(0.001, 980), api.Bucket(None, 1000)])) == (
+            "beyond what is measured"
+        )
+        assert milliseconds(words, p99([api.Bucket(0.001, 0), api.Bucket(None, 0)])) == "–"
+
+    def test_certificates(self) -> None:
+        """The one that ends first comes first, and is marked within 30 days."""
+        shown = [
+            api.CertificateShown(file=f"{name}.pem", ends=1e9 + 86_400.0 * days)
+            for name, days in (("far", 90), ("near", 20), ("over", -1))
+        ]
+        vitals = api.Vitals(
+            wall=1e9, disk_free=1, disk_total=1, journal_bytes=1, audit_bytes=1, certificates=shown
+        )
+        found = certificates_view(vitals, Texts(ZoneInfo("Europe/Paris"))["en"])
+        assert [(c["file"], c["left"], c["is_soon"]) for c in found] == [
+            ("over.pem", "", True),
+            ("near.pem", "20 d", True),
+            ("far.pem", "90 d", False),
+        ]
 
 
 class TestMoments:

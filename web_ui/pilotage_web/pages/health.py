@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ PLUGIN_STATES: Final[Mapping[str, str]] = {
     "refused": mark("left out: refused"),
     "isolated": mark("in a process of its own"),
 }
+SOON_S: Final = 30 * 86_400.0
+"""A certificate that ends within this time is marked."""
 _STEPS: Final = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _FRENCH: Final = {"TB": "To", "GB": "Go", "MB": "Mo", "kB": "ko", "B": "o"}
 
@@ -36,11 +39,17 @@ async def health(visit: Visit) -> dict[str, Any]:
     status = await visit.ask(api.GetStatus())
     report = await visit.ask(api.GetHealth())
     vitals = await visit.ask(api.GetVitals())
+    figures = await visit.ask(api.GetFigures())
     try:
         history = await visit.ask(api.GetHistoryStatus())
     except ApiError:
         history = None
-    return health_view(status, report, vitals, history, visit.words)
+    return {
+        **health_view(status, report, vitals, history, visit.words),
+        **figures_view(figures, visit.words),
+        "certificates": certificates_view(vitals, visit.words),
+        "screens": visit.frame.hub.streams,
+    }
 
 
 def health_view(
@@ -90,6 +99,55 @@ def health_view(
         "history_samples": None if history is None else history.samples,
         "memory": size(words, vitals.memory_bytes),
     }
+
+
+def figures_view(figures: api.Figures, words: Words) -> dict[str, Any]:
+    """Return how fast and how late the engine is since its start, and what waits."""
+    measured = {
+        "latency": figures.latency,
+        "tick": figures.tick,
+        "lag": figures.lag,
+        "commit": figures.commits,
+    }
+    return {
+        "p99": {name: milliseconds(words, p99(buckets)) for name, buckets in measured.items()},
+        "queues": [(name, count) for name, count in sorted(figures.orders.items()) if count],
+        "orders_waiting": sum(figures.orders.values()),
+        "journal_waiting": size(words, figures.journal_waiting),
+        "history_waiting": figures.history_waiting,
+        "audit_lag": figures.audit_lag,
+    }
+
+
+def p99(buckets: Sequence[api.Bucket]) -> float | None:
+    """Return the bound, in seconds, below which 99 % of what was measured lies; infinite beyond the last, None before anything was."""
+    whole = max((bucket.count for bucket in buckets), default=0)
+    if not whole:
+        return None
+    within = (b.bound for b in buckets if b.bound is not None and b.count >= 0.99 * whole)
+    return next(within, math.inf)
+
+
+def milliseconds(words: Words, seconds: float | None) -> str:
+    """Return a bound in milliseconds as people read it: `≤ 5 ms`."""
+    if seconds is None:
+        return "–"
+    if math.isinf(seconds):
+        return words.say("beyond what is measured")
+    return f"≤ {words.number(1_000 * seconds, 1)} ms"
+
+
+def certificates_view(vitals: api.Vitals, words: Words) -> list[dict[str, Any]]:
+    """Return the certificates, the one that ends first at the top."""
+    return [
+        {
+            "file": c.file,
+            "ends": words.day(c.ends),
+            "left": words.words(c.ends - vitals.wall) if c.ends > vitals.wall else "",
+            "is_soon": c.ends - vitals.wall < SOON_S,
+        }
+        for c in sorted(vitals.certificates, key=lambda c: c.ends)
+    ]
 
 
 def _age(seconds: float | None, words: Words) -> str:

@@ -14,6 +14,7 @@ from pilotage.ports import LogUnusableError
 from pilotage.runtime.audit.store import AUDIT_FILE
 from pilotage.runtime.backup import LAST_BACKUP
 from pilotage.runtime.desks.why import in_thread
+from pilotage.runtime.doctor import certificate_ends
 from pilotage.runtime.history.file import bytes_on_disk
 from pilotage.runtime.journal import JournalReader
 from pilotage.runtime.ownership import THE_CITY
@@ -78,6 +79,10 @@ class VitalsDesk:
             snapshot_age_s=min((now - file.stat().st_mtime for file in snapshots), default=None),
             backup_age_s=_age(storage / LAST_BACKUP, now),
             plugins=plugins,
+            certificates=[
+                api.CertificateShown(file=file.name, ends=ends)
+                for file, ends in certificate_ends(self._service.settings)
+            ],
         )
 
     def _oldest(self) -> float | None:
