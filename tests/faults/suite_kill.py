@@ -28,6 +28,8 @@ STREETS: Final = 10
 LASTING: Final = 5  # the first streets have overrides that last, the others short ones
 WAIT_S: Final = 2.0
 SETTLE_S: Final = 25.0
+BY_HAND: Final = "never-on"
+"""A rule that people put live, into shadow and off."""
 
 RULES: Final = """\
 version: 1
@@ -46,6 +48,13 @@ rules:
     while: street.flow < 60 veh/h
     hold:
       - {set: street.bell, to: ring, priority: saving}
+  never-on:
+    title: Put live, into shadow and off by hand
+    owner: lighting
+    for_each: {street: {kind: fault_street}}
+    while: street.flow > 1900 veh/h
+    hold:
+      - {set: street.level, to: 20 %, priority: saving}
   note-when-busy:
     title: Wait, then write it down
     owner: lighting
@@ -91,6 +100,7 @@ class Told:
         accepted: Reason of each accepted order: number of the decision that says so.
         lasting: By point, the value of the last accepted override, and of one after it that has got no answer.
         plan: The levels that the plan may have.
+        modes: What the rule may have been put to by hand.
         forgotten: What stood otherwise after a start.
         overdue: Overrides that stood beyond their end.
     """
@@ -98,6 +108,7 @@ class Told:
     accepted: dict[str, int] = field(default_factory=dict)
     lasting: dict[str, list[float]] = field(default_factory=dict)
     plan: set[int] = field(default_factory=lambda: {0})
+    modes: set[str] = field(default_factory=lambda: {""})
     orders: int = 0
     kills: int = 0
     forgotten: list[str] = field(default_factory=list)
@@ -153,8 +164,11 @@ def _orders(city: City, told: Told, rng: random.Random, numbers: itertools.count
             reason = f"order {next(numbers)}"
             told.orders += 1
             try:
-                if rng.random() < 0.2:
+                what = rng.random()
+                if what < 0.2:
                     _order_plan(client, told, reason, rng)
+                elif what < 0.3:
+                    _order_rule(client, told, reason, rng)
                 else:
                     _order_override(client, told, reason, rng)
             except api.NoEngineError:
@@ -168,6 +182,16 @@ def _order_plan(client: api.Client, told: Told, reason: str, rng: random.Random)
     if receipt.taken:
         told.accepted[reason] = receipt.decision
         told.plan = {level}
+
+
+def _order_rule(client: api.Client, told: Told, reason: str, rng: random.Random) -> None:
+    action, mode = rng.choice((("shadow", "shadow"), ("enable", "live"), ("disable", "off")))
+    told.modes.add(mode)
+    order = api.OrderRule(rule=BY_HAND, action=action, person="desk", reason=reason)
+    receipt = client.ask(order)
+    if receipt.taken:
+        told.accepted[reason] = receipt.decision
+    told.modes = {mode}  # refused is what it is put to already
 
 
 def _order_override(client: api.Client, told: Told, reason: str, rng: random.Random) -> None:
@@ -208,6 +232,11 @@ def _compare(city: City, told: Told, life: int) -> None:
     if plan.level not in told.plan:
         told.forgotten.append(f"life {life}: the plan is at {plan.level}, not {told.plan}")
     told.plan = {plan.level}
+    (rule,) = (rule for rule in city.ask(api.ListRules()) if rule.name == BY_HAND)
+    mode = rule.hand.mode if rule.hand is not None else ""
+    if mode not in told.modes:
+        told.forgotten.append(f"life {life}: the rule is {mode} by hand, not {told.modes}")
+    told.modes = {mode}
 
 
 def _settled(city: City) -> Commands:

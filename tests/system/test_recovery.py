@@ -37,6 +37,12 @@ alarms:
     severity: high
     text: "Jam in {street.name}"
 rules:
+  never-on:
+    title: Put off by hand
+    owner: traffic
+    for_each: {street: {kind: test_street}}
+    while: street.flow > 1900 veh/h
+    hold: [{set: street.level, to: 20 %, priority: saving}]
   tidy-up:
     title: Counts on after a while
     owner: traffic
@@ -51,10 +57,12 @@ rules:
         at_most: 1 h
 """
 
+ALARMS = [("break-glass[snow]", "raised"), ("jam[s-2]", "acknowledged")]
+
 
 @pytest.fixture
 def busy(city: Any) -> Any:
-    """A city with a plan that stands, an override, an alarm that was seen, and a story that waits."""
+    """A city with a plan that stands, an override, an alarm that was seen, a rule put off by hand, broken glass, and a story that waits."""
     (city.folder / "rules" / "more.yaml").write_text(MORE_RULES)
     city.start()
     city.report("s-1.flow", 41)
@@ -65,6 +73,12 @@ def busy(city: Any) -> Any:
     city.report("s-2.flow", 1000)
     city.until(lambda: city.ask(api.ListAlarms()))
     assert city.run("ack", "jam[s-2]").returncode == 0
+    for order in (
+        api.OrderRule(rule="never-on", action="shadow", person="eve", reason="seen first"),
+        api.OrderRule(rule="never-on", action="disable", person="eve", reason="not yet"),
+        api.BreakGlass(person="karim", post="snow", reason="alone", for_s=1800),
+    ):
+        assert city.ask(order).taken
     city.until(lambda: city.sent()[-1] == "s-1.level 80" or "s-1.level 80" in city.sent())
     return city
 
@@ -76,6 +90,8 @@ def standing(city: Any) -> dict[str, Any]:
         "demands": [(d.owner, d.level, d.value, d.until, d.reason) for d in detail.demands],
         "plans": [(p.name, p.level) for p in city.ask(api.ListPlans())],
         "alarms": [(a.id, a.state, a.since) for a in city.ask(api.ListAlarms())],
+        "rules": [(r.name, r.hand, r.enabled, r.mode) for r in city.ask(api.ListRules())],
+        "glass": city.ask(api.ListGlass()),
     }
 
 
@@ -90,7 +106,7 @@ class TestKill:
         before = standing(busy)
         assert [d[0] for d in before["demands"]] == ["operator root", "dim-quiet-streets"]
         assert before["plans"] == [("night-works", 1)]
-        assert [a[1] for a in before["alarms"]] == ["acknowledged"]
+        assert [a[1] for a in before["alarms"]] == ["raised", "acknowledged"]
         assert "s-2.level 10" not in busy.sent()
         busy.kill()
         (busy.folder / "readings").write_text("")
@@ -202,7 +218,7 @@ class TestOtherInventory:
         busy.start()
         after = standing(busy)
         assert after["plans"] == before["plans"]
-        assert [(a[0], a[1]) for a in after["alarms"]] == [("jam[s-2]", "acknowledged")]
+        assert [(a[0], a[1]) for a in after["alarms"]] == ALARMS
         assert after["demands"][0] == before["demands"][0]
         assert [d[2] for d in after["demands"]] == [80.0, 30.0]
         codes = {f.code for f in busy.ask(api.GetHealth()).findings}
@@ -223,7 +239,7 @@ class TestOtherInventory:
         busy.start()
         after = standing(busy)
         assert after["plans"] == before["plans"]
-        assert [(a[0], a[1]) for a in after["alarms"]] == [("jam[s-2]", "acknowledged")]
+        assert [(a[0], a[1]) for a in after["alarms"]] == ALARMS
         assert after["demands"][0] == before["demands"][0]
 
 

@@ -40,6 +40,12 @@ ACTION_WORDS: Final = {
     "done": mark("done"),
     "failed": mark("failed"),
     "superseded": mark("superseded"),
+    "enable": mark("put live"),
+    "shadow": mark("put into shadow"),
+    "disable": mark("put off"),
+    "restore": mark("given back to its file"),
+    "break": mark("glass broken"),
+    "mend": mark("glass mended"),
     "login": mark("signed in"),
     "logout": mark("signed out"),
 }

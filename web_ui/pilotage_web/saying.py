@@ -406,6 +406,8 @@ def verdict_in_words(words: Words, why: api.RuleWhy) -> str:
             return words.say("It is not about this: it is not in the rule's set now.")
         case "foreign":
             return words.say("The rule has nothing to do with this.")
+        case "off" if why.why:
+            return words.say("The rule is off: %(why)s", why=why.why)
         case "off":
             return words.say("The rule is off.")
         case "quarantine":

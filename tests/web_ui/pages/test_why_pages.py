@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
+import subprocess
 import time
+from functools import partial
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from tests.web_ui.city import PILOTAGE
+from tests.web_ui.conftest import ORIGIN
 
 from pilotage import api
 from pilotage_web.moments import read_moment
@@ -325,3 +331,61 @@ class TestInterface:
         )
         assert (checked.status_code, checked.json()["ok"]) == (200, False)
         assert (await client.get("/api/v1/health")).json()["vitals"]["disk_total"] > 0
+
+
+class TestPut:
+    """A rule is put off by hand, from the page, the interface and the command line."""
+
+    async def test_page(self, desk: Desk, engine_socket: Path) -> None:
+        """An engineer holds the button, or confirms; the page says who, and on an older sight nothing is done."""
+        client = desk.visitor("engineer", person="eve")
+        with api.Client(engine_socket) as city:
+            rule = city.ask(api.ListRules())[0]
+            here = f"/rules/{rule.name}"
+            fields = {"act": "disable", "reason": "wrong <i>side", "seen": rule.standing}
+            first = await desk.send(client, f"{here}/mode", **fields)
+            assert (first.status_code, "wrong &lt;i&gt;side" in first.text) == (200, True)
+            assert city.ask(api.ListRules())[0].enabled
+            done = await desk.send(client, f"{here}/mode", **fields, confirmed="hold")
+            assert (done.status_code, done.headers["location"]) == (303, here)
+            page = (await client.get(here)).text
+            assert "By hand: off, by eve since" in page
+            assert 'value="disable"' not in page
+            assert "by hand" in (await client.get("/rules")).text
+            assert not city.ask(api.ListRules())[0].enabled
+            stale = await desk.send(client, f"{here}/mode", **fields, confirmed="hold")
+            assert stale.status_code == 409
+            back = {"act": "restore", "reason": "mended", "confirmed": "hold"}
+            assert (await desk.send(client, f"{here}/mode", **back)).status_code == 303
+            assert city.ask(api.ListRules())[0].hand is None
+
+    async def test_interface(self, desk: Desk, engine_socket: Path) -> None:
+        """The same over the interface, once per ETag; and the command line shows and gives back."""
+        client = desk.visitor("engineer", person="eve")
+        with api.Client(engine_socket) as city:
+            name = city.ask(api.ListRules())[0].name
+        path = f"/api/v1/rules/{name}"
+        tag = (await client.get(path)).headers["etag"]
+        for key, status in (("a", 200), ("b", 412)):
+            headers = {"Origin": ORIGIN, "Idempotency-Key": f"put-{key}", "If-Match": tag}
+            body = {"mode": "shadow", "reason": "first"}
+            found = await client.post(f"{path}/mode", json=body, headers=headers)
+            assert found.status_code == status
+        assert (await client.get(path)).json()["hand"]["person"] == "eve"
+        socket = ["--socket", str(engine_socket)]
+        run = partial(subprocess.run, capture_output=True, text=True, check=True)
+        shown = await asyncio.to_thread(run, [str(PILOTAGE), "rule", *socket])
+        assert name in shown.stdout
+        back = [str(PILOTAGE), "rule", name, "--restore", "--reason", "seen", *socket]
+        await asyncio.to_thread(run, back)
+        assert (await client.get(path)).json()["hand"] is None
+
+    @pytest.mark.parametrize("role", ["viewer", "operator", "admin"])
+    async def test_who_may_not(self, desk: Desk, engine_socket: Path, role: str) -> None:
+        """Only engineers; the others see the button with who can."""
+        client = desk.visitor(role)
+        with api.Client(engine_socket) as city:
+            name = city.ask(api.ListRules())[0].name
+        fields = {"act": "disable", "reason": "x", "confirmed": "hold"}
+        assert (await desk.send(client, f"/rules/{name}/mode", **fields)).status_code == 403
+        assert "Engineers may put rules" in (await client.get(f"/rules/{name}")).text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -10,6 +10,7 @@ from pilotage import api
 from pilotage_web.request import Visit
 from pilotage_web.rights import Right
 from pilotage_web.saying import verdict_in_words
+from pilotage_web.sight import IF_MATCH, matched
 from pilotage_web.typed import Page, get, post
 
 Id = Annotated[str, Meta(max_length=300)]
@@ -65,6 +66,17 @@ class Draft(Struct, forbid_unknown_fields=True):
     file: Annotated[str, Meta(pattern=r"^[\w./-]{1,200}$")] = "draft.yaml"
 
 
+class Put(Struct, forbid_unknown_fields=True):
+    """To what a rule is put: `file` gives it back to what its file says. `seen` is its `standing`: when it is another by now, 409."""
+
+    mode: Literal["live", "shadow", "off", "file"]
+    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    seen: Annotated[str, Meta(max_length=200)] = ""
+
+
+ACTIONS: Final = {"live": "enable", "shadow": "shadow", "off": "disable", "file": "restore"}
+
+
 @get("/rules")
 async def list_rules(visit: Visit) -> Page[RuleRow]:
     """All rules with their states and figures."""
@@ -73,7 +85,7 @@ async def list_rules(visit: Visit) -> Page[RuleRow]:
     return Page([RuleRow(rule, figures[rule.name]) for rule in rules if rule.name in figures])
 
 
-@get("/rules/{rule}")
+@get("/rules/{rule}", standing=lambda rule: rule.standing)
 async def get_rule(visit: Visit, rule: str) -> api.RuleText:
     """A rule as it is written, with its clauses at their places in the file."""
     return await visit.ask(api.ReadRule(rule=rule))
@@ -119,6 +131,26 @@ async def rule_traces(visit: Visit, rule: str, query: TraceQuery) -> Page[api.Tr
     return Page(found.traces, str(found.next or ""))
 
 
+@post("/rules/{rule}/mode", Right.RULES, conditional=True)
+async def put_rule(visit: Visit, rule: str, body: Put) -> api.Receipt:
+    """Put a rule live, into shadow or off by hand, or give it back to its file.
+
+    It lasts over reloads and restarts. Answered once the order is on disk.
+    """
+    seen = body.seen
+    if IF_MATCH in visit.request.headers:
+        seen = matched(visit, (await visit.ask(api.ReadRule(rule=rule))).standing)
+    return await visit.ask(
+        api.OrderRule(
+            rule=rule,
+            action=ACTIONS[body.mode],
+            person=visit.who.person,
+            reason=body.reason,
+            seen=seen,
+        )
+    )
+
+
 @post("/rules/check", Right.CHECK, is_order=False)
 async def check_rules(visit: Visit, body: Draft) -> api.CheckedRules:
     """Check rules beside the city's own, and put them nowhere. Each finding has its line, its column and its mend."""
@@ -133,4 +165,5 @@ ROUTES = (
     rule_instances,
     rule_traces,
     check_rules,
+    put_rule,
 )

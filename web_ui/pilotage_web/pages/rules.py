@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from pilotage import api
@@ -24,9 +25,23 @@ from pilotage_web.saying import (
     who_in_words,
     word,
 )
+from pilotage_web.sight import changed
 from pilotage_web.texts import Words, mark
 
 TRACES: Final = 15
+MOST_REASON: Final = 500
+MODES: Final[Mapping[str, str]] = {
+    "live": mark("in service"),
+    "shadow": mark("in shadow"),
+    "off": mark("off"),
+}
+CHOICES: Final[Mapping[str, tuple[str, str]]] = {
+    "enable": ("live", mark("Put it live: what it wants counts")),
+    "shadow": ("shadow", mark("Put it into shadow: what it wants is only recorded")),
+    "disable": ("off", mark("Put it off: it decides nothing, what it holds is given back")),
+    "restore": ("", mark("Give it back to its file")),
+}
+"""What may be done to a rule by hand: the mode, and how it is said."""
 DAY_S: Final = 86_400.0
 INSTANCES: Final = 30
 MOST_DRAFT: Final = 48 * 1024
@@ -88,6 +103,7 @@ def _row(
         "figures": figures,
         "last": words.moment(figures.last, now) if figures is not None and figures.last else "",
         "errors": figures.errors if figures is not None else 0,
+        "is_by_hand": rule.hand is not None,
     }
 
 
@@ -199,7 +215,71 @@ async def rule(visit: Visit) -> dict[str, Any]:
         if figures is not None and figures.last
         else "",
         "counted_since": visit.words.moment(figures.since, status.now) if figures else "",
+        **put_view(text, status.now, visit.words),
     }
+
+
+def put_view(text: api.RuleText, now: float, words: Words) -> dict[str, Any]:
+    """Return to what a person has put the rule, and to what else it may be put."""
+    hand = text.hand
+    standing = hand.mode if hand is not None else text.declared
+    return {
+        "hand": None
+        if hand is None
+        else {
+            "mode": words.say(MODES[hand.mode]),
+            "person": hand.person,
+            "reason": hand.reason,
+            "since": words.moment(hand.since, now),
+        },
+        "declared": words.say(MODES[text.declared]),
+        "seen": text.standing,
+        "choices": [
+            (action, words.say(said))
+            for action, (mode, said) in CHOICES.items()
+            if (hand is not None if mode == "" else mode != standing or hand is None)
+        ],
+    }
+
+
+@action("/rules/{rule}/mode", Right.RULES)
+async def put(visit: Visit) -> Response:
+    """Put a rule live, into shadow or off by hand, or give it back to its file; what was not held is asked once more."""
+    name, reason, act = visit.path("rule"), visit.field("reason"), visit.field("act")
+    if act not in CHOICES:
+        raise HTTPException(422, mark("There is no such choice."))
+    here = path_of_rule(name)
+    if not reason:
+        return visit.back(here, visit.say("Say why: it stands in the journal."), "refused")
+    text = await visit.ask(api.ReadRule(rule=name))
+    seen = visit.field("seen")
+    if seen and seen != text.standing:
+        raise await changed(visit, name, here)
+    if not visit.field("confirmed"):
+        status = await visit.ask(api.GetStatus())
+        fields = {"act": act, "reason": reason[:MOST_REASON], "seen": text.standing}
+        view = put_view(text, status.now, visit.words)
+        said = visit.say(CHOICES[act][1])
+        rule_title = title(visit.words, text.titles, text.rule)
+        return visit.render(
+            "rule_confirm.html", said=said, fields=fields, back=here, rule_title=rule_title, **view
+        )
+    order = api.OrderRule(
+        rule=name,
+        action=act,
+        person=visit.who.person,
+        reason=reason[:MOST_REASON],
+        seen=text.standing,
+    )
+    try:
+        receipt = await visit.ask(order)
+    except api.ApiError as error:
+        if error.code != "stale":
+            raise
+        raise await changed(visit, name, here) from error
+    if not receipt.taken:
+        return visit.back(here, receipt.text, "refused")
+    return visit.back(here, visit.say("Done."))
 
 
 @page("/rules/{rule}/now", "_rule_now.html")
@@ -398,4 +478,4 @@ def _plain(text: str) -> list[tuple[str, str]]:
     return pieces
 
 
-ROUTES: Sequence[Any] = (rules, check, rule, rule_now)
+ROUTES: Sequence[Any] = (rules, check, rule, rule_now, put)
