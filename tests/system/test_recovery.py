@@ -219,6 +219,7 @@ class TestOtherInventory:
         after = standing(busy)
         assert after["plans"] == before["plans"]
         assert [(a[0], a[1]) for a in after["alarms"]] == ALARMS
+        assert (after["rules"], after["glass"]) == (before["rules"], before["glass"])
         assert after["demands"][0] == before["demands"][0]
         assert [d[2] for d in after["demands"]] == [80.0, 30.0]
         codes = {f.code for f in busy.ask(api.GetHealth()).findings}
@@ -240,6 +241,7 @@ class TestOtherInventory:
         after = standing(busy)
         assert after["plans"] == before["plans"]
         assert [(a[0], a[1]) for a in after["alarms"]] == ALARMS
+        assert (after["rules"], after["glass"]) == (before["rules"], before["glass"])
         assert after["demands"][0] == before["demands"][0]
 
 
