@@ -22,7 +22,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
 
     `since` is when it was raised, `changed` since when it is in its state; `person` has acknowledged it, `taken_by` sees to it,
     `suspended_by` shelved it or took it out of service until `until`, for `reason`. `title` is the name of its declaration, `titles` its
-    title per language. It is about `entity`, of a kind, called `name`, in a zone, at `place` (latitude, longitude). `cause` is the id
+    title per language; without an `owner` it belongs to the trade of its equipment. It is about `entity`, of a kind, called `name`, in a zone, at `place` (latitude, longitude). `cause` is the id
     of an alarm that stands at what the entity belongs to. `standing` is a word that differs when people have done something about
     it: give it back as `seen` of an order. What the engine says of its own accord has a `code` (`pilotage.model.sentences`) and
     its `values`, for those who say it in another language; `restarted` when it is about what a restart interrupted.

@@ -98,7 +98,11 @@ class ActDesk:
     # ── alarms, incidents ────────────────────────────────────────────────────────────────────
 
     async def _alarms(self, ask: api.ListAlarms) -> list[api.Alarm]:
-        return act_views.alarms_of(self._engine("alarms"), all_of_them=ask.all)
+        engine = self._engine("alarms")
+        return act_views.alarms_of(engine, all_of_them=ask.all, trade_of=self._trade_of)
+
+    def _trade_of(self, kind: str) -> str:
+        return str(self._service.plan.catalogue.origins.get(f"kind {kind}", ""))
 
     async def _rates(self, _: api.GetAlarmRates) -> api.AlarmRates:
         now, counts = self._service.clock.now(), self._counts

@@ -6,7 +6,7 @@ Reads the core between two ticks and changes nothing.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -197,8 +197,16 @@ def _parameters(plan: Plan) -> Iterator[api.PlanParameter]:
 # ── alarms ───────────────────────────────────────────────────────────────────────────────────
 
 
-def alarms_of(engine: Engine, *, all_of_them: bool) -> list[api.Alarm]:
-    """Return the alarms that are not normal, or all, in order of id, each with its cause."""
+def alarms_of(
+    engine: Engine, *, all_of_them: bool, trade_of: Callable[[str], str]
+) -> list[api.Alarm]:
+    """Return the alarms that are not normal, or all, in order of id, each with its cause.
+
+    Args:
+        engine: The core.
+        all_of_them: Those that are normal too.
+        trade_of: The domain of a kind: the engine's own alarms belong to that of their equipment.
+    """
     declared = {program.name: program for program in engine.program.alarms}
     alarms = engine.alarms.all if all_of_them else engine.alarms.open
     shown = [alarm for _, alarm in sorted(alarms.items())]
@@ -214,6 +222,7 @@ def alarms_of(engine: Engine, *, all_of_them: bool) -> list[api.Alarm]:
             alarm,
             declared.get(alarm.name),
             titles[alarm.name],
+            trade_of(entity.kind) if entity is not None else "",
             entity,
             causes.get(entity, "") if entity else "",
         )
@@ -241,6 +250,7 @@ def _alarm(
     alarm: Alarm,
     program: AlarmProgram | None,
     titles: dict[str, str],
+    trade: str,
     entity: Entity | None,
     cause: str,
 ) -> api.Alarm:
@@ -251,7 +261,7 @@ def _alarm(
         id=alarm.id,
         title=alarm.name,
         titles=titles,
-        owner=decl.owner.text if decl is not None and decl.owner else "",
+        owner=decl.owner.text if decl is not None and decl.owner else trade,
         severity=alarm.severity,
         state=alarm.state,
         since=alarm.since if alarm.raised_at is None else alarm.raised_at,

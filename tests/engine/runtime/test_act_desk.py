@@ -13,6 +13,7 @@ import pytest
 from pilotage import api
 from pilotage.model.messages import Reading
 from pilotage.model.quality import Quality
+from pilotage.model.sentences import NOT_TOLD_WHY
 from pilotage.runtime.config import load_settings
 from pilotage.runtime.workshop import CityWorkshop
 from pilotage.service import Service
@@ -234,6 +235,14 @@ class TestAlarms:
             (47.32, 5.04),
         )
         assert (shown.owner, shown.titles["fr"]) == ("lighting", "Rue sans lumière")
+
+    async def test_own(self, desk: api.AsyncClient, city: Service) -> None:
+        """An alarm of the engine's own speaks by code and values, and belongs to the trade of its equipment."""
+        said = NOT_TOLD_WHY.say(point="l-1.level", value="5 %", why="the line is down")
+        city.views._engine.alarms.raise_own("not-following", "l-1.level", "medium", said)
+        shown = await alarm(desk, "not-following[l-1.level]")
+        assert (shown.text, shown.code, shown.owner) == (said, "not-told-why", "lighting")
+        assert shown.values == {"point": "l-1.level", "value": "5 %", "why": "the line is down"}
 
     async def test_cause(
         self, desk: api.AsyncClient, city: Service, eventually: Eventually

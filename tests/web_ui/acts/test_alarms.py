@@ -179,6 +179,16 @@ class TestPage:
         nothing = await desk.send(client, "/alarms", do="take")
         assert nothing.status_code == 303
 
+    async def test_refused_in_french(self, desk: Any, city: api.Client, dark: str) -> None:
+        """What the engine does not take is told in the reader's language, and its own alarms belong to their equipment's trade."""
+        client = desk.visitor("operator", person="lea", language="fr")
+        await desk.send(client, "/alarms", do=f"take:{dark}")
+        answer = await desk.send(client, "/alarms", do=f"take:{dark}")
+        client.cookies.update(answer.cookies)
+        assert "vous l&#39;avez déjà" in (await client.get("/alarms")).text
+        assert "il n&#39;y a pas de plan « frost »" in (await client.get("/plans/frost")).text
+        await desk.send(client, "/alarms", do=f"give_back:{dark}")
+
     async def test_incident(self, desk: Any, city: api.Client, dark: str) -> None:
         """An incident of alarms has them attached, and its page shows them."""
         client = desk.visitor("operator", person="karim")

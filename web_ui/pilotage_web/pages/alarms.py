@@ -18,8 +18,10 @@ from pilotage import api
 from pilotage_web.alarm_words import alarm_title
 from pilotage_web.lines import ACTION_WORDS, line_of
 from pilotage_web.numbers import number_of
+from pilotage_web.refusals import why_not
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
+from pilotage_web.saying import DOMAINS
 from pilotage_web.sight import changed
 from pilotage_web.texts import mark
 
@@ -225,6 +227,7 @@ async def _list(visit: Visit) -> dict[str, Any]:
     return {
         **view(found, rates, wanted, trade),
         "states": STATE_WORDS,
+        "trade_words": DOMAINS,
         "views": VIEWS,
         "shelve_for": SHELVE_S,
         "query": query,
@@ -313,7 +316,7 @@ async def act_on(
             stale.append(id_)
             continue
         if not receipt.taken:
-            refused.append((id_, receipt.text))
+            refused.append((id_, why_not(visit.words, receipt.text)))
     return len(seen) - len(refused) - len(stale), refused, stale
 
 
@@ -351,7 +354,7 @@ async def _open_incident(visit: Visit, ids: Sequence[str], back: str) -> Respons
         )
     )
     if not receipt.taken:
-        return visit.back(back, receipt.text, "refused")
+        return visit.back(back, why_not(visit.words, receipt.text), "refused")
     number = receipt.text.split()[-1]
     for each in found:
         await visit.ask(

@@ -15,6 +15,7 @@ from pilotage.model.looks import Look
 from pilotage_web import glass, trades
 from pilotage_web.lines import ACTION_WORDS
 from pilotage_web.moments import read_moment, write_moment
+from pilotage_web.refusals import why_not
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
 from pilotage_web.saying import (
@@ -487,7 +488,11 @@ async def _ordered(
             raise await changed(visit, order.point, here) from error
         return _refused(visit, error, here)
     if not receipt.taken:
-        return visit.back(here, visit.say("Nothing was done: %(why)s", why=receipt.text), "refused")
+        return visit.back(
+            here,
+            visit.say("Nothing was done: %(why)s", why=why_not(visit.words, receipt.text)),
+            "refused",
+        )
     return visit.back(here, visit.say("Done: %(what)s", what=receipt.text))
 
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from pilotage import api
 from pilotage_web import glass
+from pilotage_web.refusals import why_not
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
 from pilotage_web.texts import mark
@@ -137,7 +138,7 @@ async def broken(visit: Visit) -> Response:
     receipt = await visit.ask(order)
     await glass.again(visit)
     if not receipt.taken:
-        return visit.back(HERE, receipt.text, "refused")
+        return visit.back(HERE, why_not(visit.words, receipt.text), "refused")
     return visit.back(HERE, visit.say("You act for every post now. Everybody sees it."), "warning")
 
 
@@ -147,7 +148,7 @@ async def mended(visit: Visit) -> Response:
     receipt = await visit.ask(api.MendGlass(person=visit.who.person, post=visit.who.post))
     await glass.again(visit)
     if not receipt.taken:
-        return visit.back(HERE, receipt.text, "refused")
+        return visit.back(HERE, why_not(visit.words, receipt.text), "refused")
     return visit.back(HERE, visit.say("You act for your own post again."))
 
 

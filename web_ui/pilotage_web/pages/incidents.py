@@ -14,6 +14,7 @@ from pilotage import api
 from pilotage_web.lines import ACTION_WORDS, line_of
 from pilotage_web.numbers import incident_of, number_of
 from pilotage_web.pages.alarms import PRIORITIES, STATE_WORDS
+from pilotage_web.refusals import why_not
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
 from pilotage_web.sight import changed, check_view
@@ -115,7 +116,7 @@ async def open_one(visit: Visit) -> Response:
         )
     )
     if not receipt.taken:
-        return visit.back("/incidents", receipt.text, "refused")
+        return visit.back("/incidents", why_not(visit.words, receipt.text), "refused")
     await settled(visit, receipt)
     number = number_of(receipt.text.split()[-1])
     return visit.back(f"/incidents/{number}", visit.say("An incident was opened."))
@@ -140,7 +141,9 @@ async def step(visit: Visit) -> Response:
         )
     )
     await settled(visit, receipt)
-    return visit.back(back, *(("", "done") if receipt.taken else (receipt.text, "refused")))
+    return visit.back(
+        back, *(("", "done") if receipt.taken else (why_not(visit.words, receipt.text), "refused"))
+    )
 
 
 async def settled(visit: Visit, receipt: api.Receipt) -> None:

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from pilotage import api
 from pilotage_web import glass
 from pilotage_web.lines import ACTION_WORDS
+from pilotage_web.refusals import why_not
 from pilotage_web.request import Visit, Who, action, page
 from pilotage_web.rights import Right
 from pilotage_web.saying import WAYS, kind_in_words, who_in_words, word
@@ -411,7 +412,7 @@ async def _ordered(
         preview = await visit.ask(api.PreviewPlan(plan=name, level=order.number or 0))
         return await _confirm(visit, order, detail, preview, allowed, 409)
     if not receipt.taken:
-        return visit.back(_path(name), receipt.text, "refused")
+        return visit.back(_path(name), why_not(visit.words, receipt.text), "refused")
     after = await visit.ask(api.GetPlan(plan=name))
     if after.plan.second is not None:
         said = visit.say("Waits for a second person, 60 s at most.")
@@ -454,7 +455,7 @@ async def undo(visit: Visit) -> Response:
         ),
     )
     if not receipt.taken:
-        return visit.back(_path(name), receipt.text, "refused")
+        return visit.back(_path(name), why_not(visit.words, receipt.text), "refused")
     return visit.back(_path(name), visit.say("Taken back: it stands as before."))
 
 
@@ -478,7 +479,11 @@ async def answer(visit: Visit) -> Response:
         ),
     )
     kind = "done" if receipt.taken else "refused"
-    return visit.back(_path(name), visit.say("Done.") if receipt.taken else receipt.text, kind)
+    return visit.back(
+        _path(name),
+        visit.say("Done.") if receipt.taken else why_not(visit.words, receipt.text),
+        kind,
+    )
 
 
 async def _told(visit: Visit, order: api.SetPlan | api.AnswerPlan) -> api.Receipt:

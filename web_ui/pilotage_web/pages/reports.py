@@ -17,6 +17,7 @@ from pilotage import api
 from pilotage_web.intake import Intake, Report, metres
 from pilotage_web.numbers import incident_of
 from pilotage_web.pages.alarms import priority
+from pilotage_web.refusals import why_not
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
 from pilotage_web.texts import mark
@@ -286,7 +287,7 @@ async def attach(visit: Visit) -> Response:
     )
     back = f"/reports/{quote(found.id)}"
     if not receipt.taken:
-        return visit.back(back, receipt.text, "refused")
+        return visit.back(back, why_not(visit.words, receipt.text), "refused")
     await intake_of(visit).attach(found.id, incident)
     return visit.back(back, visit.say("Attached."))
 

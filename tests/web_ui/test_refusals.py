@@ -1,0 +1,49 @@
+"""Why the engine did not take an order, in the reader's language."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+import pilotage.core
+from pilotage_web.refusals import KNOWN, why_not
+from pilotage_web.texts import Texts
+
+TEXTS = Texts(ZoneInfo("Europe/Paris"))
+CORE = Path(pilotage.core.__file__).parent
+ELSEWHERE = ("is no value of", "has no level", "there is no equipment", "there is no rule")
+"""What is said outside the core, or put together there."""
+
+
+@pytest.mark.parametrize("known", [k for k in KNOWN if not any(e in k for e in ELSEWHERE)])
+def test_the_engine_says_it(known: str) -> None:
+    """Each sentence that is known stands in the core; one that is worded otherwise there would be shown in English."""
+    core = "\n".join(file.read_text(encoding="utf-8") for file in CORE.glob("*.py"))
+    pieces = [re.escape(piece) for piece in re.split(r"%\(\w+\)s|shelved|out of service$", known)]
+    assert re.search(r"[^\n]*".join(pieces), core), known
+
+
+def test_french() -> None:
+    """Names and numbers stay, the sentence is the reader's."""
+    said = why_not(
+        TEXTS["fr"], "event is active, and at most one plan of the group may be: end it first"
+    )
+    assert said.startswith("event est actif, et un seul plan")
+    assert (
+        why_not(TEXTS["fr"], 'there is no plan "<b>%(x)s"') == "il n'y a pas de plan « <b>%(x)s »"
+    )
+
+
+@pytest.mark.parametrize("known", KNOWN)
+def test_english(known: str) -> None:
+    """In English it is what the engine said."""
+    text = re.sub(r"%\(\w+\)s", "x1", known)
+    assert why_not(TEXTS["en"], text) == text
+
+
+def test_unknown() -> None:
+    """What is not known is shown as it is."""
+    assert why_not(TEXTS["fr"], "something 100 % new") == "something 100 % new"
