@@ -33,7 +33,7 @@ from pilotage.runtime.audit.log import AuditLog
 from pilotage.runtime.audit.reader import AuditReader, Wanted
 from pilotage.runtime.audit.store import AUDIT_FILE
 from pilotage.runtime.clock import UNKEPT, ScaledClock, SystemClock, clock_state
-from pilotage.runtime.collector import ShortCollections
+from pilotage.runtime.collector import ShortCollections, no_collections
 from pilotage.runtime.config import Settings, load_settings
 from pilotage.runtime.control import ControlSocket
 from pilotage.runtime.desks.rule_figures import RuleFigures
@@ -194,7 +194,7 @@ class Service:
     async def start(self) -> None:
         """Start every part in order; when one fails, stop those that run and raise its error."""
         try:
-            with self._watch.patient(), _no_collections():
+            with self._watch.patient(), no_collections():
                 await self._start()
             self._collections.start()
         except BaseException:
@@ -618,7 +618,7 @@ class Service:
             try:
                 if self.journal.refusing_since is not None:
                     raise DiskRefusesError("the disk refuses records: new rules are not taken now")
-                with _no_collections(), _short_turns():
+                with no_collections(), _short_turns():
                     settings, plan = await asyncio.to_thread(self._read_anew)
                 await self.audit.reloads(self._rule_set(plan), self.plan.digest, by)
                 await asyncio.to_thread(self._archive, plan, self.clock.now())
@@ -923,21 +923,6 @@ class Service:
     def subscribe(self, listener: Callable[[Decision], None]) -> Callable[[], None]:
         """Have every committed decision given to a listener."""
         return self.pump.subscribe(listener)
-
-
-@contextlib.contextmanager
-def _no_collections() -> Iterator[None]:
-    """Hold the garbage collector back while much is made that stays, and take that out of its sight.
-
-    It would look at millions of objects again and again, and hold the loop for a second, to find nothing: reading 10,000
-    rules leaves 800 objects in circles.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 @contextlib.contextmanager

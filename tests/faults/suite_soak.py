@@ -76,6 +76,7 @@ class Seen:
 
     samples: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
     faults: Counter[str] = field(default_factory=Counter)
+    when: list[tuple[float, str]] = field(default_factory=list)
     load: dict[str, int] = field(default_factory=dict)
     trouble: list[str] = field(default_factory=list)
     pids: set[int] = field(default_factory=set)
@@ -166,6 +167,7 @@ def _soak(
             next_fault = passed + soak.fault_every_s
             name = faults.next()
             seen.faults[name] += 1
+            seen.when.append((passed, name))
         if passed >= next_word:
             next_word += 60.0
             say(f"{passed / 60.0:.0f} min: {_last(seen)}")
@@ -486,7 +488,14 @@ def main() -> int:
     _print([(figure, took) for figure in found])
     if given.json:
         given.json.write_text(
-            json.dumps({"faults": seen.faults, "load": seen.load, "samples": seen.samples})
+            json.dumps(
+                {
+                    "faults": seen.faults,
+                    "when": seen.when,
+                    "load": seen.load,
+                    "samples": seen.samples,
+                }
+            )
         )
     return 0 if all(figure.holds for figure in found) else 1
 

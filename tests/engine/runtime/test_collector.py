@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from pilotage.runtime import collector
-from pilotage.runtime.collector import OFTEN, ShortCollections
+from pilotage.runtime.collector import OFTEN, ShortCollections, no_collections
 
 
 @pytest.fixture
@@ -69,3 +69,18 @@ def test_the_end_gives_the_collector_back() -> None:
     found.stop()
     assert gc.get_threshold() == before
     assert gc.callbacks == callbacks
+
+
+def test_what_lies_about_is_not_kept_by_a_reload(short: ShortCollections) -> None:
+    """A circle that was garbage before everything was taken out of sight is freed, and so is one of a reload that failed."""
+    gc.freeze()  # what the tests brought
+    gone = weakref.ref(Circle())
+    with no_collections():
+        kept = [[n] for n in range(100)]
+    assert gone() is None, len(kept)
+
+    failed = weakref.ref(Circle())
+    with pytest.raises(ValueError, match="no"), no_collections():
+        raise ValueError("no")
+    gc.collect()
+    assert failed() is None
