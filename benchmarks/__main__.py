@@ -1,6 +1,6 @@
 """Runs the benchmarks one after another, each in a process of its own, and prints their tables.
 
-`python -m benchmarks [--quick] [--only NAME …] [--json FILE]`. A benchmark whose work was not done right prints no figure, and
+`python -m benchmarks [--quick] [--only NAME …] [--minutes 10] [--json FILE]`. A benchmark whose work was not done right prints no figure, and
 makes the whole fail.
 """
 
@@ -20,6 +20,7 @@ from typing import Any, Final
 BENCHES: Final = {
     "w1": "the core alone, beside rules written by hand",
     "w2": "end to end over MQTT, beside a bare paho loop",
+    "city": "a city as large as Dijon over three protocols, for minutes",
     "curves": "what an update costs as the city grows",
     "mqtt_adapter": "the MQTT adapter alone, beside a bare paho loop",
     "journal": "what the journal costs between a reading and its command",
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller sizes, in two minutes")
     parser.add_argument("--only", nargs="+", choices=BENCHES, help="these alone")
+    parser.add_argument("--minutes", help="how long the city runs, 10 unless given")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args(argv)
     machine = f"CPython {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}"
@@ -40,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     failed = []
     for name in options.only or BENCHES:
         print(f"\n== {name}: {BENCHES[name]}", flush=True)
-        figures[name] = run(name, quick=options.quick)
+        more = ["--minutes", options.minutes] if name == "city" and options.minutes else []
+        figures[name] = run(name, more, quick=options.quick)
         if figures[name] is None:
             failed.append(name)
     if options.json is not None:
@@ -50,11 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def run(name: str, *, quick: bool) -> Any:
-    """Run one benchmark; returns its figures, None when it failed."""
+def run(name: str, more: Sequence[str] = (), *, quick: bool) -> Any:
+    """Run one benchmark, with more options; returns its figures, None when it failed."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         file = Path(folder, "figures.json")
-        command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(file)]
+        command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(file), *more]
         done = subprocess.run([*command, "--quick"] if quick else command, check=False)
         if done.returncode or not file.exists():
             return None

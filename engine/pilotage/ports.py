@@ -148,8 +148,16 @@ class DecisionLog(Protocol):
     later one of this writer. While the log cannot write (disk full), results wait and nothing is lost or reordered.
     """
 
-    def append(self, partition: str, expect: int, record: DecisionRecord) -> Awaitable[int]:
+    def append(
+        self, partition: str, expect: int, record: DecisionRecord, *, soon: bool = True
+    ) -> Awaitable[int]:
         """Append a decision after decision number `expect`; the result is its number.
+
+        Args:
+            partition: Whose.
+            expect: The decision that it follows.
+            record: What to keep.
+            soon: False when nothing waits for it: it may be written together with what comes in the next moment.
 
         Raises:
             Fenced: Through the result: the log has another last number, or another writer owns it.

@@ -19,7 +19,7 @@ from pilotage.model.quality import Quality
 class GroupNode(Node):
     """The reported value of a group point."""
 
-    __slots__ = ("_group", "_groups", "_relation")
+    __slots__ = ("_followed", "_group", "_groups", "_members", "_of", "_relation")
 
     def __init__(self, graph: Graph, cell: Cell, group: Group, groups: Groups) -> None:
         super().__init__(graph, cell)
@@ -27,31 +27,40 @@ class GroupNode(Node):
         self._group = group
         self._groups = groups
         self._relation = cell.entity.relations[group.relation]
+        self._of: Any = None
+        self._members: list[Cell] = []
+        self._followed = self._members
         self._follow_members()
 
     def members(self) -> list[Cell]:
         """Return the members' points, in order; while nobody knows who they are, those who were last."""
-        return [e.cells[self._group.point] for e in self._relation.last or ()]
+        last = self._relation.last
+        if (
+            last is not self._of
+        ):  # a report of a lamp must not cost a look at all lamps of its street
+            self._of = last
+            self._members = [e.cells[self._group.point] for e in last or ()]
+        return self._members
 
     def _follow_members(self) -> None:
-        self.follow({self._relation: None, **dict.fromkeys(self.members())})
+        self._followed = self.members()
+        self.follow({self._relation: None, **dict.fromkeys(self._followed)})
 
     def update(self) -> bool:
         """Combine the members' reports; with other members, pass the demand on again."""
         members = self.members()
-        if {self._relation: None, **dict.fromkeys(members)} != self.sources:
+        if members is not self._followed:
             self._follow_members()
             self._groups.members_changed(self.cell)
         if not members:
             return False
-        known = [m.value for m in members if m.value is not None]
-        value = _combined(self._group.combine, known)
-        doubt = (
-            len(known) < len(members)
-            or any(v != known[0] for v in known)
-            or self._relation.value is None
-        )
-        return self.store(value, Quality.UNCERTAIN if doubt else Quality.GOOD)
+        values = [m.value for m in members]
+        first = values[0]
+        is_known = first is not None and self._relation.value is not None
+        if is_known and values.count(first) == len(values):
+            return self.store(first)
+        known = [value for value in values if value is not None] if None in values else values
+        return self.store(_combined(self._group.combine, known), Quality.UNCERTAIN)
 
 
 def _combined(how: str, known: list[Any]) -> Any:
@@ -62,7 +71,7 @@ def _combined(how: str, known: list[Any]) -> Any:
     if how == "max":
         return max(known)
     if isinstance(known[0], float) and not isinstance(known[0], bool):
-        same = all(v == known[0] for v in known)
+        same = known.count(known[0]) == len(known)
         return known[0] if same else sum(known) / len(known)
     return max(dict.fromkeys(known), key=known.count)
 
@@ -115,11 +124,12 @@ class Groups:
             return
         members = node.members()
         owner = f"{cell.id}>"
-        for gone in [
-            c for c in self._told.get(cell, []) if c not in members or array.level == DEFAULT_LEVEL
-        ]:
-            self._arbiter.relinquish(gone, owner, "the group gave it up")
-        self._told[cell] = [] if array.level == DEFAULT_LEVEL else members
+        told = [] if array.level == DEFAULT_LEVEL else members
+        if (before := self._told.get(cell, [])) is not told:
+            stay = frozenset(told)
+            for gone in [c for c in before if c not in stay]:
+                self._arbiter.relinquish(gone, owner, "the group gave it up")
+        self._told[cell] = told
         winner = array.winner
         for member in self._told[cell]:
             self._arbiter.place(

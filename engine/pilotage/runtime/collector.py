@@ -39,6 +39,25 @@ def no_collections() -> Iterator[None]:
         gc.enable()
 
 
+class uninterrupted:  # noqa: N801 - used as a statement
+    """Holds the collector back inside: what a tick makes stays until its decision is written.
+
+    A collection amid the 34,000 commands of dusk would look at all of them in vain, again and again: 1.0 s of 1.7.
+    """
+
+    __slots__ = ("_was_on",)
+
+    def __enter__(self) -> None:
+        """Hold it back."""
+        self._was_on = gc.isenabled()
+        gc.disable()
+
+    def __exit__(self, *_: object) -> None:
+        """Let it go on, unless somebody else holds it back."""
+        if self._was_on:
+            gc.enable()
+
+
 class ShortCollections:
     """Belongs to the process; between `start` and `stop` a full collection finds little to look at."""
 

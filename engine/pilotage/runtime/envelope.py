@@ -35,7 +35,7 @@ def encode_inputs(inputs: Sequence[Input]) -> bytes:
     for item in inputs:
         if type(item) is Reading:
             point, value, quality, source_time = item
-            rows.append((point.id, value, quality.value, source_time))
+            rows.append((point.id, value, quality, source_time))
         else:
             rows.append(to_record(item))
     return _ENCODER.encode(rows)

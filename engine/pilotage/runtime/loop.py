@@ -16,16 +16,22 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from pilotage.model.messages import (
+    AlarmChanged,
+    CallOut,
+    Command,
     CommandResult,
     Decision,
     Input,
+    Notice,
     OrderRefused,
     OrderTaken,
     Outcome,
     Reading,
+    Request,
     encode_decision,
 )
 from pilotage.ports import Clock, DecisionLog, DecisionRecord, Envelope, Fenced, HealthLog, InputLog
+from pilotage.runtime.collector import uninterrupted
 from pilotage.runtime.envelope import encode_inputs
 from pilotage.runtime.histogram import SHORT_S, Histogram
 from pilotage.runtime.inbox import Batch, Inbox, Receipt
@@ -37,6 +43,14 @@ LOOK_EVERY_S: Final = 1.0  # the wall clock may jump over a timer that the event
 SOON_S: Final = 0.001
 # So long a decision waits for a disk that refuses; then it is sent although its record is in memory only.
 PATIENCE_S: Final = 1.0
+
+REST_S: Final = 0.001
+"""Between two ticks under load: what comes meanwhile is one tick, with one record. After a quiet moment a tick comes at once."""
+
+_AWAITED: Final = frozenset(
+    {Command, Request, CallOut, Notice, AlarmChanged, OrderTaken, OrderRefused}
+)
+"""Events for which somebody waits: a device, or a person. A decision without any (a lamp has confirmed) goes to disk with the next."""
 
 log = logging.getLogger("pilotage.loop")
 
@@ -132,6 +146,7 @@ class Pump:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._turn_waits = False
+        self._rests_until = 0.0
         self._stopped = True
         self._uncommitted: set[asyncio.Future[int]] = set()
         self._unwritten: deque[_Unwritten] = deque()
@@ -200,10 +215,15 @@ class Pump:
     def _wake(self) -> None:
         if self._loop is not None and not self._turn_waits and not self._stopped:
             self._turn_waits = True
-            self._loop.call_soon(self._turn)
+            if self._loop.time() >= self._rests_until:
+                self._loop.call_soon(self._turn)
+            else:
+                self._loop.call_at(self._rests_until, self._turn)
 
     def _turn(self) -> None:
         self._turn_waits = False
+        if self._loop is not None:
+            self._rests_until = self._loop.time() + REST_S
         if self._stopped:
             return
         if (
@@ -223,7 +243,8 @@ class Pump:
         now, inputs = self._clock.now(), batch.inputs
         began = time.perf_counter()
         try:
-            decision = self.engine.tick(now, inputs)
+            with uninterrupted():
+                decision = self.engine.tick(now, inputs)
         except Exception as error:
             self._fault(error, now, batch)
             return
@@ -252,7 +273,10 @@ class Pump:
         """Hand the decision to the journal; it is sent when the journal has it."""
         expect, self._number = self._number, decision.number
         record = DecisionRecord(decision.number, decision.now, encode_decision(decision))
-        written = asyncio.ensure_future(self._journal.append(self._partition, expect, record))
+        soon = bool(batch.orders) or any(type(event) in _AWAITED for event in decision.events)
+        written = asyncio.ensure_future(
+            self._journal.append(self._partition, expect, record, soon=soon)
+        )
         waiting = _Unwritten(decision, batch)
         self._unwritten.append(waiting)
         self._uncommitted.add(written)

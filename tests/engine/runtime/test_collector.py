@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from pilotage.runtime import collector
-from pilotage.runtime.collector import OFTEN, ShortCollections, no_collections
+from pilotage.runtime.collector import OFTEN, ShortCollections, no_collections, uninterrupted
 
 
 @pytest.fixture
@@ -84,3 +84,20 @@ def test_what_lies_about_is_not_kept_by_a_reload(short: ShortCollections) -> Non
         raise ValueError("no")
     gc.collect()
     assert failed() is None
+
+
+def test_a_tick_is_not_interrupted() -> None:
+    """Inside, nothing is collected however much is made; afterwards the collector goes on, unless somebody else held it back."""
+    began = gc.get_stats()[0]["collections"]
+    with uninterrupted():
+        made = [[n] for n in range(50_000)]
+        assert gc.get_stats()[0]["collections"] == began
+    assert gc.isenabled()
+    assert made
+    gc.disable()
+    try:
+        with uninterrupted():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

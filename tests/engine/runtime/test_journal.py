@@ -71,6 +71,20 @@ class TestWriter:
         with pytest.raises(LogClosedError):
             await journal.append("city", 1, record(2))
 
+    async def test_what_is_not_hurried_waits_for_company(
+        self, tmp_path: Path, health: Health
+    ) -> None:
+        """A record that nobody waits for is written with the next that somebody waits for, in one transaction and in order."""
+        journal = SqliteJournal(tmp_path / "lazy.db", health, lazy_s=60.0)
+        journal.open("city")
+        alone = journal.append("city", 0, record(1), soon=False)
+        await asyncio.sleep(0.05)
+        assert not alone.done()
+        assert await journal.append("city", 1, record(2)) == 2
+        assert alone.result() == 1
+        assert journal.commits.count == 1
+        journal.close()
+
     async def test_switches(self, journal: SqliteJournal) -> None:
         """The journal says which rules were in force, and after which inputs they came."""
         for now in (3.0, 4.0):

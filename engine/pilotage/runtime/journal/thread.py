@@ -49,6 +49,7 @@ class Job:
         result: Where it is awaited, the future for `number`.
         number: Of the decision.
         position: Of the envelope, when it is one.
+        is_urgent: Whether somebody waits for it: it is written at once, with all that waits.
         then: Called in the writing thread when it is on disk.
     """
 
@@ -61,6 +62,7 @@ class Job:
     result: asyncio.Future[int] | None = None
     number: int = 0
     position: int = 0
+    is_urgent: bool = False
     then: Callable[[], None] | None = None
 
 
@@ -146,7 +148,7 @@ class WritingThread:
         return self._thread is not None and self._thread.is_alive()
 
     def hand_over(self, job: Job) -> None:
-        """Take a job; one with a result is written at once, others within `lazy_s`."""
+        """Take a job; an urgent one is written at once, others within `lazy_s`."""
         with self._changed:
             if self._closing:
                 if job.result is not None:
@@ -160,7 +162,7 @@ class WritingThread:
                 self._oldest_at = time.monotonic()
             self._waiting.append(job)
             self.waiting_bytes += job.size
-            if job.result is not None and not self._urgent:
+            if job.is_urgent and not self._urgent:
                 self._urgent = True
                 self._changed.notify()  # for the others the thread looks by itself: a wake-up for each tick costs the loop more
 

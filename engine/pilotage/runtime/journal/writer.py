@@ -191,8 +191,10 @@ class SqliteJournal:
         row = (partition, switch.now, switch.digest, switch.detail, self._positions[partition])
         self._thread.hand_over(Job(_INSERT_SWITCH, row, partition=partition, size=100))
 
-    def append(self, partition: str, expect: int, record: DecisionRecord) -> asyncio.Future[int]:
-        """Append a decision; the result comes when it is on disk."""
+    def append(
+        self, partition: str, expect: int, record: DecisionRecord, *, soon: bool = True
+    ) -> asyncio.Future[int]:
+        """Append a decision; the result comes when it is on disk, at once or (not `soon`) within `lazy_s`."""
         result: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         self._thread.hand_over(
@@ -204,6 +206,7 @@ class SqliteJournal:
                 size=100 + len(record.record),
                 result=result,
                 number=record.number,
+                is_urgent=soon,
             )
         )
         return result
@@ -212,7 +215,8 @@ class SqliteJournal:
         """Have everything that was put so far written; the result is the last position, once it is on disk."""
         result: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         number = self._positions[partition]
-        self._thread.hand_over(Job(partition=partition, result=result, number=number))
+        job = Job(partition=partition, result=result, number=number, is_urgent=True)
+        self._thread.hand_over(job)
         return result
 
     # ── what may be called from any thread ───────────────────────────────────────────────────
