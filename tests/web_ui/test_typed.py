@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
+import jsonschema
 import pytest
 from msgspec import Meta, Struct
 
@@ -226,6 +228,16 @@ class TestOrders:
         assert [a.status_code for a in (foreign, ours, without)] == [403, 202, 403]
 
 
+def _within(part: Any, name: str) -> list[Any]:
+    """Return every value under a name, at any depth."""
+    if isinstance(part, list):
+        return [found for each in part for found in _within(each, name)]
+    if not isinstance(part, dict):
+        return []
+    mine = [part[name]] if name in part else []
+    return mine + [found for each in part.values() for found in _within(each, name)]
+
+
 class TestDocument:
     async def test_describes_the_signature(self, client: Any, orders: list[Order]) -> None:
         """What a route takes and answers stands in the document."""
@@ -238,6 +250,28 @@ class TestDocument:
         order = document["components"]["schemas"]["Order"]
         assert order["additionalProperties"] is False
         assert order["properties"]["level"]["maximum"] == 2**63 - 1
+
+    async def test_is_valid(self, desk: Any) -> None:
+        """The whole document is OpenAPI 3.1: its parts are there, each reference leads somewhere, each schema is JSON Schema 2020-12."""
+        document = (await desk.visitor("viewer").get(f"{ROOT}/openapi.json")).json()
+        assert document["openapi"] == "3.1.0"
+        for path, methods in document["paths"].items():
+            for method, operation in methods.items():
+                where = f"{method} {path}"
+                assert operation["operationId"] and operation["responses"], where
+                named = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
+                assert named == set(re.findall(r"\{(\w+)\}", path)), where
+                for status, answer in operation["responses"].items():
+                    assert re.fullmatch(r"[1-5]\d\d|default", status) and answer["description"], (
+                        where
+                    )
+        ids = [o["operationId"] for each in document["paths"].values() for o in each.values()]
+        assert len(ids) == len(set(ids))
+        schemas = document["components"]["schemas"]
+        for schema in [*schemas.values(), *_within(document["paths"], "schema")]:
+            jsonschema.Draft202012Validator.check_schema(schema)
+        for reference in _within(document, "$ref"):
+            assert reference.removeprefix("#/components/schemas/") in schemas, reference
 
     async def test_who_am_i(self, client: Any) -> None:
         """An integration can ask what it may."""
