@@ -27,7 +27,7 @@
     if (!button) return false;
     if (button.matches("details")) {
       button.open = true;
-      const first = button.querySelector("input, select, button");
+      const first = button.querySelector("input:not([type=hidden]), select, button");
       if (first) first.focus();
     } else button.click();
     return true;
@@ -54,6 +54,7 @@
       return;
     }
     if (event.target instanceof Element && event.target.matches(WRITING)) return;
+    if (localStorage.getItem("pilotage-keys") === "off") return; // for who types by voice (WCAG 2.1.4)
     const key = event.key;
     let done = false;
     if (performance.now() - afterG < 1500) done = after(key);

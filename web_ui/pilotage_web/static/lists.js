@@ -1,9 +1,11 @@
-// Lists that change while somebody reads them: read again at once, but never under a hand or a cursor; then a bar says so.
+// Lists that change while somebody reads them: read again at once, but never under a hand or a cursor; then a bar says how many are new.
 "use strict";
 
 (() => {
   const bar = document.getElementById("changed");
   const list = () => document.querySelector("[data-refresh]");
+  const LINES = "[data-line], .log > li[id]";
+  let counting = 0;
 
   const isBusy = (element) => element.matches(":hover") || element.contains(document.activeElement);
 
@@ -13,8 +15,20 @@
   }
 
   function changed() {
-    if (bar && isBusy(list())) bar.hidden = false;
-    else refresh();
+    if (!bar || !isBusy(list())) return refresh();
+    bar.hidden = false;
+    if (!counting) counting = setTimeout(count, 300);
+  }
+
+  // Looks at the list as it would be, and says how many of its lines are not here yet.
+  async function count() {
+    counting = 0;
+    const answer = await fetch(list().getAttribute("hx-get"), { headers: { "HX-Request": "true" } }).catch(() => null);
+    if (!answer || !answer.ok) return;
+    const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = [...next.querySelectorAll(LINES)].filter((line) => !document.getElementById(line.id)).length;
+    const text = bar.querySelector("[data-text]");
+    text.textContent = fresh ? text.dataset.text.replace("{count}", String(fresh)) : text.dataset.none;
   }
 
   for (const topic of (list() ? list().dataset.refresh : "").split(" ")) {
