@@ -438,6 +438,9 @@ class Link:
         self._connack.cancel()
         for answer in self._subacks.values():
             answer.cancel()
+        # A collector that looks rarely would keep the circle of link and client, with its buffers.
+        self._timer = self._beats = None
+        self._client.let_go()
 
     def _say_good_bye(self) -> None:
         """Say that we go; what does not fit into the socket now is left to the last will."""

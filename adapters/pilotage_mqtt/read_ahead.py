@@ -26,6 +26,10 @@ Plain = Callable[[str, bytes, int, bool], None]
 """Gets topic, payload, the packet identifier (0 for QoS 0), and whether the broker has sent it before."""
 
 
+def _nobody(_topic: str, _payload: bytes, _mid: int, _dup: bool) -> None:
+    """Hear a message and do nothing."""
+
+
 class ReadAhead(paho.Client):
     """Behaves as paho's own client does, but is read turn by turn.
 
@@ -36,12 +40,18 @@ class ReadAhead(paho.Client):
     def __init__(self, *arguments: object, **named: object) -> None:
         """Take paho's own arguments."""
         super().__init__(*arguments, **named)  # type: ignore[arg-type]
-        self.on_plain: Plain = lambda topic, payload, mid, dup: None
+        self.on_plain: Plain = _nobody
         self._taken = b""
         self._at = 0
         self._may_take = False
         self._may_begin = True
         self._has_properties = self._protocol == MQTTProtocolVersion.MQTTv5
+
+    def let_go(self) -> None:
+        """Forget whom to call: for a client that is used no more."""
+        self.on_connect = self.on_disconnect = self.on_subscribe = self.on_publish = None
+        self.on_message = self.on_socket_close = self.on_socket_register_write = None
+        self.on_plain = _nobody
 
     def take_turn(self) -> None:
         """Read from the socket once, and handle everything that it gave; what `loop_read` raises is raised."""

@@ -16,6 +16,8 @@ from typing import Final
 JUMP_S: Final = 2.0
 UNKEPT: Final = 5
 """What `clock_state` says when no time server keeps the clock: TIME_ERROR of adjtimex(2)."""
+_LIBC: Final = ctypes.CDLL(None)  # once: each one makes types of its own, in circles
+_TIMEX: Final = ctypes.c_char * 512  # struct timex is 208 bytes long on 64-bit Linux
 
 Jump = Callable[[float], None]
 Read = Callable[[], float]
@@ -118,9 +120,7 @@ class ScaledClock:
 
 def clock_state() -> int:
     """Return the state of the kernel's clock as adjtimex(2) has it: `UNKEPT`, or -1 is not known."""
-    # struct timex is 208 bytes long on 64-bit Linux; with `modes` 0 nothing is set.
-    room = ctypes.create_string_buffer(512)
     try:
-        return int(ctypes.CDLL(None).adjtimex(room))
+        return int(_LIBC.adjtimex(_TIMEX()))  # with `modes` 0 nothing is set
     except (OSError, AttributeError):
         return -1

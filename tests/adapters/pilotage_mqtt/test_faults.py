@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 import socket
 import threading
 import time
+import weakref
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -17,6 +19,7 @@ import pytest
 from pilotage.model.messages import Command, Outcome
 from pilotage.testing.adapters import RecordingDoor
 from pilotage_mqtt.connection import ConnectionLost, open_connection
+from pilotage_mqtt.read_ahead import ReadAhead
 
 LAMP: dict[str, Any] = {
     "kind": "lamp",
@@ -79,6 +82,37 @@ class TestLoss:
             await stop(task)
 
         run(scenario())
+
+    def test_a_lost_client_is_gone(
+        self, run: Any, make_broker: Any, make_settings: Any, city: Any, monkeypatch: Any
+    ) -> None:
+        """What a lost connection had is freed at once: an engine of years has thousands of them, and collects rarely."""
+        broker, clients = make_broker(), []
+        begin = ReadAhead.__init__
+
+        def noted(self: ReadAhead, *arguments: Any, **named: Any) -> None:
+            begin(self, *arguments, **named)
+            clients.append(weakref.ref(self))
+
+        monkeypatch.setattr(ReadAhead, "__init__", noted)
+
+        async def scenario() -> None:
+            door = RecordingDoor()
+            adapter = open_connection(make_settings(port=broker.port, points=LAMP), city, door)
+            task = asyncio.ensure_future(keep_running(adapter))
+            await door.until(lambda: len(door.ups) == 1)
+            gc.disable()
+            broker.stop()
+            broker.start()
+            await door.until(lambda: len(door.ups) == 2)
+            await asyncio.sleep(0.05)
+            assert [client() is None for client in clients] == [True] * (len(clients) - 1) + [False]
+            await stop(task)
+
+        try:
+            run(scenario())
+        finally:
+            gc.enable()
 
     def test_orders_on_the_way(
         self, run: Any, make_broker: Any, make_settings: Any, city: Any, device: Any
