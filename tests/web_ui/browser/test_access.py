@@ -13,7 +13,15 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, Page, StorageState
 from tests.faults.city import temporary_folder
-from tests.web_ui.browser.conftest import NewPage, axe, is_too_wide, shot, sign_in, until_true
+from tests.web_ui.browser.conftest import (
+    PHONE,
+    NewPage,
+    axe,
+    is_too_wide,
+    shot,
+    sign_in,
+    until_true,
+)
 from tests.web_ui.browser.test_every_page import prefer
 from tests.web_ui.browser.town import RULES, Town
 
@@ -361,6 +369,20 @@ class TestSound:
                 context.close()
             finally:
                 town.stop()
+
+
+class TestBar:
+    def test_one_line(self, new_page: NewPage, admin: StorageState) -> None:
+        """At 1,280 px the bar is one line, also in French and with a long name; on a telephone it is not wider than the screen."""
+        page = new_page("/health", storage_state=admin)
+        prefer(page, "fr", "dark")
+        page.evaluate(
+            "document.querySelector('.bar-post').nextSibling.textContent = ' Jean-Baptiste Poquelin de Molière'"
+        )
+        assert page.evaluate("document.querySelector('.bar').offsetHeight") < 56
+        page.set_viewport_size(PHONE)
+        page.click(".bar-person summary")
+        assert not is_too_wide(page)
 
 
 class TestOtherEyes:
