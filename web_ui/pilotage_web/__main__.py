@@ -101,7 +101,9 @@ async def serve(site: Site, listener: socket.socket) -> None:
     token, city = os.environ.pop(TOKEN_VARIABLE, ""), City(Path(site.socket))
     policy = Policy(site.second_factor and not token, password=not token)
     provider = _provider(site)
-    people = Reception(site, open_register(site.storage), city.ask, policy, provider=provider)
+    people = Reception(
+        site, open_register(site.storage, site.posts), city.ask, policy, provider=provider
+    )
     app = create_app(site, city, people)
     frame: Frame = app.state.frame
     server = Server(

@@ -29,6 +29,7 @@ from pilotage_web.errors import Net, on_error
 from pilotage_web.live.fragments import Fragments
 from pilotage_web.live.hub import Hub
 from pilotage_web.people import People
+from pilotage_web.people.posts import Room, room_of
 from pilotage_web.problem import Problem
 from pilotage_web.repeats import Repeats
 from pilotage_web.shield import Shield, TooLarge
@@ -44,6 +45,7 @@ class Frame:
 
     Attributes:
         ending: Set when the process is about to end: streams close then.
+        room: The posts.
         hub: What moves: looks, versions of lists, the stream.
         fragments: Parts of pages that many people see alike.
         more: What a room keeps for its routes, under its own name.
@@ -56,6 +58,7 @@ class Frame:
     assets: Assets
     repeats: Repeats
     hub: Hub
+    room: Room
     fragments: Fragments = field(default_factory=Fragments)
     bar: tuple[Link, ...] = ()
     languages: dict[str, str] = field(default_factory=lambda: dict(LANGUAGE_NAMES))
@@ -92,6 +95,7 @@ def create_app(site: Site, city: City, people: People) -> Starlette:
         assets,
         Repeats(site.storage / REPEATS_FILE),
         hub,
+        room_of(site.posts),
     )
     for language in LANGUAGES:
         words = frame.texts[language]

@@ -332,7 +332,7 @@ def _not_this_trade(domain: str, visit: Visit) -> Trouble:
     """Return a refusal that says which posts take such equipment by hand."""
     return Trouble(
         *(403, "not-allowed", visit.say("You may not do this")),
-        refusal(visit, domain),
+        refusal(visit, *domain.split(":", 1)),
         visit.say("Change your post above, or call one of them."),
     )
 

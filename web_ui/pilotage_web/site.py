@@ -28,6 +28,16 @@ class ProviderSite(msgspec.Struct, frozen=True, kw_only=True):
     title: str = ""
 
 
+class PostSite(msgspec.Struct, frozen=True, kw_only=True):
+    """A post of the control room, as the site names it (`people.posts.Post`)."""
+
+    id: str
+    titles: dict[str, str] = {}
+    trades: list[str] = []
+    areas: list[str] = []
+    phone: str = ""
+
+
 class Site(msgspec.Struct, frozen=True, kw_only=True):
     """A site as the pages need it; paths are absolute.
 
@@ -49,6 +59,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         outlive_s: How long pages still answer after the engine's process has gone, in seconds.
         map: GeoJSON file that lies under the equipment on the map; empty for none.
         contact: Whom to tell what keeps somebody from using the pages; empty when nobody is named.
+        posts: Of the control room; empty for those that every site has which names none.
         log_level: The least important line that is logged: debug, info, warning or error.
         log_format: `text` or `json`.
     """
@@ -70,6 +81,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     provider: ProviderSite | None = None
     map: str = ""
     contact: str = ""
+    posts: list[PostSite] = []
     log_level: str = "info"
     log_format: str = "text"
 

@@ -267,6 +267,7 @@ def _site_findings(
     from pilotage.runtime.config import check_connections, check_names
     from pilotage.runtime.history.settings import check_history
     from pilotage.runtime.inventory import read_inventory
+    from pilotage.runtime.post_settings import check_areas
     from pilotage.runtime.workshop import PlannedSite
 
     catalogue = rules.catalogue
@@ -277,6 +278,7 @@ def _site_findings(
     if not inventory.has_errors:
         rules.entities = inventory.entities
         found += check_history(settings.history, catalogue.kinds, inventory.entities)
+        found += check_areas(settings.posts, inventory.entities)
         view = PlannedSite(settings, catalogue, inventory.entities)
         found += check_connections(settings, catalogue.adapters, view)
     return sorted((f for f in found if whole or f.is_error), key=lambda f: f.at)

@@ -100,7 +100,8 @@ def _run(arguments: argparse.Namespace, work: Work) -> int:
 
     arguments.settings = settings_of(arguments)
     try:
-        with closing(open_register(arguments.settings.storage.path / FOLDER)) as people:
+        settings = arguments.settings
+        with closing(open_register(settings.storage.path / FOLDER, settings.posts)) as people:
             return work(people, arguments, By(person_of(arguments), "cli"))
     except AccountError as error:
         print_error(error.text, error.mend)

@@ -47,6 +47,7 @@ from pilotage.runtime.forms import (
 )
 from pilotage.runtime.history.settings import HistorySettings, read_history
 from pilotage.runtime.point_values import misplaced
+from pilotage.runtime.post_settings import PostSettings, check_trades, read_posts
 from pilotage.runtime.secret_files import SecretFiles, is_name
 from pilotage.runtime.web_settings import WebSettings, parse_listen, read_web
 
@@ -130,6 +131,10 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("web.outlive", "duration, or off", "5 min", "How long the pages still answer, and say so, after the engine's process has gone."),
     Setting("web.map", "path", "", "GeoJSON file with the city's outlines and main roads, which lies under the equipment on the map."),
     Setting("web.contact", "text", "", "Whom to tell what keeps somebody from using the pages: stands in the accessibility statement."),
+    Setting("posts.NAME.title", "text, or one per language", "NAME", "What people call a post of the control room."),
+    Setting("posts.NAME.trades", "list of trades", "[]", "Whose equipment it may take by hand: names of domain plugins."),
+    Setting("posts.NAME.areas", "list of zones", "[]", "Where it may; everywhere by default."),
+    Setting("posts.NAME.phone", "telephone", "", "Whom to call there: stands beside a refused button."),
     Setting("engine.uvloop", "true or false", "false", "Use uvloop in place of the standard event loop.", "PILOTAGE_ENGINE_UVLOOP"),
     Setting("engine.stuck_after", "duration, or off", "2 s", "The engine ends itself (status 70) when its event loop stands still for so long."),
     Setting("engine.rule_budget", "part, or off", "50 %", "Of a processor core, for 30 s: a rule that takes more is put into quarantine, with an alarm."),
@@ -259,6 +264,7 @@ class Settings:
         places: Where a connection's adapter is named, by the connection's name.
         web: Where the pages are; None when the engine runs without.
         secrets_folder: With one file per secret.
+        posts: Of the control room; none when the file names none.
     """
 
     file: Path
@@ -280,6 +286,7 @@ class Settings:
     traces: TraceSettings = TraceSettings()
     web: WebSettings | None = None
     secrets_folder: Path = Path("secrets")
+    posts: tuple[PostSettings, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -382,6 +389,7 @@ def check_names(settings: Settings, plugins: Iterable[str], packs: Iterable[str]
     """Return what is wrong with the plugins to disable and the rule packs to load."""
     known_plugins, known_packs = set(plugins), set(packs)
     return [
+        *check_trades(settings.posts, known_plugins),
         *(
             site.unknown_plugin(at, name, known_plugins)
             for name, at in settings.disabled.items()
@@ -458,6 +466,7 @@ class _Reader:
             traces=self._traces(root, values),
             web=read_web(root, values, self.report),
             secrets_folder=values["secrets"],
+            posts=read_posts(root, self.report),
         )
 
     def _keeper(self, folder: Path) -> SecretFiles:
@@ -910,7 +919,7 @@ def _check_tree(node: MapNode, path: str, report: Report) -> None:
     below = [s.key.removeprefix(start) for s in SETTINGS if s.key.startswith(start)]
     words = list(dict.fromkeys(key.partition(".")[0] for key in below))
     check_keys(node, f'"{path}"' if path else "config.yaml", words, report)
-    groups = {key.partition(".")[0] for key in below if "." in key} - {"connections"}
+    groups = {key.partition(".")[0] for key in below if "." in key} - {"connections", "posts"}
     for key, value in node.entries:
         if key.text not in groups or (isinstance(value, ScalarNode) and value.is_null):
             continue

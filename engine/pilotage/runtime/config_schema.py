@@ -52,6 +52,15 @@ TYPES: Final[dict[str, Schema]] = {
     "size": {"type": ["string", "integer"], "examples": ["32 MB", "4 GB"]},
     "file mode": {"type": ["string", "integer"], "examples": ["0600", "0660"]},
     "list of names": {"anyOf": [{"type": "string"}, _WORDS]},
+    "list of trades": {"anyOf": [{"type": "string"}, _WORDS]},
+    "list of zones": {"anyOf": [{"type": "string"}, _WORDS]},
+    "telephone": {"type": "string"},
+    "text, or one per language": {
+        "anyOf": [
+            {"type": "string"},
+            {"type": "object", "additionalProperties": {"type": "string"}},
+        ]
+    },
     "list of paths": {"anyOf": [{"type": "string"}, _WORDS]},
     "list of names, or all": {"anyOf": [{"type": "string"}, _WORDS]},
     "list of entries": {"type": "array", "items": {"type": ["string", "object"]}},
@@ -63,10 +72,11 @@ def config_schema() -> Schema:
     """Return the schema, draft 2020-12."""
     root: Schema = _closed()
     for setting in SETTINGS:
-        if setting.key.startswith("connections."):
+        if setting.key.startswith(("connections.", "posts.")):
             continue
         _put(root, setting.key.split("."), _of(setting))
     root["properties"]["connections"] = _connections()
+    root["properties"]["posts"] = _posts()
     root["properties"]["history"]["properties"]["points"] = _history_points()
     return {
         "$schema": DRAFT,
@@ -117,6 +127,21 @@ def _connections() -> Schema:
         "description": "Which adapter reaches which devices, by a name of your choice.",
         "propertyNames": {"pattern": "^[A-Za-z][A-Za-z0-9_-]*$"},
         "additionalProperties": entry,
+    }
+
+
+def _posts() -> Schema:
+    """Return the schema of posts."""
+    entry = _closed()
+    for setting in SETTINGS:
+        word = setting.key.removeprefix("posts.NAME.")
+        if word != setting.key:
+            entry["properties"][word] = _of(setting)
+    return {
+        "type": "object",
+        "description": "The posts of the control room, by a name of your choice.",
+        "propertyNames": {"pattern": "^[a-z][a-z0-9_-]{0,39}$"},
+        "additionalProperties": {"anyOf": [entry, {"type": "null"}]},
     }
 
 

@@ -12,7 +12,8 @@ from pilotage.runtime.config import SECRET_KEYS, SETTINGS, Setting, SettingsRead
 
 DEFAULT: Final = "default"
 UNSET: Final = "not set"
-CONNECTION: Final = "connections.NAME."
+NAMED: Final = ("connections.NAME.", "posts.NAME.")
+"""Where the site itself chooses the names."""
 
 # mqtt://user:password@host: what stands before the @.
 _IN_ADDRESS: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
@@ -37,13 +38,14 @@ class Effective:
 def effective(read: SettingsRead) -> list[Effective]:
     """Return every setting in the order of the manual; connections with their own keys, in the order of the file."""
     found: list[Effective] = []
-    shown_connections = False
+    shown: set[str] = set()
     for setting in SETTINGS:
-        if not setting.key.startswith(CONNECTION):
+        table = next((each for each in NAMED if setting.key.startswith(each)), "")
+        if not table:
             found.append(_plain_setting(setting, read))
-        elif not shown_connections:
-            shown_connections = True
-            found.extend(_connections(read))
+        elif table not in shown:
+            shown.add(table)
+            found.extend(_named(read, table))
     return found
 
 
@@ -64,19 +66,22 @@ def _in_file(root: MapNode | None, key: str) -> Node | None:
     return None if isinstance(node, ScalarNode) and node.is_null else node
 
 
-def _connections(read: SettingsRead) -> Iterator[Effective]:
-    listed = None if read.root is None else read.root.get("connections")
+def _named(read: SettingsRead, table: str) -> Iterator[Effective]:
+    """Yield the settings of what the site names itself: connections, posts."""
+    word_of = table.partition(".")[0]
+    listed = None if read.root is None else read.root.get(word_of)
     for name, entry in listed.entries if isinstance(listed, MapNode) else ():
         if not isinstance(entry, MapNode):
             continue
         written = {key.text: value for key, value in entry.entries}
         for key, node in written.items():
             shown = _without_secrets(key, node)
-            yield Effective(f"connections.{name.text}.{key}", shown, _origin(node))
+            yield Effective(f"{word_of}.{name.text}.{key}", shown, _origin(node))
         for setting in SETTINGS:
-            word = setting.key.removeprefix(CONNECTION)
-            if setting.key.startswith(CONNECTION) and setting.default and word not in written:
-                yield Effective(f"connections.{name.text}.{word}", setting.default, DEFAULT)
+            word = setting.key.removeprefix(table)
+            if setting.key.startswith(table) and setting.default and word not in written:
+                default = setting.default.replace("NAME", name.text)
+                yield Effective(f"{word_of}.{name.text}.{word}", default, DEFAULT)
 
 
 def _origin(node: Node) -> str:

@@ -220,6 +220,40 @@ def bad_connection_name(at: Span, written: str) -> Finding:
     )  # fmt: skip
 
 
+def bad_post(at: Span, written: str) -> Finding:
+    """Return the finding for a post's name that plans and roles could not write."""
+    return _error(
+        "C197", at, f'"{_shown(written)}" is no name for a post', "",
+        "a name begins with a small letter and goes on with small letters, digits, - and _; what people call it is its title",
+    )  # fmt: skip
+
+
+def trades_of_admins(at: Span) -> Finding:
+    """Return the finding for trades of the post where admins are."""
+    return _error(
+        "C197", at, "the post of the admins has no trades and no areas", "",
+        "take them out: who has command over equipment has a role at another post",
+    )  # fmt: skip
+
+
+def unknown_trade(at: Span, written: str, known: Iterable[str]) -> Finding:
+    """Return the finding for a trade of a post that no plugin brings."""
+    words = sorted(known)
+    return _error(
+        "C198", at, f'no plugin brings a trade "{_shown(written)}"', did_you_mean(written, words),
+        "the trades are the names of the domain plugins: see `pilotage plugins`",
+    )  # fmt: skip
+
+
+def empty_area(at: Span, written: str, known: Iterable[str]) -> Finding:
+    """Return the finding for an area of a post in which nothing is."""
+    words = sorted(known)
+    return _warning(
+        "W199", at, f'nothing of the inventory is in a zone "{_shown(written)}"', did_you_mean(written, words),
+        f"the zones are: {_listed(words)}" if words else "give the entities a zone, or take the areas out",
+    )  # fmt: skip
+
+
 def path_missing(at: Span, written: str, beside: Iterable[str]) -> Finding:
     """Return the finding for a rule file or folder that is not there."""
     return _error(

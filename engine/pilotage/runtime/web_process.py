@@ -57,6 +57,16 @@ def site_of(settings: Settings) -> dict[str, Any]:
         "outlive_s": web.outlive_s,
         "map": "" if web.map is None else str(web.map),
         "contact": web.contact,
+        "posts": [
+            {
+                "id": post.id,
+                "titles": dict(post.titles),
+                "trades": list(post.trades),
+                "areas": list(post.areas),
+                "phone": post.phone,
+            }
+            for post in settings.posts
+        ],
         "log_level": settings.log.level,
         "log_format": settings.log.format,
     }

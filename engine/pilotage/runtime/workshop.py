@@ -32,6 +32,7 @@ from pilotage.runtime.isolation.factory import load_catalogue
 from pilotage.runtime.loop import TickEngine
 from pilotage.runtime.origins import are_unchanged, origins_of
 from pilotage.runtime.plugins import Catalogue
+from pilotage.runtime.post_settings import check_areas
 from pilotage.runtime.state import (
     StateUnusableError,
     Summary,
@@ -207,6 +208,7 @@ class CityWorkshop:
             settings, catalogue.adapters, PlannedSite(settings, catalogue, inventory.entities)
         )
         findings += check_history(settings.history, catalogue.kinds, inventory.entities)
+        findings += check_areas(settings.posts, inventory.entities)
         sources = dict(inventory.sources)
         if not any(finding.is_error for finding in inventory.findings):
             program, found, texts = build_program(settings, catalogue, self._memory.rules)

@@ -62,14 +62,21 @@ class TestShow:
         assert rows["site.area"] == (None, "not set")
 
     def test_every_setting_is_there(self, city: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """All that the manual lists, in its order, but for those of connections that do not exist."""
-        keys = [s.key for s in SETTINGS if not s.key.startswith("connections.")]
+        """All that the manual lists, in its order, but for those of connections and posts that do not exist."""
+        keys = [s.key for s in SETTINGS if not s.key.startswith(("connections.", "posts."))]
 
         assert list(shown(capsys)) == keys
 
     def test_only_what_is_otherwise(self, city: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """`--changed` leaves out the defaults."""
         assert set(shown(capsys, "--changed")) == {"site.name", "site.time_zone", "site.position"}
+
+    def test_posts(self, city: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A post is shown with what its file says and its defaults."""
+        (city / "config.yaml").write_text(SITE + "posts: {snow: {trades: [winter]}}\n")
+        rows = shown(capsys)
+        assert rows["posts.snow.trades"][1].startswith("config.yaml:")
+        assert rows["posts.snow.title"] == ("snow", "default")
 
     def test_no_secret_is_shown(self, city: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """Passwords that stand in the open, in addresses and in headers; a named secret by its name."""
@@ -160,6 +167,8 @@ class TestSchema:
             (SITE + "storage: {journal: {keep: 7 d 12 h}}", True),
             (SITE + "storage: {journal: {keep: soon}}", False),
             (SITE + "connections: {s: {host: x}}", False),
+            (SITE + "posts: {s: {title: {fr: x}, trades: [y]}, t: }", True),
+            (SITE + "posts: {S: {title: x}}", False),
             (SITE + "history: {points: [{kind: x, record: always}]}", False),
             (SITE + "engine: {stuck_after: off}", True),
         ],

@@ -11,7 +11,7 @@ import pytest
 from pilotage.adapter import Adapter, AdapterFactory, ConnectionSettings, Door, Site
 from pilotage.adapter.secret import Secret
 from pilotage.model.diagnostics import Finding, RuleError
-from pilotage.model.entities import Rate
+from pilotage.model.entities import EntitySpec, Rate
 from pilotage.model.values import Position
 from pilotage.runtime.config import (
     SETTINGS,
@@ -21,6 +21,7 @@ from pilotage.runtime.config import (
     load_settings,
     read_settings,
 )
+from pilotage.runtime.post_settings import check_areas
 
 SITE = "site: {name: Dijon, time_zone: Europe/Paris, position: [47.322, 5.041]}\n"
 
@@ -160,6 +161,30 @@ BAD = {
         "site: {position: [95.1, 5]}\n",
         "C104",
         "[95.1, 5] is no position: the latitude 95.1 is not between -90 and 90",
+        "",
+    ),
+    "post": (
+        SITE + "posts: {Traffic: {trades: [traffic]}}\n",
+        "C197",
+        '"Traffic" is no name for a post',
+        "",
+    ),
+    "key of a post": (
+        SITE + "posts: {traffic: {trade: [traffic]}}\n",
+        "E110",
+        'the post "traffic" has no key "trade"',
+        'did you mean "trades"?',
+    ),
+    "trades of admins": (
+        SITE + "posts: {administration: {trades: [traffic]}}\n",
+        "C197",
+        "the post of the admins has no trades and no areas",
+        "",
+    ),
+    "title of a post": (
+        SITE + "posts: {traffic: {title: {french: Trafic}}}\n",
+        "C107",
+        '"french" is no language code',
         "",
     ),
     "null island": (
@@ -594,6 +619,36 @@ class _Nowhere:
 
     def entities(self, kind: str = "") -> list[object]:
         return []
+
+
+POSTS = """\
+posts:
+  traffic: {title: {fr: Trafic, en: Traffic}, trades: [traffic, lighting], areas: [Dijon], phone: 03 80 00 00 00}
+  calls:
+"""
+
+
+class TestPosts:
+    def test_read(self, tmp_path: Path) -> None:
+        """Posts stand in the order of the file, each with its trades, its areas and what people call it."""
+        traffic, calls = settings_of(tmp_path, SITE + POSTS).posts
+        assert (traffic.id, traffic.titles, traffic.phone) == (
+            "traffic",
+            {"fr": "Trafic", "en": "Traffic"},
+            "03 80 00 00 00",
+        )
+        assert ([*traffic.trades], [*traffic.areas]) == (["traffic", "lighting"], ["Dijon"])
+        assert (calls.id, calls.titles, calls.trades) == ("calls", {}, {})
+
+    def test_against_the_city(self, tmp_path: Path) -> None:
+        """A trade that no plugin brings is a mistake at its word; an area in which nothing is, a doubt."""
+        settings = settings_of(tmp_path, SITE + POSTS)
+        (trade,) = check_names(settings, ["traffic", "lightning"], [])
+        assert (trade.code, trade.label) == ("C198", 'did you mean "lightning"?')
+        assert (trade.at.line, trade.at.column) == (3, 65)
+        (area,) = check_areas(settings.posts, [EntitySpec("L", "lamp", zone="Dijn")])
+        assert (area.code, area.is_error, area.label) == ("W199", False, 'did you mean "Dijn"?')
+        assert check_areas(settings.posts, [EntitySpec("L", "lamp", zone="Dijon")]) == []
 
 
 class TestNames:

@@ -154,7 +154,9 @@ async def equipment(visit: Visit) -> dict[str, Any] | Response:
     view = detail_view(detail, point, why, visit.words)
     return {
         **view,
-        "not_ours": "" if glass.known(visit) is not None else trades.refusal(visit, detail.domain),
+        "not_ours": ""
+        if glass.known(visit) is not None
+        else trades.refusal(visit, detail.domain, detail.zone),
         "at_written": written,
         "at_wrong": visit.say(NOT_A_TIME) if written and at is None else "",
         "now": status.now,

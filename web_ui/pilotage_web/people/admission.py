@@ -9,7 +9,7 @@ words and after as long a time, whether the name exists or not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -23,7 +23,6 @@ from pilotage_web.people.passwords import (
     BusyError,
     Hasher,
 )
-from pilotage_web.people.posts import ROOM
 from pilotage_web.people.records import By, Record, Records
 from pilotage_web.people.sessions import Origin, Session, Sessions
 from pilotage_web.people.store import Store, Transaction
@@ -118,9 +117,16 @@ class Admission:
     """Lets people in, or says why not."""
 
     def __init__(
-        self, store: Store, accounts: Accounts, sessions: Sessions, records: Records, hasher: Hasher
+        self,
+        store: Store,
+        accounts: Accounts,
+        sessions: Sessions,
+        records: Records,
+        hasher: Hasher,
+        room: Sequence[str],
     ) -> None:
         self._store = store
+        self._room = room
         self._accounts = accounts
         self._sessions = sessions
         self._records = records
@@ -136,7 +142,7 @@ class Admission:
         if isinstance(found, Refused):
             return found
         account, factor = found
-        post = best_post(account)
+        post = best_post(account, self._room)
         if not post:
             return Refused("no-role")
 
@@ -180,7 +186,7 @@ class Admission:
         if factor is None:
             await self._failed(account.name, attempt.origin, now)
             return Refused("wrong")
-        post = best_post(account)
+        post = best_post(account, self._room)
         if not post:
             return Refused("no-role")
 
@@ -204,7 +210,7 @@ class Admission:
         if account is None or account.disabled is not None:
             await self._failed(UNKNOWN if account is None else account.name, attempt.origin, now)
             return Refused("stranger")
-        post = best_post(account)
+        post = best_post(account, self._room)
         if not post:
             return Refused("no-role")
 
@@ -339,12 +345,11 @@ class _Failures:
         return [(person, self._untold.pop(person)) for person in due]
 
 
-def best_post(account: Account) -> str:
+def best_post(account: Account, room: Sequence[str]) -> str:
     """Return where a person begins: the post at which the role can do most, the first of the room; nothing without a role."""
-    room = [*ROOM]
 
     def rank(post: str) -> tuple[int, int, str]:
-        place = room.index(post) if post in ROOM else len(room)
+        place = room.index(post) if post in room else len(room)
         return _STRONGEST.index(account.roles[post]), place, post
 
     return min(account.roles, key=rank, default="")

@@ -6,10 +6,40 @@ trade and no plan.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 ADMINISTRATION: Final = "administration"
+
+
+class NamedPost(Protocol):
+    """A post as the settings of a site name it."""
+
+    @property
+    def id(self) -> str:
+        """Its name in roles and plans."""
+        ...
+
+    @property
+    def titles(self) -> Mapping[str, str]:
+        """By language."""
+        ...
+
+    @property
+    def trades(self) -> Iterable[str]:
+        """Whose equipment it may take."""
+        ...
+
+    @property
+    def areas(self) -> Iterable[str]:
+        """Where it may."""
+        ...
+
+    @property
+    def phone(self) -> str:
+        """Whom to call there."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +51,20 @@ class Post:
         titles: What people call it, by language.
         domains: The trades whose equipment it may take by hand, as the domain plugins are called.
         phone: Whom to call there, for the text beside a refused button.
+        areas: Zones to which that is limited; empty for the whole city.
     """
 
     id: str
     titles: dict[str, str] = field(hash=False)
     domains: frozenset[str] = frozenset()
     phone: str = ""
+    areas: frozenset[str] = frozenset()
 
     def title(self, language: str) -> str:
         """Return what people call it in a language; its id where nobody said."""
-        return self.titles.get(language) or self.titles.get("en") or self.id
+        return next(
+            (t for key in (language, "", "en", "fr") if (t := self.titles.get(key))), self.id
+        )
 
 
 DEFAULT_POSTS: Final = (
@@ -60,5 +94,17 @@ DEFAULT_POSTS: Final = (
 )
 """What a site has that names none: the posts of a metropolitan control room."""
 
-ROOM: Final = {post.id: post for post in DEFAULT_POSTS}
-"""The same by id, in the order of the room."""
+Room = Mapping[str, Post]
+"""Posts by id, in the order of the room."""
+
+
+def room_of(named: Iterable[NamedPost]) -> Room:
+    """Return the room of a site: the posts that it names and that of the admins; the usual ones when it names none."""
+    posts = [
+        Post(p.id, dict(p.titles), frozenset(p.trades), p.phone, frozenset(p.areas)) for p in named
+    ]
+    if not posts:
+        return {post.id: post for post in DEFAULT_POSTS}
+    if all(post.id != ADMINISTRATION for post in posts):
+        posts.append(DEFAULT_POSTS[-1])
+    return {post.id: post for post in posts}

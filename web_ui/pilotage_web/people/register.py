@@ -13,7 +13,7 @@ from pathlib import Path
 from pilotage_web.people.accounts import Accounts
 from pilotage_web.people.admission import Admission
 from pilotage_web.people.passwords import Hasher
-from pilotage_web.people.posts import DEFAULT_POSTS, Post
+from pilotage_web.people.posts import NamedPost, Post, room_of
 from pilotage_web.people.records import Records
 from pilotage_web.people.sessions import Sessions
 from pilotage_web.people.store import PEOPLE_FILE, Store
@@ -40,7 +40,7 @@ class Register:
 
 
 def open_register(
-    folder: Path, posts: Iterable[Post] = DEFAULT_POSTS, hasher: Hasher | None = None
+    folder: Path, named: Iterable[NamedPost] = (), hasher: Hasher | None = None
 ) -> Register:
     """Return the register of a site, whose file is in its storage folder.
 
@@ -48,12 +48,12 @@ def open_register(
         PeopleFileError: The file cannot be used; the text says the mend.
     """
     store = Store(folder / PEOPLE_FILE)
-    known = {post.id: post for post in posts}
+    known = dict(room_of(named))
     records = Records(store)
     accounts = Accounts(store, records, lambda: set(known))
     sessions = Sessions(store, records)
     hasher = hasher or Hasher()
-    admission = Admission(store, accounts, sessions, records, hasher)
+    admission = Admission(store, accounts, sessions, records, hasher, tuple(known))
     return Register(
         store, known, records, accounts, sessions, Tokens(store, records), hasher, admission
     )
