@@ -16,6 +16,7 @@ from pilotage_web.alarm_words import (
     TITLES,
     alarm_text,
     alarm_title,
+    ending_text,
 )
 from pilotage_web.texts import Texts
 
@@ -61,6 +62,10 @@ def test_french() -> None:
         "le moteur a été redémarré ; l-1.level a reçu l'ordre 80 % 3 fois et indique inconnu"
     )
     assert alarm_text(TEXTS["en"], found) == RESTARTED + text
+    assert ending_text(TEXTS["fr"], text) == (
+        "l-1.level a reçu l'ordre 80 % 3 fois et indique inconnu"
+    )
+    assert ending_text(TEXTS["fr"], "the next order waits") == "the next order waits"
 
 
 def test_of_the_city() -> None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, Protocol
 
+from pilotage.model.sentences import heard
 from pilotage_web.texts import Words, mark
 
 TITLES: Final[Mapping[str, str]] = {
@@ -124,9 +125,21 @@ def alarm_text(words: Words, alarm: Saying) -> str:
     """Return what an alarm says; nothing when that is only its title."""
     if alarm.code not in SENTENCES:
         return "" if alarm.text in alarm.titles.values() else alarm.text
-    values = {name: _value(words, name, value) for name, value in alarm.values.items()}
-    said = words.say(SENTENCES[alarm.code], **values)
-    return words.say(_RESTARTED, said=said) if alarm.restarted else said
+    return _said(words, alarm.code, alarm.values, restarted=alarm.restarted)
+
+
+def ending_text(words: Words, text: str) -> str:
+    """Return what the record says of the bad end of an order, which is what its alarm says."""
+    found = heard("not-following", text)
+    if found is None:
+        return text
+    return _said(words, found.code, found.values, restarted=found.restarted)
+
+
+def _said(words: Words, code: str, values: Mapping[str, str], *, restarted: bool) -> str:
+    shown = {name: _value(words, name, value) for name, value in values.items()}
+    said = words.say(SENTENCES[code], **shown)
+    return words.say(_RESTARTED, said=said) if restarted else said
 
 
 def _value(words: Words, name: str, value: str) -> str:

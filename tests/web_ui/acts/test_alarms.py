@@ -197,10 +197,11 @@ class TestPage:
         assert re.fullmatch(r"/incidents/\d{4}-\d{4}", where)
         for _ in range(40):
             text = (await client.get(where)).text
-            if dark in text.replace("%5B", "[").replace("%5D", "]"):
+            if "attached" in text:
                 break
             await asyncio.sleep(0.05)  # the audit follows the journal
-        assert "Rue de la Liberté" in text
+        assert dark in text.replace("%5B", "[").replace("%5D", "]")
+        assert "attached « Dark street Rue" in text
         await desk.send(client, where, do="note", text="crew on its way <i>")
         assert "crew on its way &lt;i&gt;" in (await client.get(where)).text
         await desk.send(client, where, do="close", text="light is back")

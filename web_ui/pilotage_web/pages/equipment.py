@@ -13,6 +13,7 @@ from pilotage import api
 from pilotage.api import ApiError
 from pilotage.model.looks import Look
 from pilotage_web import glass, trades
+from pilotage_web.alarm_words import ending_text
 from pilotage_web.lines import ACTION_WORDS
 from pilotage_web.moments import read_moment, write_moment
 from pilotage_web.refusals import why_not
@@ -305,7 +306,7 @@ def why_view(why: api.PointWhy, words: Words) -> dict[str, Any]:
         if way is not None and way.confirmed_at
         else "",
         "attempt": way.attempt if way is not None else 0,
-        "detail": way.detail if way is not None else "",
+        "detail": ending_text(words, way.detail) if way is not None else "",
         "above": _above(why, words),
         "levels": [_level(d, why, words) for d in why.demands],
     }
@@ -376,7 +377,7 @@ def command_view(c: api.CommandShown, now: float, words: Words) -> dict[str, Any
         "is_bad": c.outcome in ("refused", "expired", "failed", "unknown"),
         "took": words.words(c.ended - c.time) if c.ended is not None else "",
         "attempt": c.attempt,
-        "detail": c.detail,
+        "detail": ending_text(words, c.detail),
     }
 
 

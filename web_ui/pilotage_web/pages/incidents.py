@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -11,7 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from pilotage import api
-from pilotage_web.lines import ACTION_WORDS, line_of
+from pilotage_web.alarm_words import alarm_title
+from pilotage_web.lines import ACTION_WORDS, Line, line_of
 from pilotage_web.numbers import incident_of, number_of
 from pilotage_web.pages.alarms import PRIORITIES, STATE_WORDS
 from pilotage_web.refusals import why_not
@@ -55,6 +57,19 @@ def standing_of(rows: Sequence[api.AuditRow]) -> str:
     return str(rows[-1].number) if rows else ""
 
 
+def _course(visit: Visit, line: Line, alarms: Sequence[api.Alarm]) -> Line:
+    """Return a line of the course; what was attached is called as people call it."""
+    if line.action not in ("attach", "detach"):
+        return line
+    sort, _, which = line.text.partition(" ")
+    if sort == "report":
+        return replace(line, text=visit.say("Call %(number)s", number=which))
+    alarm = next((a for a in alarms if sort == "alarm" and a.id == which), None)
+    if alarm is None:
+        return line
+    return replace(line, text=f"{alarm_title(visit.words, alarm)} {alarm.name}".rstrip())
+
+
 @page("/incidents", "incidents.html")
 async def incidents(visit: Visit) -> dict[str, Any]:
     """Show the open incidents, or all."""
@@ -85,7 +100,7 @@ async def incident(visit: Visit) -> dict[str, Any]:
     return {
         "incident": shown,
         "priority": PRIORITIES.get(shown.severity, 4),
-        "lines": [line_of(row) for row in rows],
+        "lines": [_course(visit, line_of(row), alarms) for row in rows],
         "alarms": [alarm for alarm in alarms if alarm.id in mine],
         "others": [a for a in alarms if a.id not in mine and a.state != "normal"][:100],
         "reports": parts.get("report", []),
