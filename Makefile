@@ -87,7 +87,7 @@ $(AXE): tests/web_ui/browser/package-lock.json
 ui: $(STAMP) system axe ## Measure and try the pages in a real browser at length, and print what was reached (ARGS="--only pixel")
 	@$(BIN)/python -m pytest -q -m ui tests/web_ui
 	@$(BIN)/python -m tests.web_ui.figures $(ARGS)
-	@echo "== schemathesis, 10,000 requests as every role"
+	@echo "== schemathesis, 10,000 requests as each role"
 	@$(BIN)/python -m tests.web_ui.schema_run
 
 # Equipment that nobody here wrote, for the contract tests of the adapters; without npm those tests are skipped.

@@ -17,6 +17,7 @@ from pilotage_web.alarm_words import (
     alarm_text,
     alarm_title,
     ending_text,
+    id_in_words,
 )
 from pilotage_web.texts import Texts
 
@@ -66,6 +67,13 @@ def test_french() -> None:
         "l-1.level a reçu l'ordre 80 % 3 fois et indique inconnu"
     )
     assert ending_text(TEXTS["fr"], "the next order waits") == "the next order waits"
+
+
+def test_ids() -> None:
+    """In the journal an alarm of the engine's own is called by its name; one of the city by its id."""
+    assert id_in_words(TEXTS["fr"], "not-following[l-1.level]") == "Ne suit pas · l-1.level"
+    assert id_in_words(TEXTS["fr"], "loop") == "Règles en boucle"
+    assert id_in_words(TEXTS["fr"], "dark[<b>]") == "dark[<b>]"
 
 
 def test_of_the_city() -> None:

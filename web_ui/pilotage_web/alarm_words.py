@@ -121,6 +121,14 @@ def own_title(words: Words, name: str) -> str:
     return words.say(TITLES[name]) if name in TITLES else name
 
 
+def id_in_words(words: Words, alarm: str) -> str:
+    """Return an alarm's id as a line of the journal shows it: `Does not follow · L-1.level`."""
+    name, _, instance = alarm.partition("[")
+    if name not in TITLES:
+        return alarm
+    return " · ".join(filter(None, (own_title(words, name), instance.removesuffix("]"))))
+
+
 def alarm_text(words: Words, alarm: Saying) -> str:
     """Return what an alarm says; nothing when that is only its title."""
     if alarm.code not in SENTENCES:

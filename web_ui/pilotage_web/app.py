@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Route
 import pilotage_web.api
 import pilotage_web.pages
 from pilotage.api import ApiError
-from pilotage_web.alarm_words import alarm_text, alarm_title
+from pilotage_web.alarm_words import alarm_text, alarm_title, id_in_words
 from pilotage_web.assets import Assets
 from pilotage_web.bar import Link, links_of
 from pilotage_web.city import City, EngineAway
@@ -100,7 +100,9 @@ def create_app(site: Site, city: City, people: People) -> Starlette:
     for language in LANGUAGES:
         words = frame.texts[language]
         words.environment.filters.update(
-            alarm_title=partial(alarm_title, words), alarm_text=partial(alarm_text, words)
+            alarm_title=partial(alarm_title, words),
+            alarm_text=partial(alarm_text, words),
+            alarm_id=partial(id_in_words, words),
         )
     routes: list[BaseRoute] = [
         *people.routes,

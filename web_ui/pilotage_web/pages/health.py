@@ -27,6 +27,8 @@ PLUGIN_STATES: Final[Mapping[str, str]] = {
     "refused": mark("left out: refused"),
     "isolated": mark("in a process of its own"),
 }
+USUAL_LAG: Final = 50
+"""So many decisions the audit may be behind at any moment: it is told of them a moment after the journal."""
 SOON_S: Final = 30 * 86_400.0
 """A certificate that ends within this time is marked."""
 _STEPS: Final = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
@@ -115,7 +117,7 @@ def figures_view(figures: api.Figures, words: Words) -> dict[str, Any]:
         "orders_waiting": sum(figures.orders.values()),
         "journal_waiting": size(words, figures.journal_waiting),
         "history_waiting": figures.history_waiting,
-        "audit_lag": figures.audit_lag,
+        "audit_lag": figures.audit_lag if figures.audit_lag > USUAL_LAG else 0,
     }
 
 
