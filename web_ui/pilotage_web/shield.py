@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -55,9 +55,10 @@ class Shield:
         """Guard an application that is known to browsers under some origins."""
         self._app = app
         self._hosts = frozenset(urlsplit(origin).netloc for origin in origins)
-        self._headers = dict(HEADERS)
+        headers = {**HEADERS, "Cache-Control": "no-store"}
         if is_secure:
-            self._headers["Strict-Transport-Security"] = STRICT_TRANSPORT
+            headers["Strict-Transport-Security"] = STRICT_TRANSPORT
+        self._headers = [(n.lower().encode(), value.encode()) for n, value in headers.items()]
         self._most = most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,10 +69,11 @@ class Shield:
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
-                headers.setdefault("Cache-Control", "no-store")
+                given = list(message["headers"])
+                names = {name for name, _ in given}
+                message["headers"] = given + [
+                    pair for pair in self._headers if pair[0] not in names
+                ]
             await send(message)
 
         refused = self._refused(Headers(scope=scope))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from pilotage_web.live.fragments import Fragments
 
@@ -61,3 +64,22 @@ class TestGet:
             await fragments.get(key, 1, make)
         await fragments.get("a", 1, make)
         assert make.calls == 4
+
+
+class TestAnswer:
+    async def test_compressed_once(self) -> None:
+        """A browser that can unpack it gets what was compressed when it was made; others get the text."""
+
+        async def make() -> str:
+            return "long " * 500
+
+        found = await Fragments().get("a", 1, make)
+
+        def answer(accepted: bytes) -> Response:
+            headers = [(b"accept-encoding", accepted)]
+            return found.answer(Request({"type": "http", "headers": headers}))
+
+        packed = answer(b"gzip, br")
+        assert packed.headers["content-encoding"] == "gzip"
+        assert gzip.decompress(bytes(packed.body)) == found.content
+        assert answer(b"identity").body == found.content

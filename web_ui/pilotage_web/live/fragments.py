@@ -7,6 +7,7 @@ template runs once per language.
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
@@ -17,13 +18,16 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 MOST: Final = 200
+WORTH_BYTES: Final = 1_000
+"""A part below that is not compressed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """A rendered part and its ETag."""
+    """A rendered part, as it is and compressed (empty where that gains nothing), and its ETag."""
 
     content: bytes
+    packed: bytes
     tag: str
 
     def answer(self, request: Request) -> Response:
@@ -31,6 +35,9 @@ class Fragment:
         headers = {"ETag": self.tag}
         if self.tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
+        if self.packed and "gzip" in request.headers.get("accept-encoding", ""):
+            headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+            return HTMLResponse(self.packed, headers=headers)
         return HTMLResponse(self.content, headers=headers)
 
 
@@ -69,4 +76,5 @@ class Fragments:
 
 async def _made(make: Callable[[], Awaitable[str]]) -> Fragment:
     content = (await make()).encode()
-    return Fragment(content, f'W/"{hashlib.blake2b(content, digest_size=12).hexdigest()}"')
+    packed = gzip.compress(content, 5) if len(content) >= WORTH_BYTES else b""
+    return Fragment(content, packed, f'W/"{hashlib.blake2b(content, digest_size=12).hexdigest()}"')
