@@ -25,7 +25,8 @@ from pilotage_web.app import Frame, create_app
 from pilotage_web.city import City
 from pilotage_web.logs import set_up_logs
 from pilotage_web.people.reception import Policy, Reception
-from pilotage_web.people.register import open_register
+from pilotage_web.people.register import Register, open_register
+from pilotage_web.people.sealing import read_key
 from pilotage_web.people.store import PeopleFileError
 from pilotage_web.place import Place
 from pilotage_web.site import Site
@@ -96,14 +97,16 @@ def listen(site: Site) -> socket.socket:
     return socket.create_server((site.host, site.port), family=family, backlog=1_024)
 
 
+def _register(site: Site) -> Register:
+    return open_register(site.storage, site.posts, key=read_key(site.people_key))
+
+
 async def serve(site: Site, listener: socket.socket) -> None:
     """Serve a site until SIGTERM or SIGINT, or until the service has been gone for long."""
     token, city = os.environ.pop(TOKEN_VARIABLE, ""), City(Path(site.socket))
     policy = Policy(site.second_factor and not token, password=not token)
     provider = _provider(site)
-    people = Reception(
-        site, open_register(site.storage, site.posts), city.ask, policy, provider=provider
-    )
+    people = Reception(site, _register(site), city.ask, policy, provider=provider)
     app = create_app(site, city, people)
     frame: Frame = app.state.frame
     server = Server(

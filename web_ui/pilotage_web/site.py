@@ -59,6 +59,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         outlive_s: How long pages still answer after the engine's process has gone, in seconds.
         map: GeoJSON file that lies under the equipment on the map; empty for none.
         contact: Whom to tell what keeps somebody from using the pages; empty when nobody is named.
+        people_key: File with the key under which second factors are sealed; empty for none.
         posts: Of the control room; empty for those that every site has which names none.
         log_level: The least important line that is logged: debug, info, warning or error.
         log_format: `text` or `json`.
@@ -81,6 +82,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     provider: ProviderSite | None = None
     map: str = ""
     contact: str = ""
+    people_key: str = ""
     posts: list[PostSite] = []
     log_level: str = "info"
     log_format: str = "text"

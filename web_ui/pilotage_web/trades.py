@@ -5,6 +5,7 @@ Equipment of a trade that no post of the room has (a vendor's own) may be taken 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -18,6 +19,7 @@ from pilotage_web.texts import mark
 REFUSED: Final = "trade"
 """What a refusal begins with; the trade follows a colon."""
 WHO: Final = mark("Equipment of this trade is taken by hand at: %(posts)s.")
+ALARMS: Final = mark("Alarms of this trade are acted on at: %(posts)s.")
 
 
 def holders(room: Room, domain: str, zone: str = "") -> list[Post]:
@@ -26,13 +28,25 @@ def holders(room: Room, domain: str, zone: str = "") -> list[Post]:
     return [post for post in found if not post.areas or zone in post.areas] or found
 
 
-def refusal(visit: Visit, domain: str, zone: str = "") -> str:
-    """Return why the acting post may not take equipment of a trade by hand, and which may; empty when it may."""
+def refusal(visit: Visit, domain: str, zone: str = "", text: str = "") -> str:
+    """Return why the acting post may not take equipment of a trade by hand, and which may; empty when it may.
+
+    `text` says it of something else, with the posts as `%(posts)s`.
+    """
     room = visit.frame.room
     post, allowed = room.get(visit.who.post), holders(room, domain, zone)
     if post is None or post in allowed or not allowed:
         return ""
-    return visit.say(WHO, posts=", ".join(_called(one, visit) for one in allowed))
+    return visit.say(text or WHO, posts=", ".join(_called(one, visit) for one in allowed))
+
+
+async def alarm_refusals(visit: Visit, ids: Iterable[str]) -> dict[str, str]:
+    """Return why the acting post may not act on alarms, by id: they belong to a trade of other posts, and the glass is whole."""
+    wanted = set(ids)
+    alarms = [a for a in await visit.ask(api.ListAlarms(all=True)) if a.id in wanted]
+    why = {a.id: refusal(visit, a.owner, a.zone, ALARMS) for a in alarms}
+    refused = {id_: text for id_, text in why.items() if text}
+    return {} if refused and await glass.now(visit) is not None else refused
 
 
 def _called(post: Post, visit: Visit) -> str:

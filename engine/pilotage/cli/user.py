@@ -96,12 +96,16 @@ def _run(arguments: argparse.Namespace, work: Work) -> int:
     from pilotage_web.people.accounts import AccountError
     from pilotage_web.people.records import By
     from pilotage_web.people.register import open_register
+    from pilotage_web.people.sealing import read_key
     from pilotage_web.people.store import PeopleFileError
 
     arguments.settings = settings_of(arguments)
     try:
         settings = arguments.settings
-        with closing(open_register(settings.storage.path / FOLDER, settings.posts)) as people:
+        file = settings.web.people_key if settings.web is not None else None
+        key = read_key("" if file is None else str(file))
+        place = settings.storage.path / FOLDER
+        with closing(open_register(place, settings.posts, key=key)) as people:
             return work(people, arguments, By(person_of(arguments), "cli"))
     except AccountError as error:
         print_error(error.text, error.mend)

@@ -123,6 +123,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("web.behind_proxy", "true or false", "false", "Whether a reverse proxy stands before the pages and does TLS."),
     Setting("web.trusted", "list of names", "[]", "Addresses or networks of these proxies: what they say of a client counts."),
     Setting("web.second_factor", "required or optional", "required", "Whether everybody needs a second factor to work with the pages."),
+    Setting("web.people_key", "path", "", "File with the key under which the secrets of second factors are sealed, readable by the service alone."),
     Setting("web.provider.issuer", "text", "", "The city's identity provider (OpenID Connect), through which people may sign in: its https address."),
     Setting("web.provider.client", "text", "", "By which name the provider knows the pages."),
     Setting("web.provider.secret", "path", "", "File with the secret that goes with it, readable by the service alone."),

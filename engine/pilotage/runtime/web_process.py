@@ -57,6 +57,7 @@ def site_of(settings: Settings) -> dict[str, Any]:
         "outlive_s": web.outlive_s,
         "map": "" if web.map is None else str(web.map),
         "contact": web.contact,
+        "people_key": "" if web.people_key is None else str(web.people_key),
         "posts": [
             {
                 "id": post.id,

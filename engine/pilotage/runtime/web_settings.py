@@ -49,6 +49,7 @@ class WebSettings:
         provider: Through which people may sign in; None for none.
         map: GeoJSON that lies under the equipment on the map; None for none.
         contact: Whom to tell what keeps somebody from using them.
+        people_key: File with the key under which second factors are sealed; None for none.
         outlive_s: How long they still answer after the engine's process has gone, in seconds.
     """
 
@@ -63,6 +64,7 @@ class WebSettings:
     provider: ProviderSettings | None = None
     contact: str = ""
     map: Path | None = None
+    people_key: Path | None = None
 
 
 def parse_listen(text: str) -> tuple[str, int] | None:
@@ -92,6 +94,7 @@ def read_web(root: MapNode, values: Mapping[str, Any], report: Report) -> WebSet
         _provider(here, values, report),
         values["web.contact"] or "",
         values["web.map"],
+        values["web.people_key"],
     )
     _check(settings, bool(values["web.behind_proxy"]), node, here, values, report)
     return settings
@@ -135,9 +138,17 @@ def _check(
     for name, other in (("certificate", "key"), ("key", "certificate")):
         if here.get(name) is not None and here.get(other) is None:
             report.add(site.half_of_tls((here.get(name) or node).at, name, other))
-    for name, path in (("certificate", web.certificate), ("key", web.key), ("map", web.map)):
+    for name, path in (
+        ("certificate", web.certificate),
+        ("key", web.key),
+        ("map", web.map),
+        ("people_key", web.people_key),
+    ):
         if path is not None and not path.is_file():
             report.add(site.path_missing((here.get(name) or node).at, str(path), []))
+    key = web.people_key
+    if key is not None and key.is_file() and key.stat().st_mode & 0o077:
+        report.add(site.provider_secret_open((here.get("people_key") or node).at, str(key)))
     if behind_proxy and not web.trusted:
         report.add(site.proxy_without_trust((here.get("behind_proxy") or node).at))
     if web.trusted and not behind_proxy:

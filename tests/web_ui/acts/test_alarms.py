@@ -234,3 +234,26 @@ class TestPage:
     async def test_no_such_act(self, desk: Any, city: api.Client, what: str) -> None:
         """An act that does not exist is refused."""
         assert (await desk.send(desk.visitor("operator"), "/alarms", do=what)).status_code == 422
+
+
+class TestTrades:
+    async def test_of_another_post(self, desk: Any, city: api.Client, dark: str) -> None:
+        """An alarm of a trade is acted on at the posts of that trade; others may comment, and act with broken glass."""
+        client = desk.visitor("operator", post="video", person="karim")
+        path = f"/api/v1/alarms/{dark}/acts"
+
+        async def take(key: str) -> dict[str, Any]:
+            headers = {"Origin": "http://127.0.0.1:8080", "Idempotency-Key": key}
+            found = await client.post(path, json={"action": "take"}, headers=headers)
+            return dict(found.json())
+
+        refused = await take("a")
+        assert (refused["taken"], "Traffic" in refused["text"]) == (False, True)
+        await desk.send(client, "/alarms", do=f"take:{dark}", back=f"/alarms/{dark}")
+        assert "acted on at: Security, Traffic" in (await client.get(f"/alarms/{dark}")).text
+        assert state(city, dark).taken_by == ""
+        await desk.send(client, "/alarms", do=f"comment:{dark}", reason="seen on camera 6")
+        assert "Written." in (await client.get(f"/alarms/{dark}")).text
+        await desk.send(client, "/glass", reason="alone", confirmed="hold")
+        assert (await take("b"))["taken"]
+        assert state(city, dark).taken_by == "karim"

@@ -378,3 +378,32 @@ class TestAudit:
             ("login", "nadia", "web 192.0.2.44 traffic"),
             ("logout", "nadia", "web 192.0.2.44 traffic"),
         ]
+
+
+class TestScreens:
+    async def test_made_and_ended(self, house: House) -> None:
+        """An admin makes a browser a wall screen: it shows, does nothing, and is ended from elsewhere."""
+        wall, desk = house.browser(), house.browser()
+        for browser in (wall, desk):
+            await browser.sign_in("ann")
+        made = await wall.send("/screens")
+        assert (made.status_code, made.headers["location"]) == (303, "/wall")
+        (cookie,) = [c for c in cookies(made) if "session" in c]
+        assert "Max-Age=2592000" in cookie
+        for path in ("/users", "/screens"):
+            assert (await wall.get(path)).status_code == 403
+        assert (await wall.send("/screens")).status_code == 403
+        page = (await desk.get("/screens")).text
+        id_ = re.search(r"/screens/(\w+)/end", page)
+        assert id_ is not None
+        assert (await desk.send(f"/screens/{id_[1]}/end")).status_code == 303
+        assert (await wall.get("/users")).status_code == 303
+        assert (await desk.send(f"/screens/{id_[1]}/end")).status_code == 404
+        assert house.register.sessions.screens(NOW) == []
+
+    async def test_who_may_not(self, house: House) -> None:
+        """Only admins, and none of them ends a person's session there."""
+        browser = house.browser()
+        await browser.sign_in("nadia")
+        assert (await browser.get("/screens")).status_code == 403
+        assert (await browser.send("/screens")).status_code == 403

@@ -10,6 +10,7 @@ from msgspec import Meta
 from starlette.exceptions import HTTPException
 
 from pilotage import api
+from pilotage_web import trades
 from pilotage_web.request import Visit
 from pilotage_web.rights import Right
 from pilotage_web.sight import IF_MATCH, matched
@@ -98,6 +99,8 @@ async def act_on_alarm(visit: Visit, alarm: Id, body: AlarmAct) -> api.Receipt:
     seen = body.seen
     if IF_MATCH in visit.request.headers:
         seen = matched(visit, (await _alarm(visit, alarm)).standing)
+    if body.action != "comment" and (why := await trades.alarm_refusals(visit, [alarm])):
+        return api.Receipt(False, why[alarm], 0)
     return await _act(visit, alarm, body, seen)
 
 
@@ -105,7 +108,11 @@ async def act_on_alarm(visit: Visit, alarm: Id, body: AlarmAct) -> api.Receipt:
 async def act_on_alarms(visit: Visit, body: AlarmsAct) -> list[AlarmReceipt]:
     """Do one thing to several alarms; each has its own receipt."""
     found: list[AlarmReceipt] = []
+    others = {} if body.action == "comment" else await trades.alarm_refusals(visit, body.alarms)
     for alarm, seen in dict(zip_longest(body.alarms, body.seen[: len(body.alarms)])).items():
+        if alarm in others:
+            found.append(AlarmReceipt(alarm, False, others[alarm]))
+            continue
         try:
             receipt = await _act(visit, alarm, body, seen or "")
         except api.ApiError as error:

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from pilotage import api
+from pilotage_web import trades
 from pilotage_web.alarm_words import alarm_title
 from pilotage_web.lines import ACTION_WORDS, line_of
 from pilotage_web.numbers import number_of
@@ -295,9 +296,12 @@ async def act_on(
     seconds = visit.field("for_s")
     if seconds and seconds not in SHELVE_S:
         raise HTTPException(422, mark("There is no such choice."))
-    refused: list[tuple[str, str]] = []
+    others = {} if what == "comment" else await trades.alarm_refusals(visit, seen)
+    refused: list[tuple[str, str]] = list(others.items())
     stale: list[str] = []
     for id_, standing in seen.items():
+        if id_ in others:
+            continue
         try:
             receipt = await visit.ask(
                 api.ActOnAlarm(

@@ -15,6 +15,7 @@ from typing import Any, Final
 from pilotage_web.people import codes
 from pilotage_web.people.posts import ADMINISTRATION
 from pilotage_web.people.records import By, Record, Records
+from pilotage_web.people.sealing import Seal
 from pilotage_web.people.store import Row, Store, Transaction, key_of
 from pilotage_web.rights import Role
 
@@ -81,8 +82,15 @@ _FIELDS: Final = tuple(Account.__dataclass_fields__)
 class Accounts:
     """The one writer of accounts, roles, recovery codes and one-time links."""
 
-    def __init__(self, store: Store, records: Records, posts: Callable[[], set[str]]) -> None:
-        """Take the file, where rows for the audit go, and what tells which posts there are."""
+    def __init__(
+        self,
+        store: Store,
+        records: Records,
+        posts: Callable[[], set[str]],
+        seal: Seal | None = None,
+    ) -> None:
+        """Take the file, where rows for the audit go, what tells which posts there are, and what seals second factors."""
+        self._seal = seal or Seal()
         self._store = store
         self._records = records
         self._posts = posts
@@ -306,11 +314,33 @@ class Accounts:
         with self._change(name) as change:
             change.run(
                 "UPDATE people SET second = ?, second_at = ?, second_last = ? WHERE name = ?",
-                *(secret, now, step, name),
+                *(self._seal.close(secret, name), now, step, name),
             )
             _end_all(change, name, keep)
             self._told(change, "user_changed", name, by, now, what="second factor")
             return self._fresh_codes(change, name)
+
+    def second_of(self, account: Account) -> str:
+        """Return the secret of an account's second factor, in base 32.
+
+        Raises:
+            SealError: It is sealed, and cannot be opened.
+        """
+        return self._seal.open(account.second, account.name)
+
+    def seal_all(self) -> int:
+        """Seal what is plain in the file, once there is a key, and return how many that were."""
+        plain = [a for a in self.all() if a.second and not self._seal.is_sealed(a.second)]
+        if not plain or not self._seal.is_there:
+            return 0
+        with self._store.writing() as change:
+            for account in plain:
+                sealed = self._seal.close(account.second, account.name)
+                change.run(
+                    "UPDATE people SET second = ? WHERE name = ? AND second = ?",
+                    *(sealed, account.name, account.second),
+                )
+        return len(plain)
 
     def new_recovery(self, name: str, by: By, now: float) -> list[str]:
         """Return new recovery codes; the old ones are void."""

@@ -23,6 +23,7 @@ from pilotage_web.city import EngineAway
 from pilotage_web.people import (
     People,
     account_pages,
+    screen_pages,
     sign_in_pages,
     token_pages,
     user_pages,
@@ -98,7 +99,7 @@ class Reception(People):
     @property
     def routes(self) -> Sequence[BaseRoute]:
         """The pages of people."""
-        rooms = (sign_in_pages, account_pages, user_pages, token_pages)
+        rooms = (sign_in_pages, account_pages, user_pages, token_pages, screen_pages)
         routes = [route for room in rooms for route in room.routes(self)]
         if self.provider is not None:
             from pilotage_web.people import provider_pages  # its libraries are optional
@@ -246,9 +247,9 @@ class Reception(People):
         self._cookie(response, self._browser_cookie, admitted.browser, int(BROWSER_S))
         return response
 
-    def keep_session(self, response: Response, secret: str) -> Response:
-        """Give a browser the secret of its session, until it is closed."""
-        self._cookie(response, self._session_cookie, secret, None)
+    def keep_session(self, response: Response, secret: str, seconds: int | None = None) -> Response:
+        """Give a browser the secret of its session, until it is closed, or for so long also when it is."""
+        self._cookie(response, self._session_cookie, secret, seconds)
         return response
 
     def forget_session(self, response: Response) -> Response:

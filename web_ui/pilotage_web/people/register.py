@@ -15,6 +15,7 @@ from pilotage_web.people.admission import Admission
 from pilotage_web.people.passwords import Hasher
 from pilotage_web.people.posts import NamedPost, Post, room_of
 from pilotage_web.people.records import Records
+from pilotage_web.people.sealing import Seal
 from pilotage_web.people.sessions import Sessions
 from pilotage_web.people.store import PEOPLE_FILE, Store
 from pilotage_web.people.tokens import Tokens
@@ -40,9 +41,9 @@ class Register:
 
 
 def open_register(
-    folder: Path, named: Iterable[NamedPost] = (), hasher: Hasher | None = None
+    folder: Path, named: Iterable[NamedPost] = (), hasher: Hasher | None = None, key: bytes = b""
 ) -> Register:
-    """Return the register of a site, whose file is in its storage folder.
+    """Return the register of a site, whose file is in its storage folder; with a key second factors are sealed under it.
 
     Raises:
         PeopleFileError: The file cannot be used; the text says the mend.
@@ -50,7 +51,8 @@ def open_register(
     store = Store(folder / PEOPLE_FILE)
     known = dict(room_of(named))
     records = Records(store)
-    accounts = Accounts(store, records, lambda: set(known))
+    accounts = Accounts(store, records, lambda: set(known), Seal(key))
+    accounts.seal_all()
     sessions = Sessions(store, records)
     hasher = hasher or Hasher()
     admission = Admission(store, accounts, sessions, records, hasher, tuple(known))

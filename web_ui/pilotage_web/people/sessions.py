@@ -137,6 +137,14 @@ class Sessions:
         )
         return [_session(row) for row in rows]
 
+    def screens(self, now: float) -> list[Session]:
+        """Return the screens on walls, the newest first."""
+        rows = self._store.read(
+            f"SELECT {_COLUMNS}{_FROM} AND s.kind = ? AND s.ends > ? ORDER BY s.begun DESC",
+            *(KIOSK, now),
+        )
+        return [_session(row) for row in rows]
+
     def by_id(self, id_: str, now: float) -> Session | None:
         """Return the session that people know by an id."""
         row = self._store.one(f"SELECT {_COLUMNS}{_FROM} AND s.id = ? AND s.ends > ?", id_, now)
