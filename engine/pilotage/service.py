@@ -157,6 +157,7 @@ class Service:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._watch = LoopWatch(self._slow)
+        self._culprit = ""  # the rule in which the engine was stuck twice
         self._limits = Limits(settings.engine, self.health, lambda order: self.inbox.order(order))
         self._collections = ShortCollections()
         self._notifier = Notifier()
@@ -182,6 +183,8 @@ class Service:
             self._notifier.ready()
             self._say_status()
             self._limits.start()
+            if self._culprit:
+                self._limits.not_again(self._culprit)
             self._look_at_threads()
             await self._stop_asked.wait()
         finally:
@@ -745,10 +748,11 @@ class Service:
         beat()
         watch.start()
         before = last_stuck(self.settings.storage.path)
-        if before:
+        if before is not None:
+            self._culprit = before.culprit
             self.health.raised(
                 "engine.was_stuck",
-                before,
+                before.line,
                 f"report it with {self.settings.storage.path / 'stuck-before.txt'}, which says where"
                 " every thread stood; a plugin that holds the loop can run with isolate: true",
                 Severity.WARNING,

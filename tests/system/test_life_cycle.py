@@ -111,6 +111,49 @@ class TestServiceManager:
         city.stop()
 
 
+ENDLESS = """
+
+from pilotage.model.entities import Function, Parameter
+from pilotage.model.values import NUMBER
+
+
+def endless(flow):
+    while flow == 666:
+        pass
+    return flow
+
+
+@hookimpl
+def pilotage_functions():
+    return [Function("endless", (Parameter("flow", number("veh/h")),), number("veh/h"), endless)]
+"""
+
+
+class TestRuleThatHangs:
+    def test_quarantine(self, city: Any) -> None:
+        """A rule in which the engine stood still twice is in quarantine from then on, with its alarm; all else goes on."""
+        plugin = city.folder / "site" / "pilotage_file" / "plugin.py"
+        plugin.write_text(plugin.read_text() + ENDLESS)
+        rules = city.folder / "rules" / "lighting.yaml"
+        rules.write_text(
+            rules.read_text().replace("while: street.flow <", "while: endless(street.flow) <")
+        )
+        config = city.folder / "config.yaml"
+        config.write_text(config.read_text() + "engine: {stuck_after: 0.5 s}\n")
+        for _ in range(2):
+            (city.folder / "readings").write_text("")
+            city.start()
+            city.report("s-1.flow", HANG)
+            assert "(rule dim-quiet-streets)" in city.process.communicate(timeout=30)[0]
+            assert city.process.returncode == EXIT_STUCK
+        (city.folder / "readings").write_text("")
+        city.start()
+        city.until(lambda: "dim-quiet-streets" in city.run("quarantine").stdout)
+        city.report("s-1.flow", HANG)
+        city.until(lambda: city.ask_point("s-1.flow").point.value == HANG)
+        city.stop()
+
+
 KILL_THREAD = """\
                 if float(value) == 667:
                     import ctypes, threading

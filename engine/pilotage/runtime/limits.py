@@ -84,6 +84,13 @@ class Limits:
             receipt = self._order(RuleOrder(rule, "quarantine", ENGINE, reason, ENGINE))
             receipt.add_done_callback(_heard)
 
+    def not_again(self, rule: str) -> None:
+        """Put a rule into quarantine that has stopped the engine before, and would do it at its next start too."""
+        self._health.count("rules.quarantined")
+        reason = "the engine stood still in it, twice within an hour, and ended itself"
+        receipt = self._order(RuleOrder(rule, "quarantine", ENGINE, reason, ENGINE))
+        receipt.add_done_callback(_heard)
+
     # ── the machine ──────────────────────────────────────────────────────────────────────────
 
     def _look_at_resources(self) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import faulthandler
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -23,6 +24,7 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from pilotage.runtime.histogram import SHORT_S, Histogram
+from pilotage.runtime.rule_budget import rule_of
 
 CONNECTION: Final[ContextVar[str]] = ContextVar("pilotage_connection", default="")
 """The connection that a task, and every callback that it registers, works for."""
@@ -35,6 +37,10 @@ EVERY_S: Final = 0.025
 PATIENCE_S: Final = 60.0
 EXIT_STUCK: Final = 70  # EX_SOFTWARE of sysexits.h
 STUCK_FILE: Final = "stuck.txt"
+BEFORE_FILE: Final = "stuck-before.txt"
+AGAIN_S: Final = 3600.0
+"""A rule that stopped the loop twice within so long is not let do it again."""
+_RULE: Final = re.compile(r"(\S+) .* \(rule ([^()]+)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +51,26 @@ class Hold:
         place: `folder/file:line in function`.
         seconds: So far.
         connection: Whose task or callback it is; empty when it is nobody's, or cannot be known.
+        rule: For which the core works; empty for none.
     """
 
     place: str
     seconds: float
     connection: str = ""
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """How the engine before this one ended itself.
+
+    Attributes:
+        line: When, and where it stood.
+        culprit: The rule for which it worked, when it was the same one twice within an hour; else empty.
+    """
+
+    line: str
+    culprit: str
 
 
 class LoopWatch:
@@ -170,12 +191,13 @@ class LoopWatch:
 
     def _hold(self, late: float) -> Hold:
         frame = sys._current_frames().get(self._loop_thread)
-        return Hold(_place(frame), late, _connection(frame, self._loop))
+        return Hold(_place(frame), late, _connection(frame, self._loop), rule_of(frame))
 
 
 def end_process(hold: Hold, folder: Path) -> NoReturn:
     """End a process whose loop is stuck; see `end_with_stacks`."""
     whose = f" (connection {hold.connection})" if hold.connection else ""
+    whose += f" (rule {hold.rule})" if hold.rule else ""
     why = f"the event loop was stuck for {hold.seconds:.1f} s in {hold.place}{whose}"
     end_with_stacks(why, folder)
 
@@ -196,15 +218,30 @@ def end_with_stacks(why: str, folder: Path) -> NoReturn:
     os._exit(EXIT_STUCK)
 
 
-def last_stuck(folder: Path) -> str:
-    """Return what the last process said when it was stuck, once; empty when it was not."""
-    file = folder / STUCK_FILE
+def last_stuck(folder: Path) -> Stuck | None:
+    """Return how the last process was stuck, once; None when it was not."""
+    file, before = folder / STUCK_FILE, folder / BEFORE_FILE
     try:
-        line = file.read_text("utf-8", "replace").partition("\n")[0]
-        file.replace(file.with_name("stuck-before.txt"))
+        line, past = _first_line(file), _first_line(before)
+        file.replace(before)
     except OSError:
-        return ""
-    return line
+        return None
+    (at, rule), (past_at, past_rule) = _rule_in(line), _rule_in(past)
+    is_again = rule == past_rule and at - past_at < AGAIN_S
+    return Stuck(line, rule if is_again else "") if line else None
+
+
+def _first_line(file: Path) -> str:
+    return file.read_text("utf-8", "replace").partition("\n")[0] if file.exists() else ""
+
+
+def _rule_in(line: str) -> tuple[float, str]:
+    """Return when a process was stuck, in seconds since 1970, and in which rule; empty for none."""
+    found = _RULE.match(line)
+    try:
+        return (datetime.fromisoformat(found[1]).timestamp(), found[2]) if found else (0.0, "")
+    except ValueError:
+        return 0.0, ""
 
 
 # ── where, and for whom ──────────────────────────────────────────────────────────────────────

@@ -9,10 +9,14 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from pilotage.runtime.loop_watch import (
     CONNECTION,
     EXIT_STUCK,
+    STUCK_FILE,
     TASK_PREFIX,
     Hold,
     LoopWatch,
@@ -149,8 +153,31 @@ class TestStuck:
         assert child.returncode == EXIT_STUCK
         assert b"the event loop was stuck for" in errors
         assert b"in main" in errors
-        assert "ended itself with 70" in last_stuck(tmp_path)
-        assert last_stuck(tmp_path) == ""
+        said = last_stuck(tmp_path)
+        assert said is not None
+        assert ("ended itself with 70" in said.line, said.culprit) == (True, "")
+        assert last_stuck(tmp_path) is None
+
+    @pytest.mark.parametrize(
+        ("past", "now", "culprit"),
+        [
+            (("10:00", "dim"), ("10:59", "dim"), "dim"),
+            (("10:00", "dim"), ("11:01", "dim"), ""),
+            (("10:00", "dim"), ("10:01", "wake"), ""),
+            (("10:00", ""), ("10:01", ""), ""),
+            (("10:00", ""), ("10:01", "dim"), ""),
+        ],
+    )
+    def test_culprit(self, past: Any, now: Any, culprit: str, tmp_path: Path) -> None:
+        """A rule is named when the loop stood still in it twice within an hour."""
+        said = None
+        for at, rule in (past, now):
+            whose = f" (rule {rule})" if rule else ""
+            line = f"2026-11-23T{at}:00+00:00 the event loop was stuck for 2.0 s in a.py:1 in f{whose}; process 1\nmore\n"
+            (tmp_path / STUCK_FILE).write_text(line)
+            said = last_stuck(tmp_path)
+        assert said is not None
+        assert said.culprit == culprit
 
     def test_a_stopped_process_goes_on(self, tmp_path: Path) -> None:
         """A process that was stopped and goes on, or a machine that slept, is not stuck."""
