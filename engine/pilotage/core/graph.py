@@ -158,12 +158,12 @@ class Watch:
             return
         for cell in self.cells:
             if cell not in cells:
-                del cell.watches[self]
+                cell.drop_watch(self)
                 cell.react = None
                 self.graph.forget_if_unread(cell)
         for cell in cells:
             if cell not in self.cells:
-                cell.watches[self] = None
+                cell.add_watch(self)
                 cell.react = None
         self.cells = cells
 
@@ -171,7 +171,7 @@ class Watch:
         """Stop following, and let go of who followed: the two would hold each other for ever in a frozen engine."""
         self.alive = False
         for cell in self.cells:
-            cell.watches.pop(self, None)
+            cell.drop_watch(self)
             cell.react = None
             self.graph.forget_if_unread(cell)
         self.cells = {}
@@ -224,11 +224,11 @@ class Node:
         """Depend on exactly these cells."""
         for cell in self.sources:
             if cell not in cells:
-                cell.nodes.pop(self, None)
+                cell.drop_node(self)
                 cell.react = None
                 self.graph.forget_if_unread(cell)
         for cell in cells:
-            cell.nodes[self] = None
+            cell.add_node(self)
             cell.react = None
             if cell.source is not None and cell.source.rank >= self.rank:
                 self.rank = cell.source.rank + 1

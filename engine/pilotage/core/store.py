@@ -113,8 +113,9 @@ class Cell:
         self.is_position = spec.type.base is Base.POSITION
         self.is_plain = spec.type.base not in (Base.POSITION, Base.ENTITY, Base.SET)
         self.react: Callable[[], bool] | None = None
-        self.watches: dict[Watch, None] = {}
-        self.nodes: dict[Node, None] = {}
+        # Most points of a city have no reader: an empty dict each would be 60 MB of 360,000 points.
+        self.watches: dict[Watch, None] | tuple[()] = ()
+        self.nodes: dict[Node, None] | tuple[()] = ()
         self.array: PriorityArray | None = None
         self.wanted: Cell | None = None
         self.motion: tuple[float, float, float] | None = None
@@ -124,6 +125,28 @@ class Cell:
     def remake(self) -> None:
         """Send the next reading the long way: it makes `react`."""
         self.react = None
+
+    def add_watch(self, watch: Watch) -> None:
+        """Have a condition asked when the value changes."""
+        if not isinstance(self.watches, dict):
+            self.watches = {}
+        self.watches[watch] = None
+
+    def drop_watch(self, watch: Watch) -> None:
+        """Ask a condition no more."""
+        if isinstance(self.watches, dict):
+            self.watches.pop(watch, None)
+
+    def add_node(self, node: Node) -> None:
+        """Have a derived value worked out when the value changes."""
+        if not isinstance(self.nodes, dict):
+            self.nodes = {}
+        self.nodes[node] = None
+
+    def drop_node(self, node: Node) -> None:
+        """Feed a derived value no more."""
+        if isinstance(self.nodes, dict):
+            self.nodes.pop(node, None)
 
     @property
     def on_record(self) -> Any:

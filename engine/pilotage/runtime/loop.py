@@ -44,9 +44,6 @@ SOON_S: Final = 0.001
 # So long a decision waits for a disk that refuses; then it is sent although its record is in memory only.
 PATIENCE_S: Final = 1.0
 
-REST_S: Final = 0.001
-"""Between two ticks under load: what comes meanwhile is one tick, with one record. After a quiet moment a tick comes at once."""
-
 _AWAITED: Final = frozenset(
     {Command, Request, CallOut, Notice, AlarmChanged, OrderTaken, OrderRefused}
 )
@@ -146,7 +143,6 @@ class Pump:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._turn_waits = False
-        self._rests_until = 0.0
         self._stopped = True
         self._uncommitted: set[asyncio.Future[int]] = set()
         self._unwritten: deque[_Unwritten] = deque()
@@ -215,15 +211,10 @@ class Pump:
     def _wake(self) -> None:
         if self._loop is not None and not self._turn_waits and not self._stopped:
             self._turn_waits = True
-            if self._loop.time() >= self._rests_until:
-                self._loop.call_soon(self._turn)
-            else:
-                self._loop.call_at(self._rests_until, self._turn)
+            self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         self._turn_waits = False
-        if self._loop is not None:
-            self._rests_until = self._loop.time() + REST_S
         if self._stopped:
             return
         if (

@@ -60,23 +60,6 @@ class TestTick:
         assert engine.batches[0] == readings
         assert len(sent[0].outgoing) == 3
 
-    async def test_ticks_rest_between_each_other(
-        self, pump: Pump, inbox: Inbox, engine: Any, eventually: Eventually,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:  # fmt: skip
-        """What arrives one by one soon after a tick is one tick, however often the loop turns meanwhile."""
-        await eventually(lambda: engine.batches)
-        monkeypatch.setattr(loop_room, "REST_S", 0.2)
-        inbox.put(low_flow(engine))
-        await eventually(lambda: len(engine.batches) > 1)
-        engine.batches.clear()
-        for street in (1, 2, 3):
-            inbox.put(low_flow(engine, street))
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-        await eventually(lambda: engine.batches)
-        assert len(engine.batches[0]) == 3
-
     async def test_only_what_somebody_waits_for_hurries(
         self, pump: Pump, inbox: Inbox, engine: Any, journal: SqliteJournal,
         eventually: Eventually, monkeypatch: pytest.MonkeyPatch,
