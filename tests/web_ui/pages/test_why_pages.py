@@ -19,7 +19,7 @@ from tests.web_ui.conftest import ORIGIN
 from pilotage import api
 from pilotage_web.moments import read_moment
 from pilotage_web.pages.health import certificates_view, milliseconds, p99
-from pilotage_web.pages.rules import lines_view
+from pilotage_web.pages.rules import lines_view, rules_view
 from pilotage_web.texts import Texts
 
 Desk = Any
@@ -224,6 +224,15 @@ class TestRules:
         assert "".join(piece for piece, _ in rows[1]["pieces"]) == "  while: b and c"
         assert rows[1]["pieces"][-1] == ("c", "clause unmet")
         assert ('# "x"', "comment") in rows[0]["pieces"]
+
+
+class TestRuleCosts:
+    def test_spent(self) -> None:
+        """Beside its cost stands what a rule took of the processor; one that took nothing measurable has none."""
+        words = Texts(ZoneInfo("Europe/Paris"))["fr"]
+        found = [api.Rule(name=name) for name in ("costly", "cheap")]
+        rows = rules_view(found, {}, {"costly": 12.34}, 0.0, words)["rows"]
+        assert [row["spent"] for row in rows] == ["12 s", ""]
 
 
 class TestHealth:

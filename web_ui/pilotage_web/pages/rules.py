@@ -65,19 +65,29 @@ def path_of_rule(name: str, **query: str) -> str:
 async def rules(visit: Visit) -> dict[str, Any]:
     """Show all rules."""
     found = await visit.ask(api.ListRules())
+    return await _all(visit, found)
+
+
+async def _all(visit: Visit, found: Sequence[api.Rule]) -> dict[str, Any]:
+    """Ask for what rules have done and taken, and return the list."""
     figures = {f.rule: f for f in await visit.ask(api.ListRuleFigures())}
     status = await visit.ask(api.GetStatus())
-    return rules_view(found, figures, status.now, visit.words)
+    spent = (await visit.ask(api.GetFigures())).rules_s
+    return rules_view(found, figures, spent, status.now, visit.words)
 
 
 def rules_view(
     found: Sequence[api.Rule],
     figures: Mapping[str, api.RuleFigures],
+    spent_s: Mapping[str, float],
     now: float,
     words: Words,
 ) -> dict[str, Any]:
-    """Return what the list shows."""
+    """Return what the list shows; `spent_s` is the processor time of each rule since the start, in seconds."""
     rows = [_row(rule, figures.get(rule.name), now, words) for rule in found]
+    for row in rows:
+        spent = spent_s.get(row["name"], 0.0)
+        row["spent"] = f"{words.number(spent, 1 if spent < 10 else 0)} s" if spent else ""
     since = min((f.since for f in figures.values()), default=now)
     return {"rows": rows, "since": words.moment(since, now), "draft": "", "checked": None}
 
@@ -126,9 +136,7 @@ async def check(visit: Visit) -> Response:
     text = draft.replace("\r\n", "\n") if isinstance(draft, str) else ""
     checked = await visit.ask(api.CheckRules(text=text, file=_file(visit.field("file"))))
     found = await visit.ask(api.ListRules())
-    figures = {f.rule: f for f in await visit.ask(api.ListRuleFigures())}
-    status = await visit.ask(api.GetStatus())
-    view = rules_view(found, figures, status.now, visit.words)
+    view = await _all(visit, found)
     view |= {"draft": text, "checked": checked_view(checked, text, visit.words)}
     return visit.render("rules.html", **view)
 
