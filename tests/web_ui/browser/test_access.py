@@ -262,6 +262,7 @@ class TestKeyboard:
         page.locator("form[action$='/release'] button").focus()
         with page.expect_navigation():
             page.keyboard.press("Enter")
+        page.wait_for_selector("html[data-link=live]")
         assert not any(o.entity == "L-9" for o in town.ask(api.ListOverrides()))
 
     def test_writing(self, new_page: NewPage, busy: None, town: Town) -> None:
