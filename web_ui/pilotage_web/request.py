@@ -101,6 +101,11 @@ class Who:
         return not self.held and right in rights_of(self.role)
 
     @property
+    def hand_level(self) -> int:
+        """The level at which they take equipment by hand: 7 (maintenance) for engineers, 8 for everybody else."""
+        return 7 if self.role == "engineer" else 8
+
+    @property
     def via(self) -> str:
         """By which way they come and at which post they act, for the audit."""
         return f"web {self.address or '-'} {self.post}".strip()

@@ -94,7 +94,7 @@ class ExplainPoint(Question[Explanation], tag="explain_point", frozen=True, kw_o
 class SetOverride(Question[Receipt], tag="override", frozen=True, kw_only=True):
     """Take a point at level 8 for `for_s` seconds; a text such as `30 %` is read in the point's unit.
 
-    With `seen` (`PointWhy.standing`) the order is refused (`stale`) when somebody else has taken or released it by hand since.
+    At `level` 7 an engineer holds it for maintenance: nobody else takes it by hand then. With `seen` (`PointWhy.standing`) the order is refused (`stale`) when somebody else has taken or released it by hand since.
     """
 
     point: str
@@ -103,14 +103,16 @@ class SetOverride(Question[Receipt], tag="override", frozen=True, kw_only=True):
     person: str
     reason: str
     seen: str = ""
+    level: int = 8
 
 
 class ReleaseOverride(Question[Receipt], tag="release", frozen=True, kw_only=True):
-    """Give an override back; `seen` as in `SetOverride`."""
+    """Give an override back; `seen` as in `SetOverride`. With `level` 8 one that is held for maintenance stays."""
 
     point: str
     person: str
     seen: str = ""
+    level: int = 7
 
 
 Questions = ListPoints | GetPoint | ExplainPoint | SetOverride | ReleaseOverride

@@ -15,7 +15,7 @@ from pilotage.core.timers import Timer, Timers
 from pilotage.language.program import ExpectProgram
 from pilotage.model.entities import Combine, PointSpec
 from pilotage.model.messages import Demanded, Relinquished
-from pilotage.model.priorities import Priority
+from pilotage.model.priorities import BY_HAND, Priority
 from pilotage.model.values import as_plain
 
 DEFAULT_LEVEL: Final = 17
@@ -188,7 +188,7 @@ class Arbiter:
             self._order += 1
             demand.order = self._order
         array.demands[demand.owner] = demand
-        if demand.level == Priority.OPERATOR:
+        if demand.level in BY_HAND:
             self.by_hand[cell] = None
         if demand.until is not None:
             demand.timer = self._timers.at(
@@ -213,7 +213,7 @@ class Arbiter:
         if demand is None or array is None:
             return
         self._forget_end(demand)
-        if not any(each.level == Priority.OPERATOR for each in array.demands.values()):
+        if not any(each.level in BY_HAND for each in array.demands.values()):
             self.by_hand.pop(cell, None)
         array.ramp_up_s, array.ramp_down_s = demand.ramp_up_s, demand.ramp_down_s
         self.touched[cell] = None

@@ -18,7 +18,7 @@ from pilotage.core.store import Cell, Entity, EntitySet, to_value
 from pilotage.language.resolver import INCIDENT
 from pilotage.model.entities import Access
 from pilotage.model.messages import RunChanged
-from pilotage.model.priorities import Priority
+from pilotage.model.priorities import BY_HAND, Priority
 from pilotage.model.values import as_plain
 
 VERSION: Final = 1
@@ -121,19 +121,19 @@ def _plain(value: Any) -> Any:
 def _overrides(cell: Cell) -> list[list[Any]]:
     demands = cell.array.demands.values() if cell.array is not None else ()
     return [
-        [cell.id, _plain(d.value), d.owner, d.reason, d.since, d.until]
+        [cell.id, _plain(d.value), d.owner, d.reason, d.since, d.until, d.level]
         for d in demands
-        if d.level == Priority.OPERATOR and d.owner.startswith("operator ")
+        if d.level in BY_HAND and d.owner.startswith("operator ")
     ]
 
 
 def _override_again(engine: Engine, row: list[Any]) -> None:
-    point, plain, owner, reason, since, until = row
+    point, plain, owner, reason, since, until, level = (*row, int(Priority.OPERATOR))[:7]
     cell = engine.cells.get(point)
     value = to_value(cell.spec, plain, engine.entities) if cell is not None else None
     if cell is None or value is None or not cell.spec.access.is_commandable:
         return
-    demand = Demand(owner, owner, int(Priority.OPERATOR), value, reason, since, until)
+    demand = Demand(owner, owner, level, value, reason, since, until)
     engine.arbiter.place(cell, demand)
 
 

@@ -32,7 +32,7 @@ from pilotage.model.messages import (
     ReleaseOverride,
     RuleOrder,
 )
-from pilotage.model.priorities import Priority
+from pilotage.model.priorities import BY_HAND, Priority
 from pilotage.model.values import as_plain, format_value
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Orders:
             demand = Demand(
                 owner,
                 owner,
-                int(Priority.OPERATOR),
+                order.level,
                 value,
                 order.reason,
                 self._engine.now,
@@ -170,6 +170,13 @@ class Orders:
             return f"{order.point} is {cell.spec.access.value} and cannot be set"
         if not order.reason.strip():
             return "a reason is needed"
+        if order.level not in BY_HAND:
+            return (
+                f"a person takes a point at level 8, or at 7 for maintenance, not at {order.level}"
+            )
+        locked = next((d for d in _held(cell) if d.level == Priority.MAINTENANCE), None)
+        if locked is not None and locked.by != f"operator {order.person}":
+            return f"{locked.by.removeprefix('operator ')} holds it for maintenance, at level 7"
         most = cell.spec.override_max_s
         if not self._engine.now < order.until <= self._engine.now + most:
             return f"an end is needed, at most {format_duration(most)} from now"
@@ -192,14 +199,13 @@ class Orders:
 
     def _release(self, order: ReleaseOverride) -> None:
         cell = self._engine.cells.get(order.point)
-        array = cell.array if cell is not None else None
-        owners = (
-            [o for o, d in array.demands.items() if d.level == Priority.OPERATOR]
-            if array is not None
-            else []
-        )
+        held = [] if cell is None else _held(cell)
+        owners = [d.owner for d in held if d.level >= order.level]
         if cell is None or not owners:
             why = f"{order.point} is not overridden"
+            if held:
+                person = held[0].by.removeprefix("operator ")
+                why = f"{person} holds {order.point} for maintenance: an engineer gives it back"
             self._receipt("release", order, f"override {order.point}", order.point, why)
             return
         if order.seen and order.seen != hand_of(cell):
@@ -266,13 +272,18 @@ _INCIDENT_CHANGES: Final = {
 
 def hand_of(cell: Cell) -> str:
     """Return who holds a point by hand, as one word that differs when anybody has changed that; `free` when nobody does."""
-    held = [] if cell.array is None else cell.array.demands.values()
-    mine = [d for d in held if d.level == Priority.OPERATOR]
+    mine = _held(cell)
     if not mine:
         return "free"
     newest = max(mine, key=lambda demand: demand.order)
     until = "-" if newest.until is None else f"{newest.until:.2f}"
     return f"{newest.since:.2f}.{until}.{newest.owner}"
+
+
+def _held(cell: Cell) -> list[Demand]:
+    """Return what people hold of a point by hand."""
+    demands = () if cell.array is None else cell.array.demands.values()
+    return [d for d in demands if d.level in BY_HAND and d.owner.startswith("operator ")]
 
 
 def _level_text(order: PlanOrder) -> str:

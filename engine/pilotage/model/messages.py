@@ -106,7 +106,7 @@ class CallResult:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A person takes a point at level 8 until a time (seconds since 1970), for a reason.
+    """A person takes a point at level 8 (7 for maintenance) until a time (seconds since 1970), for a reason.
 
     `origin` of this and the other orders says by which way it came, and from whom: `cli alice`, `web pilotage 192.0.2.7`.
     `seen` says who held the point by hand when the person decided (`hand_of`); when that is another by now, it is refused.
@@ -119,16 +119,18 @@ class Override:
     until: float
     origin: str = ""
     seen: str = ""
+    level: int = 8
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseOverride:
-    """A person gives an override back; `seen` as in `Override`."""
+    """A person gives an override back; `seen` as in `Override`. Of one at a level above `level` it is refused."""
 
     point: str
     person: str
     origin: str = ""
     seen: str = ""
+    level: int = 7
 
 
 @dataclass(frozen=True, slots=True)

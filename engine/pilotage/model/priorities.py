@@ -31,6 +31,9 @@ class Priority(IntEnum):
         return self.name.lower()
 
 
+BY_HAND = frozenset({Priority.MAINTENANCE, Priority.OPERATOR})
+"""Levels at which people take points by hand: engineers for maintenance, operators for everything else."""
+
 RESERVED = frozenset({Priority.MINIMUM_TIME, Priority.OPERATOR})
 """Levels that no rule may use: the engine's own, and the control room's."""
 

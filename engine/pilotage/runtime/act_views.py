@@ -23,7 +23,7 @@ from pilotage.core.why import shown, wanter_of
 from pilotage.language.program import AlarmProgram, LevelProgram
 from pilotage.language.wording import wording
 from pilotage.model.entities import Access
-from pilotage.model.priorities import Priority, parse_priority
+from pilotage.model.priorities import BY_HAND, Priority, parse_priority
 from pilotage.model.sentences import heard
 from pilotage.model.values import Base, Position, as_plain, format_value
 
@@ -341,7 +341,7 @@ def overrides_of(engine: Engine, found: list[api.OverrideShown]) -> Iterator[Non
 
 
 def _is_by_hand(demand: Demand) -> bool:
-    return demand.level == Priority.OPERATOR and demand.owner.startswith("operator ")
+    return demand.level in BY_HAND and demand.owner.startswith("operator ")
 
 
 # ── incidents ────────────────────────────────────────────────────────────────────────────────

@@ -563,13 +563,17 @@ class ControlSocket:
         value = self._admitted(ask.point, ask.value)
         until = self._service.clock.now() + ask.for_s
         return await self._order(
-            Override(ask.point, value, ask.person, ask.reason, until, _origin(ask), ask.seen)
+            Override(
+                ask.point, value, ask.person, ask.reason, until, _origin(ask), ask.seen, ask.level
+            )
         )
 
     async def _release(self, ask: api.ReleaseOverride) -> api.Receipt:
         _need(person=ask.person)
         self._cell(ask.point)
-        return await self._order(ReleaseOverride(ask.point, ask.person, _origin(ask), ask.seen))
+        return await self._order(
+            ReleaseOverride(ask.point, ask.person, _origin(ask), ask.seen, ask.level)
+        )
 
     async def _set_plan(self, ask: api.SetPlan) -> api.Receipt:
         _need(person=ask.person, reason=ask.reason)

@@ -16,7 +16,7 @@ from pilotage.core.pursuits import Pursuit
 from pilotage.core.store import Cell, Entity
 from pilotage.model.entities import Access, PointSpec
 from pilotage.model.looks import Look
-from pilotage.model.priorities import Priority
+from pilotage.model.priorities import BY_HAND
 from pilotage.model.values import Base
 
 FAULTS: Final = ("fault", "fail", "tamper")
@@ -112,7 +112,7 @@ def look_of(
         under_way = pursuit(cell)
         if under_way is not None and under_way.state in _UNLIKE:
             return Look.UNLIKE
-        is_held = is_held or array.level == Priority.OPERATOR
+        is_held = is_held or array.level in BY_HAND
     if is_held:
         return Look.HELD
     value = cells[face.main].value if face.main else None

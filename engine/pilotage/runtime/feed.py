@@ -36,7 +36,7 @@ from pilotage.model.messages import (
     RunChanged,
     TargetChanged,
 )
-from pilotage.model.priorities import Priority
+from pilotage.model.priorities import BY_HAND
 from pilotage.ports import Clock
 from pilotage.runtime.faces import Face, face_of, look_of
 from pilotage.runtime.health import Health
@@ -240,7 +240,7 @@ class Feed:
             if kind in _ABOUT_POINTS:
                 if (place := self._place_of(event.point)) is not None:
                     self._touched.add(place)
-                if getattr(event, "level", 0) == Priority.OPERATOR or kind is Relinquished:
+                if getattr(event, "level", 0) in BY_HAND or kind is Relinquished:
                     self._changed["overrides"] = decision.number
             elif kind is AlarmChanged:
                 self._alarm(event.alarm, event.after)

@@ -198,6 +198,22 @@ class TestOverrides:
         assert (await client.delete(there, headers=headers())).json()["taken"]
 
 
+class TestMaintenance:
+    async def test_level_7(self, desk: Any, city: api.Client) -> None:
+        """What an engineer takes by hand no operator takes or gives back, on the page or over the interface."""
+        engineer = desk.visitor("engineer", post="security", person="emil")
+        operator = desk.visitor("operator", post="security", person="karim")
+        fields = {"point": "lights.level", "for_s": "900", "reason": "wiring", "confirmed": "hold"}
+        await desk.send(engineer, f"{SEG}/override", value="0", **fields)
+        why = city.ask(api.WhyPoint(point="seg-1.lights.level"))
+        assert (why.level, why.who.name) == (7, "emil")
+        await desk.send(operator, f"{SEG}/override", value="50", **fields)
+        await desk.send(operator, f"{SEG}/release", point="lights.level")
+        assert city.ask(api.WhyPoint(point="seg-1.lights.level")).level == 7
+        await desk.send(engineer, f"{SEG}/release", point="lights.level")
+        assert city.ask(api.ListOverrides()) == []
+
+
 class TestIncidents:
     async def test_close(self, desk: Any, city: api.Client) -> None:
         """An incident on which somebody wrote since is not closed before it was looked at again; a note may join."""

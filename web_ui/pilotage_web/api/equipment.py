@@ -136,6 +136,7 @@ async def override_equipment(visit: Visit, id: str, body: OverrideOrder) -> api.
             person=visit.who.person,
             reason=reason,
             seen=body.seen or await _matched(visit, f"{id}.{body.point}"),
+            level=visit.who.hand_level,
         )
     )
     return _taken(receipt)
@@ -148,7 +149,12 @@ async def release_equipment(visit: Visit, id: str, point: str) -> api.Receipt:  
     seen = await _matched(visit, f"{id}.{point}")
     return _taken(
         await visit.ask(
-            api.ReleaseOverride(point=f"{id}.{point}", person=visit.who.person, seen=seen)
+            api.ReleaseOverride(
+                point=f"{id}.{point}",
+                person=visit.who.person,
+                seen=seen,
+                level=visit.who.hand_level,
+            )
         )
     )
 

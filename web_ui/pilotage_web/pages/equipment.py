@@ -298,7 +298,7 @@ def why_view(why: api.PointWhy, words: Words) -> dict[str, Any]:
         "is_complete": why.complete,
         "seen": _sight(why),
         "hand": why.standing,
-        "is_overridden": any(d.level == OPERATOR for d in why.demands),
+        "is_overridden": any(d.who.sort == "person" for d in why.demands),
         "state": word(words, WAYS, way.state) if way is not None else "",
         "is_bad": way is not None and way.state in ("failed", "local", "unheard"),
         "sent": words.moment(way.sent_at, why.at) if way is not None and way.sent_at else "",
@@ -421,7 +421,8 @@ async def override(visit: Visit) -> Response:
     has_changed = visit.field("seen") not in ("", _sight(why))
     if not visit.field("confirmed") or has_changed:
         sent = {"value": value, "for_s": for_s, "reason": reason[:MOST_REASON], "here": here}
-        view = confirm_view(why, sent, visit.words, has_changed=has_changed)
+        level = visit.who.hand_level
+        view = confirm_view(why, sent, visit.words, has_changed=has_changed, level=level)
         view["lines"] = await last_lines(visit, point) if has_changed else ()
         view["actions"] = ACTION_WORDS
         return visit.render(
@@ -434,16 +435,22 @@ async def override(visit: Visit) -> Response:
         person=visit.who.person,
         reason=marked,
         seen=why.standing,
+        level=visit.who.hand_level,
     )
     return await _ordered(visit, order, here)
 
 
 def confirm_view(
-    why: api.PointWhy, sent: Mapping[str, Any], words: Words, *, has_changed: bool
+    why: api.PointWhy,
+    sent: Mapping[str, Any],
+    words: Words,
+    *,
+    has_changed: bool,
+    level: int = OPERATOR,
 ) -> dict[str, Any]:
     """Return what is asked before an override is given: what it would be, until when, and what it would dominate."""
-    below = next((d for d in why.demands if d.level >= OPERATOR), None)
-    above = next((d for d in why.demands if d.level < OPERATOR), None)
+    below = next((d for d in why.demands if d.level >= level), None)
+    above = next((d for d in why.demands if d.level < level), None)
     return {
         "sent": sent,
         "point": why.point.partition(".")[2],
@@ -477,7 +484,8 @@ async def release(visit: Visit) -> Response:
     """Give an override back."""
     point, here = _named(visit)
     await trades.check(visit, visit.path("id"))
-    order = api.ReleaseOverride(point=point, person=visit.who.person, seen=visit.field("seen"))
+    who, seen = visit.who, visit.field("seen")
+    order = api.ReleaseOverride(point=point, person=who.person, seen=seen, level=who.hand_level)
     return await _ordered(visit, order, here)
 
 
