@@ -51,8 +51,9 @@ async def test_pages_join(desk: Any, site: Any, path: str, key: str) -> None:
         city.ask(api.SetPlan(plan="snow", level=1, person="ann", reason="ice"))
         for number in range(5):
             city.ask(api.WriteNote(text=f"line {number}", person="ann", post="control"))
-    whole, _ = await walk(client, path, 200)
-    parts, pages = await walk(client, path, 2)
+        whole, _ = await walk(client, path, 200)
+        parts, pages = await walk(client, path, 2)
+        city.ask(api.SetPlan(plan="snow", level=None, person="ann", reason="end"))
     ids = [item[key] for item in whole]
     assert [item[key] for item in parts] == ids
     assert len(ids) == len(set(ids)) > 0

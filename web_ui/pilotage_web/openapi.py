@@ -67,8 +67,12 @@ def document(routes: Iterable[ApiRoute], version: str, url: str) -> dict[str, An
 
 
 def _bound(schema: Any) -> None:
-    """Say of every integer what it is bounded by: 64 bits, where nothing narrower is said."""
+    """Say of every integer what it is bounded by: 64 bits, where nothing narrower is said; and of pairs what both are."""
     if isinstance(schema, dict):
+        parts = schema.get("prefixItems", [])
+        if parts and all(part == parts[0] for part in parts):
+            # The same in words that every reader of OpenAPI knows; some take `prefixItems` for a list of `items`.
+            schema["items"] = schema.pop("prefixItems")[0]
         if schema.get("type") == "integer":
             if "maximum" not in schema and "exclusiveMaximum" not in schema:
                 schema["maximum"] = 2**63 - 1
