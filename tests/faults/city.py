@@ -115,6 +115,8 @@ class City:
     def spawn(self) -> None:
         """Start the engine."""
         environment = {**os.environ, "NO_COLOR": "1"}
+        # An engine that pip installed is compiled; ours is after its first start.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         environment["PYTHONPATH"] = os.pathsep.join([str(self.folder / "site"), *sys.path])
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
