@@ -44,7 +44,7 @@ WAYS: Final = {
 }
 RATE: Final = 2_000
 ORDERS_PER_S: Final = 1_000
-"""To the lamps, as a city would declare it for its gateways; twice as many in the quick form."""
+"""To the lamps, as a city would declare it for its gateways; more than the engine carries would expire in line."""
 BURST: Final = 50_000
 BURST_EVERY_S: Final = 60.0
 AFTER_BURST_S: Final = 10.0
@@ -410,12 +410,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--burst", type=int, default=BURST, help="readings in a second, each minute"
     )
-    parser.add_argument("--quick", action="store_true", help="a quarter of a minute, one burst")
+    parser.add_argument(
+        "--quick", action="store_true", help="a quarter of a minute after dusk, one burst"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args(argv)
     seconds, every_s = (16.0, 16.0) if given.quick else (given.minutes * 60.0, BURST_EVERY_S)
-    orders_per_s = ORDERS_PER_S * 2 if given.quick else ORDERS_PER_S
-    seen = measure(seconds, given.rate, given.burst, every_s, orders_per_s)
+    seen = measure(seconds, given.rate, given.burst, every_s, ORDERS_PER_S)
     show(seen)
     if given.json is not None:
         given.json.write_text(json.dumps(seen, indent=1) + "\n")
