@@ -204,7 +204,7 @@ class TestAlarms:
         page.locator(f"[id='line-{dark}'] button", has_text="Take").click()
         assert "It has changed since you looked" in page.content()
         page.get_by_role("link", name="Look again").click()
-        assert "taken nadia" in page.content()
+        assert "taken by nadia" in page.content()
 
     def test_without_scripts(
         self, browse: Callable[..., Page], city: api.Client, dark: str
