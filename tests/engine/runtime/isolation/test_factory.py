@@ -127,7 +127,8 @@ class TestRefused:
     ) -> None:
         """A plugin that aborts or hangs while it is imported is named, and the city starts without it."""
         monkeypatch.setenv("LANG", language)
-        monkeypatch.setattr("pilotage.runtime.isolation.probe.START_S", 1.0)
+        if language == "rogue_hangs_at_import":
+            monkeypatch.setattr("pilotage.runtime.isolation.probe.START_S", 1.0)
         (found,) = findings(tmp_path, "{adapter: rogue, isolate: true}")
         assert found.endswith(why)
 
