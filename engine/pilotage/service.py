@@ -56,7 +56,6 @@ from pilotage.runtime.ownership import THE_CITY, FileOwnership
 from pilotage.runtime.plugins import Catalogue, import_ahead
 from pilotage.runtime.promises import Promises
 from pilotage.runtime.recovery import Recovered, Recovery
-from pilotage.runtime.resting import RestingSelector
 from pilotage.runtime.snapshots import FileSnapshots
 from pilotage.runtime.snapshotter import Snapshotter
 from pilotage.runtime.supervisor import State, Supervisor
@@ -1014,7 +1013,7 @@ def run_service(
 
 
 def loop_factory(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Return what makes the event loop; the standard one, which rests under load, when uvloop is not installed."""
+    """Return what makes the event loop; the standard one when uvloop is not installed."""
     if uvloop:
         try:
             import uvloop as fast
@@ -1025,7 +1024,7 @@ def loop_factory(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
             )
         else:
             return fast.new_event_loop
-    return lambda: asyncio.SelectorEventLoop(RestingSelector())
+    return asyncio.new_event_loop
 
 
 async def _run(settings: Settings, workshop: Workshop, clock: Clock | None) -> None:
