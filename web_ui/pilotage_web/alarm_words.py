@@ -26,6 +26,7 @@ TITLES: Final[Mapping[str, str]] = {
     "too-many-instances": mark("Too many pairs of equipment"),
     "interrupted": mark("Interrupted by a restart"),
     "quarantine": mark("Rule in quarantine"),
+    "break-glass": mark("Glass broken"),
 }
 SENTENCES: Final[Mapping[str, str]] = {
     "no-value": mark("%(point)s was not told %(value)s: it cannot take that value"),
@@ -62,6 +63,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "proposal": mark("level %(level)s of %(plan)s was not answered"),
     "review": mark("%(plan)s has been at level %(level)s for a while: is that still right?"),
     "overdue": mark("overdue: %(step)s"),
+    "glass": mark("somebody at %(post)s acts for every post until %(until)s"),
 }
 _ONCE: Final = mark("once")
 _TIMES: Final = mark("%(count)s times")

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from pilotage.core.timers import Timer
 from pilotage.model.messages import GlassChanged, GlassOrder
+from pilotage.model.sentences import GLASS
 
 AT_MOST_S: Final = 3600.0
 ALARM: Final = "break-glass"
@@ -93,7 +94,7 @@ class Glass:
             broken.until, partial(self._end, broken.person, "its time was over")
         )
         until = self._desk.schedule.local(broken.until)
-        text = f"somebody at {broken.post or 'no post'} acts for every post until {until:%H:%M}"
+        text = GLASS.say(post=broken.post or "no post", until=f"{until:%H:%M}")
         self._alarm(ALARM, broken.post or "no post", "high", text)
 
     def _end(self, person: str, why: str) -> None:

@@ -101,6 +101,7 @@ REVIEW: Final = Sentence(
     "review", "{plan} has been at level {level} for a while: is that still right?"
 )
 OVERDUE: Final = Sentence("overdue", "overdue: {step}")
+GLASS: Final = Sentence("glass", "somebody at {post} acts for every post until {until}")
 
 SENTENCES: Final[Mapping[str, Sentence]] = {
     sentence.code: sentence
@@ -109,9 +110,10 @@ SENTENCES: Final[Mapping[str, Sentence]] = {
         *(NO_VALUE, TOO_OFTEN, NOT_TOLD_WHY, NOT_TOLD, REFUSED_SAYS, REFUSED, DIFFERS),
         *(UNKNOWN_SAYS, UNKNOWN, NOT_TOLD_NOW, UNANSWERED, CONFLICT, FIGHT, CIRCLE),
         *(OVER_AND_OVER, BRANCHES, INCIDENTS, PAIRS, INTERRUPTED, QUARANTINE),
-        *(BLOCKED, PROPOSAL, REVIEW, OVERDUE),
+        *(BLOCKED, PROPOSAL, REVIEW, OVERDUE, GLASS),
     )
 }
+
 OF_ALARM: Final[Mapping[str, tuple[Sentence, ...]]] = {
     "not-following": (
         *(NO_VALUE, TOO_OFTEN, NOT_TOLD_WHY, NOT_TOLD, REFUSED_SAYS, REFUSED, DIFFERS),
@@ -128,6 +130,7 @@ OF_ALARM: Final[Mapping[str, tuple[Sentence, ...]]] = {
     "plan-proposal": (PROPOSAL,),
     "plan-review": (REVIEW,),
     "checklist": (OVERDUE,),
+    "break-glass": (GLASS,),
 }
 """What each of the engine's own alarms may say."""
 

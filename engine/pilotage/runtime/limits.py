@@ -26,7 +26,7 @@ ENGINE: Final = "engine"
 """Who puts a rule into quarantine."""
 MOST_FILES: Final = 65_536
 RESOURCES_S: Final = 5.0
-TRIM_S: Final = 30.0
+TRIM_S: Final = 120.0
 MUCH: Final = 0.8
 """Part of the open files from which on it is told."""
 _TRIM: Final[Callable[[int], int]] = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)
