@@ -34,9 +34,9 @@ from pilotage.runtime.journal import SqliteJournal, sqlite
 GOALS: tuple[str, ...] = ("G19",)
 
 DAY_S: Final = 86_400.0
-DAYS: Final = {Size.SHORT: 250, Size.LONG: 3_652}
+DAYS: Final = {Size.SHORT: 120, Size.LONG: 3_652}
 STEP_S: Final = {Size.SHORT: DAY_S / 2, Size.LONG: DAY_S / 4}
-ERASED: Final = {Size.SHORT: 8, Size.LONG: 100}
+ERASED: Final = {Size.SHORT: 4, Size.LONG: 100}
 START: Final = 1_764_543_600.0  # 2025-12-01 00:00 in Paris
 FORGET_DAYS: Final = {Size.SHORT: 4, Size.LONG: 20}
 PARIS: Final = ZoneInfo("Europe/Paris")

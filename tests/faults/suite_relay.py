@@ -38,7 +38,7 @@ from pilotage.runtime.dispatcher import Dispatcher
 from pilotage.runtime.health import Health
 
 GOALS: Final = ("G21",)
-SEEDS: Final = {Size.SHORT: 60, Size.LONG: 1_000}
+SEEDS: Final = {Size.SHORT: 30, Size.LONG: 1_000}
 DISPATCHED: Final = {Size.SHORT: 6, Size.LONG: 60}
 POINTS: Final = {"B.arm": Rate(1, 10.0), "B.relay": Rate(3, 60.0)}
 RESTING: Final[Mapping[str, Value]] = {"B.arm": "up", "B.relay": False}
