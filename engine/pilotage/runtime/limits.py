@@ -11,6 +11,7 @@ import ctypes
 import os
 import resource
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -52,6 +53,7 @@ class Limits:
         self._health = health
         self._order = order
         self._timers: list[asyncio.TimerHandle] = []
+        self._trimming = ThreadPoolExecutor(1, "pilotage-trimming")
 
     def start(self) -> None:
         """Begin to look."""
@@ -64,6 +66,7 @@ class Limits:
     def stop(self) -> None:
         """Look no more."""
         self.budget.stop()
+        self._trimming.shutdown(wait=False)
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
@@ -110,7 +113,7 @@ class Limits:
         In a thread and without the interpreter's lock; it takes some milliseconds.
         """
         self._again(TRIM_S, self._give_back)
-        asyncio.get_running_loop().run_in_executor(None, _TRIM, 0)
+        self._trimming.submit(_TRIM, 0)
 
     def _look_at_memory(self, used: int) -> None:
         most = self._settings.memory
