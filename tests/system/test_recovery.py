@@ -207,15 +207,20 @@ class TestOtherRules:
         ]
 
 
+def one_street_more(city: Any) -> None:
+    """Start a city that was killed with one more street."""
+    (city.folder / "readings").write_text("")
+    streets = city.folder / "streets.yaml"
+    streets.write_text(streets.read_text() + "s-3: {kind: test_street}\n")
+    city.start()
+
+
 class TestOtherInventory:
     def test_one_street_more(self, busy: Any) -> None:
         """With another inventory a new engine takes up what lasts, and says what did not."""
         before = standing(busy)
         busy.kill()
-        (busy.folder / "readings").write_text("")
-        streets = busy.folder / "streets.yaml"
-        streets.write_text(streets.read_text() + "s-3: {kind: test_street}\n")
-        busy.start()
+        one_street_more(busy)
         after = standing(busy)
         assert after["plans"] == before["plans"]
         assert [(a[0], a[1]) for a in after["alarms"]] == ALARMS
@@ -234,10 +239,7 @@ class TestOtherInventory:
         busy.kill()
         for file in Path(busy.folder, "var", "snapshots").glob("*"):
             file.unlink()
-        (busy.folder / "readings").write_text("")
-        streets = busy.folder / "streets.yaml"
-        streets.write_text(streets.read_text() + "s-3: {kind: test_street}\n")
-        busy.start()
+        one_street_more(busy)
         after = standing(busy)
         assert after["plans"] == before["plans"]
         assert [(a[0], a[1]) for a in after["alarms"]] == ALARMS

@@ -52,6 +52,11 @@ class Broken:
     until: float
     timer: Timer | None = None
 
+    @property
+    def place(self) -> str:
+        """Where they are, as the alarm says it."""
+        return self.post or "no post"
+
 
 class Glass:
     """Who has broken the glass, by person."""
@@ -94,8 +99,8 @@ class Glass:
             broken.until, partial(self._end, broken.person, "its time was over")
         )
         until = self._desk.schedule.local(broken.until)
-        text = GLASS.say(post=broken.post or "no post", until=f"{until:%H:%M}")
-        self._alarm(ALARM, broken.post or "no post", "high", text)
+        text = GLASS.say(post=broken.place, until=f"{until:%H:%M}")
+        self._alarm(ALARM, broken.place, "high", text)
 
     def _end(self, person: str, why: str) -> None:
         broken = self.broken.pop(person)
@@ -103,4 +108,4 @@ class Glass:
             broken.timer.cancel()
         self._desk.emit(GlassChanged(broken.post, "whole", person, self._desk.now, why))
         if all(other.post != broken.post for other in self.broken.values()):
-            self._alarm(ALARM, broken.post or "no post", "high", "")
+            self._alarm(ALARM, broken.place, "high", "")

@@ -86,18 +86,21 @@ class Limits:
         """Put a rule into quarantine, by an order that a replay will see too."""
         self.budget.forget(rule)
         allowed = self._settings.rule_share
-        reason = f"it took {share:.1%} of a core for {WINDOW_S:g} s, and {allowed:.1%} are allowed"
+        self._quarantine(
+            rule, f"it took {share:.1%} of a core for {WINDOW_S:g} s, and {allowed:.1%} are allowed"
+        )
+
+    def not_again(self, rule: str) -> None:
+        """Put a rule into quarantine that has stopped the engine before, and would do it at its next start too."""
+        self._quarantine(
+            rule, "the engine stood still in it, twice within an hour, and ended itself"
+        )
+
+    def _quarantine(self, rule: str, reason: str) -> None:
         self._health.count("rules.quarantined")
         with contextlib.suppress(InboxFullError):  # it is tried again when it goes on
             receipt = self._order(RuleOrder(rule, "quarantine", ENGINE, reason, ENGINE))
             receipt.add_done_callback(_heard)
-
-    def not_again(self, rule: str) -> None:
-        """Put a rule into quarantine that has stopped the engine before, and would do it at its next start too."""
-        self._health.count("rules.quarantined")
-        reason = "the engine stood still in it, twice within an hour, and ended itself"
-        receipt = self._order(RuleOrder(rule, "quarantine", ENGINE, reason, ENGINE))
-        receipt.add_done_callback(_heard)
 
     # ── the machine ──────────────────────────────────────────────────────────────────────────
 
