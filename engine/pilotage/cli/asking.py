@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pilotage.cli.console import FAILED, OK, console, print_error
+from pilotage.cli.console import FAILED, OK, USAGE, console, print_error
 
 if TYPE_CHECKING:
     from pilotage.api import Client, Receipt
@@ -90,6 +90,21 @@ def show_receipt(receipt: Receipt) -> int:
         return OK
     print_error(f"refused: {receipt.text}")
     return FAILED
+
+
+def order_rule(arguments: argparse.Namespace, action: str) -> int:
+    """Have the engine do something to `arguments.rule`, for `--reason`, and show the receipt."""
+    if not arguments.reason:
+        print_error(
+            "a reason is needed", "add --reason TEXT; it stands in the journal and the audit"
+        )
+        return USAGE
+    from pilotage.api import OrderRule
+
+    order = OrderRule(
+        rule=arguments.rule, action=action, person=person_of(arguments), reason=arguments.reason
+    )
+    return ask_engine(arguments, lambda client: show_receipt(client.ask(order)))
 
 
 def clock_text(time: float | None) -> str:

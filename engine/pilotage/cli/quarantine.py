@@ -11,10 +11,9 @@ from pilotage.cli.asking import (
     add_person_options,
     ask_engine,
     clock_text,
-    person_of,
-    show_receipt,
+    order_rule,
 )
-from pilotage.cli.console import FAILED, OK, USAGE, console, print_error, print_table, table
+from pilotage.cli.console import FAILED, OK, console, print_table, table
 
 if TYPE_CHECKING:
     from pilotage.api import Client
@@ -43,12 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Show, or give the order and show its receipt."""
     if arguments.rule is None:
         return ask_engine(arguments, _show)
-    if not arguments.reason:
-        print_error(
-            "a reason is needed", "add --reason TEXT; it stands in the journal and the audit"
-        )
-        return USAGE
-    return ask_engine(arguments, lambda client: _order(client, arguments))
+    return order_rule(arguments, "release" if arguments.release else "quarantine")
 
 
 def _show(client: Client) -> int:
@@ -64,16 +58,3 @@ def _show(client: Client) -> int:
         made.row(clock_text(alarm.since), alarm.text)
     print_table(made)
     return FAILED
-
-
-def _order(client: Client, arguments: argparse.Namespace) -> int:
-    from pilotage.api import OrderRule
-
-    action = "release" if arguments.release else "quarantine"
-    order = OrderRule(
-        rule=arguments.rule,
-        action=action,
-        person=person_of(arguments),
-        reason=arguments.reason,
-    )
-    return show_receipt(client.ask(order))

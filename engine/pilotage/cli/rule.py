@@ -11,8 +11,7 @@ from pilotage.cli.asking import (
     add_person_options,
     ask_engine,
     clock_text,
-    person_of,
-    show_receipt,
+    order_rule,
 )
 from pilotage.cli.console import OK, USAGE, console, print_error, print_table, table
 
@@ -66,12 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action is None:
         print_error("it is not said to what", "add --live, --shadow, --off or --restore")
         return USAGE
-    if not arguments.reason:
-        print_error(
-            "a reason is needed", "add --reason TEXT; it stands in the journal and the audit"
-        )
-        return USAGE
-    return ask_engine(arguments, lambda client: _order(client, arguments))
+    return order_rule(arguments, arguments.action)
 
 
 def _show(client: Client) -> int:
@@ -88,15 +82,3 @@ def _show(client: Client) -> int:
         )
     print_table(made)
     return OK
-
-
-def _order(client: Client, arguments: argparse.Namespace) -> int:
-    from pilotage.api import OrderRule
-
-    order = OrderRule(
-        rule=arguments.rule,
-        action=arguments.action,
-        person=person_of(arguments),
-        reason=arguments.reason,
-    )
-    return show_receipt(client.ask(order))
