@@ -404,9 +404,12 @@ class ControlSocket:
         try:
             answer, end = await begin(take)
             writer.write(api.encode_answer(answer))
-            while not slow:
-                writer.write(await lines.get())
-                await writer.drain()
+            try:
+                while not slow:
+                    writer.write(await lines.get())
+                    await writer.drain()
+            except ConnectionError:  # writing found that the caller is gone before reading did
+                return
             writer.write(
                 api.encode_error(
                     ApiError(

@@ -242,6 +242,35 @@ class TestDecisions:
             await eventually(lambda: len(service.pump._listeners) > before)
         await eventually(lambda: len(service.pump._listeners) == before)
 
+    async def test_subscriber_that_breaks_off(
+        self,
+        service: Service,
+        eventually: Eventually,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A subscriber found gone by writing to it is no fault of the engine's."""
+        gone = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def subscribe(take: Callable[[object], None]) -> Callable[[], None]:
+            def pour() -> None:
+                if not gone.is_set():
+                    take(None)
+                    loop.call_soon(pour)
+
+            loop.call_soon(pour)
+            return gone.set
+
+        monkeypatch.setattr(service, "subscribe", subscribe)
+        monkeypatch.setattr(control, "encode_decision", lambda _: b"0" * 1_000)
+        reader, writer = await asyncio.open_unix_connection(service.settings.control.socket)
+        writer.write(b'{"method":"subscribe"}\n')
+        await reader.readline()
+        writer.transport.abort()
+        await eventually(gone.is_set)
+        assert "could not be answered" not in caplog.text
+
 
 class TestCallers:
     @pytest.mark.parametrize(
