@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from pilotage.model.sentences import heard
+from pilotage_web.saying import reason_in_words
 from pilotage_web.texts import Words, mark
 
 TITLES: Final[Mapping[str, str]] = {
@@ -158,4 +159,6 @@ def _value(words: Words, name: str, value: str) -> str:
         return words.say(_TIMES, count=counted[1]) if counted else words.say(_ONCE)
     if value == "unknown":
         return words.say(_UNKNOWN)
+    if name == "why":
+        return reason_in_words(words, value)
     return words.say(_NOTHING) if value == "nothing" else value

@@ -24,7 +24,7 @@ from pilotage_web import sight
 from pilotage_web.city import EngineAway
 from pilotage_web.lines import ACTION_WORDS
 from pilotage_web.problem import Problem
-from pilotage_web.refusals import why_not
+from pilotage_web.refusals import mend_of, why_not
 from pilotage_web.request import NOBODY, Visit, own_path
 from pilotage_web.rights import Right, roles_with
 from pilotage_web.shield import TooLarge
@@ -303,7 +303,7 @@ def trouble_of(error: Exception, visit: Visit) -> Trouble:
     if isinstance(error, ApiError):
         return Trouble(
             *(_STATUS.get(error.code, 409), error.code, visit.say("The engine says no")),
-            *(why_not(visit.words, error.text), error.mend),
+            *(why_not(visit.words, error.text), mend_of(visit.words, error.mend)),
         )
     if isinstance(error, Problem):
         return Trouble(error.status, error.code, visit.say(error.title), error.text, error.mend)

@@ -53,7 +53,28 @@ KNOWN: Final = (
     mark('there is no equipment "%(name)s"'),
     mark('there is no rule "%(name)s"'),
     mark("%(plan)s has no level %(level)s"),
+    mark("%(point)s cannot be commanded: it is %(access)s"),
+    mark("%(point)s: %(value)s is not among its values (%(values)s)"),
+    mark("this engine records no history"),
+    mark("orders are not taken now: %(why)s"),
 )
+MENDS: Final = (
+    mark("look for it in the list; ids are those of the inventory"),
+    mark("look at it as it is now, and decide again"),
+    mark("look at the point or plan before you repeat it"),
+    mark("try again in a moment"),
+    mark("try again later"),
+    mark("write it again later"),
+    mark("check a smaller part"),
+    mark("use `pilotage check` on the machine"),
+    mark("`pilotage plan` lists them"),
+    mark("`pilotage status` and the rules' page list them"),
+    mark("a point is ENTITY.POINT; `pilotage status --points` lists them"),
+    mark("see `pilotage status`"),
+    mark("see the engine's log"),
+    mark("set history.enabled, or see `pilotage status` for trouble with its file"),
+)
+"""What the engine says is to be done, where people meet it."""
 
 
 def _sentence(text: str) -> Sentence:
@@ -69,3 +90,8 @@ def why_not(words: Words, said: str) -> str:
         if (values := sentence.values_in(said)) is not None:
             return words.say(sentence.code, **values)
     return said
+
+
+def mend_of(words: Words, said: str) -> str:
+    """Return the mend that the engine says, in the reader's language where it is known."""
+    return words.say(said) if said in MENDS else said

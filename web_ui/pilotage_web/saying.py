@@ -61,7 +61,44 @@ DOMAINS: Final[Mapping[str, str]] = {
     "parking": mark("parking"),
     "signs": mark("signs"),
     "winter": mark("winter"),
+    "mobility": mark("mobility"),
+    "roads": mark("roads"),
+    "city": mark("city"),
 }
+LEVEL_NOTES: Final[tuple[tuple[str, str], ...]] = (
+    ("life_safety_manual", mark("the command post of the fire brigade or the police")),
+    ("life_safety", mark("automatic rules that protect lives")),
+    ("emergency", mark("emergency vehicles, evacuation")),
+    ("crisis", mark("a crisis plan, by order")),
+    ("protect", mark("what keeps the equipment whole")),
+    ("minimum_time", mark("the engine alone: a change that comes too early waits")),
+    ("maintenance", mark("a technician at work, locked out")),
+    ("operator", mark("the control room, always with an end and a reason")),
+    ("security", mark("intrusion, alarms")),
+    ("plan", mark("snow, event, flood")),
+    ("event", mark("road works, matches")),
+    ("people", mark("presence, comfort")),
+    ("service", mark("buses first, guidance")),
+    ("saving", mark("dimming, energy")),
+    ("schedule", mark("calendars")),
+    ("base", mark("what holds when nobody wants anything else")),
+)
+"""The sixteen levels in order, and what each is for."""
+REASONS: Final[Mapping[str, str]] = {
+    "its condition is false": mark("its condition is false"),
+    "its condition is unknown": mark("its condition is unknown"),
+    "its time is over": mark("its time is over"),
+    "its `until` is true": mark("its `until` is true"),
+    "held at most": mark("it held as long as it may"),
+    "it left the rule's set": mark("it left the rule's set"),
+    "the rule was taken out": mark("the rule was taken out"),
+    "(personal data, not kept)": mark("(personal data, not kept)"),
+    "no answer before its deadline": mark("no answer before its deadline"),
+    "the connection was closed while it was sent": mark(
+        "the connection was closed while it was sent"
+    ),
+}
+"""What the engine writes into its record in words of its own."""
 KINDS: Final[Mapping[str, str]] = {
     "bollard": mark("Retractable bollard"),
     "building": mark("Building"),
@@ -167,6 +204,17 @@ def value_in_words(words: Words, value: Any, unit: str, text: str) -> str:
     if value is None:
         return words.say("nothing") if text == "nothing" else words.say("unknown")
     return text
+
+
+def reason_in_words(words: Words, said: str) -> str:
+    """Return what the engine wrote into its record, in the reader's language where it is known."""
+    return words.say(REASONS[said]) if said in REASONS else said
+
+
+def levels_in_words(words: Words) -> list[tuple[int, str, str]]:
+    """Return the sixteen levels: number, name, and what it is for."""
+    rows = enumerate(LEVEL_NOTES, 1)
+    return [(number, word(words, LEVELS, name), words.say(note)) for number, (name, note) in rows]
 
 
 # ── who ──────────────────────────────────────────────────────────────────────────────────────

@@ -16,7 +16,7 @@ from pilotage_web import glass, trades
 from pilotage_web.alarm_words import ending_text
 from pilotage_web.lines import ACTION_WORDS
 from pilotage_web.moments import read_moment, write_moment
-from pilotage_web.refusals import why_not
+from pilotage_web.refusals import mend_of, why_not
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
 from pilotage_web.saying import (
@@ -31,6 +31,7 @@ from pilotage_web.saying import (
     kind_in_words,
     sentence,
     value_in_words,
+    levels_in_words,
     who_in_words,
     word,
 )
@@ -248,6 +249,7 @@ def detail_view(
         "shape": Look[detail.look.upper()].shape if detail.look else "",
         "heard": None if detail.heard is None else words.words(max(0.0, detail.at - detail.heard)),
         "moment": words.moment(detail.at) if detail.is_past else "",
+        "all_levels": levels_in_words(words),
         "point": point,
         "points": [_point(p, point, here, words) for p in detail.points],
         "why": None if why is None else why_view(why, words),
@@ -508,7 +510,8 @@ async def _ordered(
 
 
 def _refused(visit: Visit, error: ApiError, here: str) -> Response:
-    text = f"{error.text}. {error.mend}" if error.mend else error.text
+    text, mend = why_not(visit.words, error.text), mend_of(visit.words, error.mend)
+    text = f"{text}. {mend}" if mend else text
     return visit.back(here, visit.say("Nothing was done: %(why)s", why=text), "refused")
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pilotage import api
 from pilotage.api import ApiError
+from pilotage_web.health_words import finding_in_words
 from pilotage_web.request import Visit, page
 from pilotage_web.saying import word
 from pilotage_web.texts import Words, mark
@@ -68,8 +69,7 @@ def health_view(
         "findings": [
             {
                 "is_error": f.severity == "error",
-                "text": f.text,
-                "mend": f.mend,
+                "said": finding_in_words(words, f.code, f.text, f.mend),
                 "code": f.code,
                 "since": words.moment(f.since, status.now) if f.since else "",
             }

@@ -15,11 +15,13 @@ from pilotage_web.pages.equipment import path_of
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
 from pilotage_web.saying import (
+    DOMAINS,
     QUALITIES,
     RESULTS,
     STATES,
     WAYS,
     flip_in_words,
+    reason_in_words,
     title,
     verdict_in_words,
     who_in_words,
@@ -105,7 +107,7 @@ def _row(
         "name": rule.name,
         "title": title(words, rule.titles, rule.title or rule.name),
         "href": path_of_rule(rule.name),
-        "owner": rule.owner,
+        "owner": word(words, DOMAINS, rule.owner),
         "state": state,
         "state_text": words.say(_RULE_STATES[state]),
         "holding": figures.holding if figures is not None else 0,
@@ -336,6 +338,7 @@ def rule_view(
     ]  # fmt: skip
     return {
         "rule": text,
+        "owner": word(words, DOMAINS, text.owner),
         "title": title(words, text.titles, text.rule),
         "states": [(word(words, STATES, s), n) for s, n in sorted(text.states.items())],
         "lines": lines_view(text, clauses),
@@ -427,9 +430,10 @@ def trace_view(trace: api.Trace, now: float, words: Words) -> dict[str, Any]:
         "before": word(words, STATES, trace.before) if trace.before else "",
         "after": word(words, STATES, trace.after),
         "is_on": trace.after in ("holding", "started"),
-        "why": trace.why,
+        "why": reason_in_words(words, trace.why),
         "reads": [
-            (r.what, words.say("unknown") if r.value is None else r.text) for r in trace.reads
+            (r.what, words.say("unknown") if r.value is None else reason_in_words(words, r.text))
+            for r in trace.reads
         ],
         "demands": [
             (d.point, words.say("given up") if d.given_up else d.text) for d in trace.demands
