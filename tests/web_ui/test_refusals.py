@@ -8,22 +8,33 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-import pilotage.core
-from pilotage_web.refusals import KNOWN, why_not
+import pilotage
+from pilotage_web.refusals import KNOWN, MENDS, mend_of, why_not
 from pilotage_web.texts import Texts
 
 TEXTS = Texts(ZoneInfo("Europe/Paris"))
-CORE = Path(pilotage.core.__file__).parent
+ENGINE = Path(pilotage.__file__).parent
+CODE = "\n".join(
+    file.read_text(encoding="utf-8")
+    for room in ("core", "runtime")
+    for file in sorted((ENGINE / room).rglob("*.py"))
+)
 ELSEWHERE = ("is no value of", "has no level", "there is no equipment", "there is no rule")
-"""What is said outside the core, or put together there."""
+"""What is put together there."""
 
 
 @pytest.mark.parametrize("known", [k for k in KNOWN if not any(e in k for e in ELSEWHERE)])
 def test_the_engine_says_it(known: str) -> None:
-    """Each sentence that is known stands in the core; one that is worded otherwise there would be shown in English."""
-    core = "\n".join(file.read_text(encoding="utf-8") for file in CORE.glob("*.py"))
+    """Each sentence that is known stands in the engine; one that is worded otherwise there would be shown in English."""
     pieces = [re.escape(piece) for piece in re.split(r"%\(\w+\)s|shelved|out of service$", known)]
-    assert re.search(r"[^\n]*".join(pieces), core), known
+    assert re.search(r"[^\n]*".join(pieces), CODE), known
+
+
+@pytest.mark.parametrize("known", MENDS)
+def test_the_engine_mends_it(known: str) -> None:
+    """So does each mend; it is said in French."""
+    assert known in CODE
+    assert mend_of(TEXTS["fr"], known) != known == mend_of(TEXTS["en"], known)
 
 
 def test_french() -> None:

@@ -114,7 +114,7 @@ def _link(kind: str, subject: str) -> str:
         return f"/plans/{subject.removeprefix('plan:')}"
     if is_incident(subject):
         return f"/incidents/{number_of(subject)}"
-    if word == "row" and rest.isdigit():
+    if word == "row" and rest.isdecimal():
         return f"/journal?before={int(rest) + 1}#n{rest}"
     if word == "report":
         return f"/reports/{rest}"

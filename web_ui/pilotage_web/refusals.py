@@ -44,6 +44,8 @@ KNOWN: Final = (
     mark("%(other)s is active, and at most one plan of the group may be: end it first"),
     mark("%(other)s is active now, and at most one plan of the group may be"),
     mark("an order may be taken back within %(seconds)s s; set the level that you want"),
+    mark("the step is ticked off already"),
+    mark("a step is ticked off or left open: there is no other answer"),
     mark("nobody waits for a second person"),
     mark("the second person must be another one"),
     # equipment

@@ -71,7 +71,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChecklistItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A step for people; `due` is None while it is not open: not begun, or `done`."""
+    """A step for people; `due` is None while it is not open: not begun, or `done`. `standing` is the `seen` of its answer."""
 
     question: str
     text: str
@@ -79,6 +79,7 @@ class ChecklistItem(msgspec.Struct, frozen=True, kw_only=True):
     within_s: float
     due: float | None = None
     done: bool = False
+    standing: str = ""
 
 
 class PlanLevel(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,7 +208,10 @@ class SetPlan(Question[Receipt], tag="set_plan", frozen=True, kw_only=True):
 
 
 class AnswerPlan(Question[Receipt], tag="answer", frozen=True, kw_only=True):
-    """Answer what a plan asks: `confirm`, `second`, `review` or `checklist:LEVEL:INDEX`; `seen` as in `SetPlan`."""
+    """Answer what a plan asks: `confirm`, `second`, `review` or `checklist:LEVEL:INDEX`.
+
+    `seen` as in `SetPlan`; of a step of a list, where the step stood.
+    """
 
     plan: str
     question: str

@@ -5,6 +5,7 @@ A higher level includes the lower ones. A plan climbs at once (after its `for`),
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -40,6 +41,10 @@ UNDO_WITHIN_S: Final = 30.0
 """An order may be taken back for so long."""
 SECOND_WITHIN_S: Final = 60.0
 """Where a plan asks for two people, the second must come within this time."""
+DONE: Final = "done"
+NOT_BEGUN: Final = "-"
+"""Where a step of a list stands that is not open."""
+_STEP: Final = re.compile(r"checklist:(\d{1,6}):(\d{1,6})", re.ASCII)
 
 
 class Plan:
@@ -301,7 +306,8 @@ class Plan:
 
     def answer(self, answer: PlanAnswer) -> str:
         """Take a person's answer; return why not, or nothing."""
-        if answer.seen and answer.seen != self.standing:
+        step = _step_of(answer.question)
+        if answer.seen and answer.seen != (self.standing if step is None else self.step(*step)):
             return f"{self.program.name} {CHANGED_SINCE}"
         if answer.question == "confirm":
             if self.proposed is None:
@@ -327,11 +333,30 @@ class Plan:
             self._room.alarm("plan-review", self.program.name, "", "")
             self._plan_review()
             return ""
-        _, level, index = (*answer.question.split(":"), "", "")[:3]
-        if level.isdigit() and index.isdigit() and (int(level), int(index)) in self.checklist:
-            self._tick_off(int(level), int(index))
-            return ""
-        return f'nobody asked "{answer.question}"'
+        if step is None or self.step(*step) == NOT_BEGUN:
+            return f'nobody asked "{answer.question}"'
+        return self._ticked(step, yes=answer.yes)
+
+    def _ticked(self, step: tuple[int, int], *, yes: bool) -> str:
+        """Tick a step of a list off; return why not, or nothing."""
+        if not yes:
+            return "a step is ticked off or left open: there is no other answer"
+        if step not in self.checklist:
+            return "the step is ticked off already"
+        self._tick_off(*step)
+        return ""
+
+    def step(self, level: int, index: int) -> str:
+        """Return where a step of a list stands, as one word: until when it is due, or that it is done or not begun.
+
+        A step of a level that is begun again is due at another time, so that a tick meant for the first is none for the second.
+        """
+        due = self.checklist.get((level, index))
+        if due is not None:
+            return f"{due:.3f}"
+        known = next((each for each in self.program.levels if each.level == level), None)
+        is_step = known is not None and index < len(known.checklist)
+        return DONE if is_step and self.level >= level else NOT_BEGUN
 
     # ── orders ───────────────────────────────────────────────────────────────────────────────
 
@@ -701,6 +726,12 @@ class Plan:
             self._room.alarm(name, self.program.name, "", "")
         self.level, self.since = 0, None
         self._show("", duration=0.0)
+
+
+def _step_of(question: str) -> tuple[int, int] | None:
+    """Return level and index of a step that somebody answers, None for every other question."""
+    found = _STEP.fullmatch(question)
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 class Plans:

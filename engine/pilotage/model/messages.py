@@ -159,7 +159,7 @@ class PlanOrder:
 class PlanAnswer:
     """A person answers a proposal of a plan, a review question or a checklist item, or is the second one that a plan asks for.
 
-    `question` is `confirm`, `second`, `review` or `checklist:LEVEL:INDEX`; `seen` as in `PlanOrder`.
+    `question` is `confirm`, `second`, `review` or `checklist:LEVEL:INDEX`; `seen` as in `PlanOrder`, or where the step stood.
     """
 
     plan: str

@@ -115,6 +115,7 @@ def _level(engine: Engine, plan: Plan, level: LevelProgram) -> api.PlanLevel:
                 by=by,
                 within_s=within,
                 due=plan.checklist.get((level.level, index)),
+                standing=plan.step(level.level, index),
                 done=stands and (level.level, index) not in plan.checklist,
             )
             for index, (text, by, within) in enumerate(level.checklist)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from pilotage.model.messages import (
+    CHANGED_SINCE,
     CallOut,
     Notice,
     OrderRefused,
@@ -55,6 +56,14 @@ def told(city: Any, at: float, level: int | None, **keys: Any) -> str:
     """Give an order; return why it was refused, or nothing."""
     city.new()
     city.at(at, {}, PlanOrder("snow", level, "ann", **{"reason": "works", "role": "duty", **keys}))
+    refused = city.new(OrderRefused)
+    return refused[0].why if refused else ""
+
+
+def answered(city: Any, at: float, question: str = "checklist:1:0", **keys: Any) -> str:
+    """Give an answer; return why it was refused, or nothing."""
+    city.new()
+    city.at(at, {}, PlanAnswer("snow", question, **{"yes": True, "person": "bob", **keys}))
     refused = city.new(OrderRefused)
     return refused[0].why if refused else ""
 
@@ -340,6 +349,37 @@ class TestChecklist:
         assert c.alarm("checklist[snow:checklist:1:1]") == "normal"
         c.at(2 * HOUR + 1, {}, PlanAnswer("snow", "checklist:1:0", True, "bob"))
         assert c.alarm("checklist[snow:checklist:1:0]") == "cleared"
+
+    def test_on_what_was_seen(self, city: Callable[..., Any]) -> None:
+        """A tick is of the step that was seen: not of one that is done by now, nor of the same step of a later round."""
+        c = city(plans=self.plans())
+        plan = c.engine.plans.all["snow"]
+        assert plan.step(1, 0) == "-"
+        c.at(0, {"s1.x": 1.0})
+        seen = plan.step(1, 0)
+        assert answered(c, 1, seen=seen) == ""
+        assert plan.step(1, 0) == "done"
+        assert answered(c, 2, seen=seen).endswith(CHANGED_SINCE)
+        assert answered(c, 3) == "the step is ticked off already"
+        assert told(c, 60, 0) == ""
+        assert told(c, 120, 1) == ""
+        assert answered(c, 121, seen=seen).endswith(CHANGED_SINCE)
+        assert answered(c, 122, yes=False).startswith("a step is ticked off or left open")
+        assert (1, 0) in plan.checklist
+
+    @pytest.mark.parametrize("question", ["checklist:1:7", "checklist:²:0", "checklist:9:0", "checklist:1:" + "1" * 5000, "checklist:1:0:0", "checklist::"])  # fmt: skip
+    def test_no_such_step(self, city: Callable[..., Any], question: str) -> None:
+        """What is no step of the plan is refused, however it is written."""
+        c = city(plans=self.plans())
+        c.at(0, {"s1.x": 1.0})
+        assert answered(c, 1, question).startswith("nobody asked")
+
+    def plans(self) -> dict[str, Any]:
+        plans = snow(1)
+        plans["snow"]["levels"][0]["checklist"] = [
+            {"text": "Hospital access clear", "by": "police", "within": "45 min"}
+        ]
+        return plans
 
 
 class TestReview:

@@ -144,6 +144,43 @@ class TestPlans:
         assert answer.status_code == 409
         assert city.ask(api.GetPlan(plan="evacuation")).plan.level == 0
 
+    async def test_step(self, desk: Any, city: api.Client) -> None:
+        """A step that a colleague ticked since is not ticked again, nor that of a later round; the page says who did it."""
+        karim = desk.visitor("operator", person="karim")
+        city.ask(api.SetPlan(plan="snow", level=1, person="nadia", reason="ice"))
+        page = (await karim.get("/plans/snow")).text
+        form = {
+            "question": "checklist:1:0",
+            "yes": "yes",
+            "seen": hidden(page, "seen", 'id="steps"'),
+        }
+        nadia = desk.visitor("operator", person="nadia")
+        assert (await desk.send(nadia, "/plans/snow/answer", **form)).status_code == 303
+        await recorded(city, "plan:snow", "nadia")
+        answer = await desk.send(karim, "/plans/snow/answer", **form)
+        assert (answer.status_code, "<strong>nadia</strong>" in answer.text) == (409, True)
+        city.ask(api.SetPlan(plan="snow", level=0, person="nadia", reason="over"))
+        city.ask(api.SetPlan(plan="snow", level=1, person="nadia", reason="ice again"))
+        assert (await desk.send(karim, "/plans/snow/answer", **form)).status_code == 409
+        assert not city.ask(api.GetPlan(plan="snow")).levels[0].checklist[0].done
+
+    async def test_step_over_the_interface(self, desk: Any, city: api.Client) -> None:
+        """A step brings its own standing; there is no `no` to it, and one that does not exist is refused."""
+        client = desk.visitor("operator")
+        city.ask(api.SetPlan(plan="snow", level=1, person="nadia", reason="ice"))
+        (step,) = (await client.get("/api/v1/plans/snow")).json()["levels"][0]["checklist"]
+
+        async def answered(question: str, seen: str = "", *, yes: bool = True) -> Any:
+            headers = {"Origin": ORIGIN, "Idempotency-Key": secrets.token_urlsafe(9)}
+            body = {"question": question, "yes": yes, "seen": seen}
+            return await client.post("/api/v1/plans/snow/answers", json=body, headers=headers)
+
+        assert (await answered(step["question"], "1.0")).json()["code"] == "stale"
+        assert not (await answered(step["question"], yes=False)).json()["taken"]
+        assert not (await answered("checklist:²:0")).json()["taken"]
+        assert (await answered(step["question"], step["standing"])).json()["taken"]
+        assert (await answered(step["question"], step["standing"])).status_code == 409
+
     async def test_interface(self, desk: Any, city: api.Client) -> None:
         """The ETag of a plan does for `If-Match` until somebody changes where it stands."""
         client = desk.visitor("operator")

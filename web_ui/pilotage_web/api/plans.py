@@ -66,10 +66,14 @@ class Undo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An answer to what a plan asks: `confirm`, `second`, `review` or `checklist:LEVEL:INDEX`."""
+    """An answer to what a plan asks: `confirm`, `second`, `review` or `checklist:LEVEL:INDEX`.
+
+    `seen` is the `standing` of the plan, of a step of a list its own: when it stands elsewhere by now, 409.
+    """
 
     question: Annotated[str, Meta(max_length=100)]
     yes: bool
+    seen: Annotated[str, Meta(max_length=200)] = ""
 
 
 @get("/plans")
@@ -149,9 +153,15 @@ async def answer_plan(visit: Visit, plan: Name, body: Answered) -> api.Receipt:
             yes=body.yes,
             person=visit.who.person,
             role=role,
-            seen=matched(visit, standing),
+            seen=body.seen or _plan_seen(visit, body.question, standing),
         )
     )
+
+
+def _plan_seen(visit: Visit, question: str, standing: str) -> str:
+    """Return on what an answer was decided; a step of a list, which does not stand with its plan, brings that itself."""
+    seen = matched(visit, standing)
+    return "" if question.startswith("checklist:") else seen
 
 
 async def _role(visit: Visit, plan: str, reason: str = "") -> tuple[str, str]:

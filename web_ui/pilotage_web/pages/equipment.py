@@ -29,9 +29,9 @@ from pilotage_web.saying import (
     RESULTS,
     WAYS,
     kind_in_words,
+    levels_in_words,
     sentence,
     value_in_words,
-    levels_in_words,
     who_in_words,
     word,
 )

@@ -87,7 +87,7 @@ class Filters:
 def filters_of(visit: Visit) -> Filters:
     """Return the filters of an address."""
     kind, before = visit.query("kind", "people"), visit.query("before", "0")
-    if kind not in KINDS or not (before.isdigit() and len(before) < 16):
+    if kind not in KINDS or not (before.isdecimal() and len(before) < 16):
         raise HTTPException(404)
     about = incident_of(visit.query("about")[:200])
     return Filters(kind, visit.query("person")[:100], visit.query("post")[:40], about, int(before))

@@ -159,7 +159,7 @@ def end_of(choice: str, now: float, zone: ZoneInfo) -> float | None:
     how, _, rest = choice.partition(":")
     if how == "plan" and not rest:
         return None
-    if how == "in" and rest.isdigit() and 60 <= int(rest) <= 7 * 86_400:
+    if how == "in" and rest.isdecimal() and len(rest) < 10 and 60 <= int(rest) <= 7 * 86_400:
         return now + int(rest)
     if how == "at" and len(rest) == len("06:00"):
         clock = time.fromisoformat(rest)
@@ -257,7 +257,7 @@ def _choices(visit: Visit) -> dict[str, Any]:
 
 def _level_asked(visit: Visit) -> int | None:
     text = visit.query("level")
-    return int(text) if text.isdigit() and len(text) < 4 else None
+    return int(text) if text.isdecimal() and len(text) < 4 else None
 
 
 async def _cards(visit: Visit, found: Sequence[api.Plan]) -> list[dict[str, Any]]:
@@ -305,13 +305,13 @@ def order_of(visit: Visit) -> Order:
     own, chosen = visit.field("reason_text"), visit.field("reason")
     acts = visit.field("acts")
     return Order(
-        visit.field("level"),
+        visit.field("level")[:6],
         (own or chosen)[:LONGEST_REASON],
         visit.field("until") or "plan",
         visit.field("glass")[:LONGEST_REASON],
         visit.field("seen"),
         visit.field("seen_level"),
-        int(acts) if acts.isdigit() and len(acts) < 10 else -1,
+        int(acts) if acts.isdecimal() and len(acts) < 10 else -1,
         visit.field("confirmed"),
     )
 
@@ -424,7 +424,7 @@ async def _shown_again(
     visit: Visit, order: Order, wrong: Mapping[str, str], status: int
 ) -> Response:
     """Show the plan with what is wrong beside its fields; what was written stays."""
-    level = order.number if order.level.isdigit() else None
+    level = order.number if order.level.isdecimal() else None
     name = visit.path("plan")
     try:
         shown = await _card(visit, name, level)

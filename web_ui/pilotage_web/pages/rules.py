@@ -186,7 +186,8 @@ async def rule(visit: Visit) -> dict[str, Any]:
     text = await visit.ask(api.ReadRule(rule=name))
     instance, target = visit.query("instance")[:300], visit.query("target").strip()[:300]
     why, survey = await _why(visit, text, instance, target)
-    before = int(visit.query("before")) if visit.query("before").isdecimal() else 0
+    place = visit.query("before")
+    before = int(place) if place.isdecimal() and len(place) < 16 else 0
     status = await visit.ask(api.GetStatus())
     back = visit.query("back")
     since = None if back or before else status.now - DAY_S
