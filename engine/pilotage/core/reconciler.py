@@ -13,6 +13,7 @@ from typing import Any, Final
 from pilotage.core.arbiter import PriorityArray
 from pilotage.core.graph import Graph, Watch
 from pilotage.core.open_calls import OpenCalls
+from pilotage.core.open_cancels import OpenCancels
 from pilotage.core.paces import LOOP_S, LOOP_TURNS, QUIET_S, Fight, Gate
 from pilotage.core.pursuits import PATIENCE_S, Pursuit
 from pilotage.core.store import Cell, Entity, to_value
@@ -63,6 +64,7 @@ class Reconciler:
         self._readings: dict[tuple[str, str], typed.Read] = {}
         self._gates: dict[str, Gate] = {}
         self.calls = OpenCalls(graph, emit)
+        self._cancels = OpenCancels(graph, emit, next_id)
         self.on_failure: Callable[[Cell, str], None] = lambda cell, text: None
         self.on_fight: Callable[[Cell, str], None] = lambda cell, text: None
         self.passed_on: Callable[[Cell], bool] = lambda cell: False
@@ -306,7 +308,9 @@ class Reconciler:
         if pursuit.pace is not None:
             pursuit.pace.note(self._now)
         if pursuit.cell.spec.is_request:
-            self._issue(pursuit, self._request(pursuit, "request"))
+            request = self._request(pursuit, "request")
+            self._cancels.forget(request.point, request.entity)
+            self._issue(pursuit, request)
         else:
             self._issue(pursuit, self._command(pursuit))
             if pursuit.to is None:
@@ -493,7 +497,9 @@ class Reconciler:
             return
         if pursuit.to is not None:
             if pursuit.attempt:
-                self._emit(self._request(pursuit, "cancel"))
+                cancel = self._request(pursuit, "cancel")
+                self._cancels.begin(cancel)
+                self._emit(cancel)
             pursuit.stop_waiting()
             self._be_silent(pursuit)
             self._end(pursuit, "superseded")
@@ -521,7 +527,8 @@ class Reconciler:
         """Take what an adapter knows of a command."""
         pursuit = self._by_command.get(result.command)
         if pursuit is None:
-            self.calls.result(result)
+            if not self._cancels.result(result):
+                self.calls.result(result)
             return
         pursuit.answer, pursuit.detail = result.outcome, result.detail
         if result.outcome is Outcome.ACKNOWLEDGED:
@@ -552,6 +559,7 @@ class Reconciler:
                 continue
             if not pursuit.has_arrived():
                 self._tell_again(pursuit, herd)
+        self._cancels.reconnected(points)
 
     def paced(self, pace: ConnectionPaced) -> None:
         """Take note of what a connection may carry; who waits for it lines up anew."""
@@ -582,7 +590,12 @@ class Reconciler:
         """Return everything under way as plain data: points by id, what connections may carry now, calls."""
         points = {p.cell.id: p.remember() for p in self._pursuits.values()}
         gates = {n: {"tokens": gate.tokens, "at": gate.at} for n, gate in self._gates.items()}
-        return {"points": points, "gates": gates, "calls": self.calls.remember()}
+        return {
+            "points": points,
+            "gates": gates,
+            "calls": self.calls.remember(),
+            "cancels": self._cancels.remember(),
+        }
 
     def recall(self, data: Mapping[str, Any]) -> None:
         """Take up what was written down. Nothing is emitted; `reconcile_after_restart` is called next.
@@ -599,6 +612,7 @@ class Reconciler:
                 gate = self._gate(name, rate)
                 gate.tokens, gate.at = min(plain["tokens"], rate.count), min(plain["at"], self._now)
         self.calls.recall(data.get("calls", {}))
+        self._cancels.recall(data.get("cancels", ()))
 
     def _array(self, point: str) -> PriorityArray | None:
         entity, _, name = point.partition(".")
@@ -640,6 +654,7 @@ class Reconciler:
             elif pursuit.state in ("done", "local") and pursuit.reported.value is None:
                 pursuit.state = "unheard"
         self.calls.reconcile_after_restart()
+        self._cancels.reconcile_after_restart()
 
     def _classify(self, pursuit: Pursuit) -> None:
         if pursuit.has_arrived():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -309,6 +310,56 @@ class TestHeldRequests:
         junction.at(1, {"bus-1.delay": 100.0})
         junction.at(2, {"bus-1.delay": 0.0})
         assert ends(junction) == [("request", "superseded")]
+
+    def cancelled(self, junction: Any) -> Request:
+        """A request that was taken, and the order that gives it back."""
+        junction.at(1, {"bus-1.delay": 100.0})
+        junction.at(2, {"J.priority.status": "activated"})
+        junction.at(3, {"bus-1.delay": 0.0})
+        made = junction.sent()[-1]
+        assert isinstance(made, Request)
+        return made
+
+    def test_cancel_that_did_not_leave(self, junction: Any) -> None:
+        """It is told again after its deadline until the controller has taken it: no green stays for a bus that is gone."""
+        first = self.cancelled(junction)
+        lost = "its deadline has passed"
+        junction.at(4, {}, CommandResult(first.id, Outcome.NOT_SENT, lost))
+        assert junction.sent() == []
+        junction.at(first.deadline - junction.start)
+        (again,) = junction.sent()
+        assert (again.action, again.entity, again.attempt) == ("cancel", "bus-1", 2)
+        assert again.deadline > first.deadline
+        junction.at(12, {}, CommandResult(again.id, Outcome.ACKNOWLEDGED))
+        junction.at(7200)
+        assert junction.sent() == []
+
+    def test_cancel_while_it_is_away(self, junction: Any) -> None:
+        """Who was away when the bus left is told as soon as it is back."""
+        first = self.cancelled(junction)
+        junction.at(4, {}, CommandResult(first.id, Outcome.UNKNOWN, "the link broke"))
+        junction.at(5, {}, Reconnected(("J.priority",)))
+        assert [a for a, _ in self.requests(junction)] == ["cancel"]
+
+    def test_asked_again_before_it_is_cancelled(self, junction: Any) -> None:
+        """A cancel that waits is forgotten when the same bus asks again."""
+        first = self.cancelled(junction)
+        junction.at(4, {}, CommandResult(first.id, Outcome.NOT_SENT))
+        junction.at(5, {"bus-1.delay": 100.0})
+        junction.at(6, {"J.priority.status": "activated"})
+        junction.at(300)
+        assert [a for a, _ in self.requests(junction)] == ["request"]
+
+    def test_cancel_across_a_restart(self, junction: Any) -> None:
+        """A cancel that nobody answered is told again by the next engine."""
+        first = self.cancelled(junction)
+        reconciler = junction.engine.reconciler
+        kept = json.loads(json.dumps(reconciler.remember()))
+        junction.at(4, {}, CommandResult(first.id, Outcome.ACKNOWLEDGED))
+        reconciler.recall(kept)
+        reconciler.reconcile_after_restart()
+        junction.at(first.deadline - junction.start)
+        assert [a for a, _ in self.requests(junction)] == ["cancel"]
 
     def test_old_answer_does_not_count(self, junction: Any) -> None:
         """What the controller said to the last bus is no answer to this one."""
