@@ -25,6 +25,8 @@ BENCHES: Final = {
     "mqtt_adapter": "the MQTT adapter alone, beside a bare paho loop",
     "journal": "what the journal costs between a reading and its command",
     "adapters": "MQTT, Modbus and OPC UA at once into one engine",
+    "start": "start, return and reload of a large city",
+    "push": "one frame of the live pages to a room full of operators",
 }
 
 

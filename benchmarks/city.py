@@ -11,17 +11,13 @@ command is missing, or a device is not at the end as the last change wants it, p
 from __future__ import annotations
 
 import argparse
-import bisect
 import contextlib
 import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +25,9 @@ import psutil  # type: ignore[import-untyped]
 
 from benchmarks import city_plan as plan
 from benchmarks.adapters import free_port
+from benchmarks.city_answers import Answers, answers
 from benchmarks.w2 import broker, log_of, process
+from benchmarks.watch import Watch, watching
 from pilotage import api
 
 PROTOCOLS: Final = ("mqtt", "opcua", "modbus")
@@ -43,55 +41,20 @@ WAYS: Final = {
     "guard": "intrusion to camera, Modbus polled every 2 s to MQTT",
 }
 RATE: Final = 2_000
+QUICK_LAMPS: Final = 8_500
+"""A quarter: every kind of change is there, and it is over within a minute; the aims are for the whole city."""
 ORDERS_PER_S: Final = 1_000
 """To the lamps, as a city would declare it for its gateways; more than the engine carries would expire in line."""
 BURST: Final = 50_000
 BURST_EVERY_S: Final = 60.0
+ORDER_EVERY_S: Final = 0.5
 AFTER_BURST_S: Final = 10.0
 """So long after a burst counts as the burst: what came in it is taken, and the history catches up."""
 
 SETTLE_S: Final = 180.0
 START_S: Final = 180.0
-SLOPE_FROM: Final = 0.3
-"""Share of the time after which memory should stand."""
-
-
-@dataclass(slots=True)
-class Watch:
-    """What was seen of the engine each second, by the monotonic clock: seconds of CPU, MB; and how long orders took."""
-
-    at: list[float] = field(default_factory=list)
-    cpu_s: list[float] = field(default_factory=list)
-    memory_mb: list[float] = field(default_factory=list)
-    orders: list[tuple[float, float]] = field(default_factory=list)
-    refused: int = 0
-
-    def look(self, watched: psutil.Process) -> None:
-        """Take one look."""
-        used = watched.cpu_times()
-        self.at.append(time.monotonic())
-        self.cpu_s.append(used.user + used.system)
-        self.memory_mb.append(watched.memory_info().rss / 1e6)
-
-    def cpu_percent(self, bursts: Sequence[float]) -> tuple[float, float]:
-        """Return per cent of one core: apart from bursts, and in all."""
-        calm_s = calm_cpu = 0.0
-        for n in range(1, len(self.at)):
-            if not in_burst(self.at[n], bursts) and not in_burst(self.at[n - 1], bursts):
-                calm_s += self.at[n] - self.at[n - 1]
-                calm_cpu += self.cpu_s[n] - self.cpu_s[n - 1]
-        whole = (self.cpu_s[-1] - self.cpu_s[0]) / (self.at[-1] - self.at[0])
-        return 100.0 * calm_cpu / calm_s if calm_s else float("nan"), 100.0 * whole
-
-    def slope_mb_per_min(self) -> float:
-        """Return how fast memory grows, by least squares over the later part."""
-        first = int(len(self.at) * SLOPE_FROM)
-        at, memory = self.at[first:], self.memory_mb[first:]
-        mean_t, mean_m = sum(at) / len(at), sum(memory) / len(memory)
-        over = sum((t - mean_t) ** 2 for t in at)
-        return (
-            60.0 * sum((t - mean_t) * (m - mean_m) for t, m in zip(at, memory, strict=True)) / over
-        )
+QUIET_S: Final = 2.5
+"""Longer than the slowest poll: who has noted nothing for so long has been told all."""
 
 
 def in_burst(at: float, bursts: Sequence[float]) -> bool:
@@ -99,48 +62,16 @@ def in_burst(at: float, bursts: Sequence[float]) -> bool:
     return any(0.0 <= at - burst <= AFTER_BURST_S for burst in bursts)
 
 
-# ── what was asked, and what was told ────────────────────────────────────────────────────────────
-
-
-@dataclass(slots=True)
-class Answers:
-    """What became of all that was asked.
-
-    Attributes:
-        late: Seconds from each change to its command, with the moment of the change, by way.
-        missing: Changes without a command, by way; who was asked something else meanwhile needs none.
-        wrong: Points that were told something else last than was asked last.
-    """
-
-    late: dict[str, list[tuple[float, float]]]
-    missing: dict[str, int]
-    wrong: list[str]
-
-
-def answers(notes: Sequence[dict[str, Any]]) -> Answers:
-    """Put together what the equipment noted in its processes."""
-    asked: dict[str, list[tuple[float, str, Any]]] = defaultdict(list)
-    told: dict[str, list[tuple[float, Any]]] = defaultdict(list)
-    for note in notes:
-        for way, point, value, at in note["asked"]:
-            asked[point].append((at, way, value))
-        for point, value, at in note["told"]:
-            told[point].append((at, value))
-    found = Answers(defaultdict(list), defaultdict(int), [])
-    for point, changes in asked.items():
-        changes.sort()
-        commands = sorted(told[point], key=lambda command: command[0])
-        if not commands or commands[-1][1] != changes[-1][2]:
-            found.wrong.append(point)
-        for number, (at, way, value) in enumerate(changes):
-            until = changes[number + 1][0] if number + 1 < len(changes) else float("inf")
-            first = bisect.bisect_left(commands, at, key=lambda command: command[0])
-            when = next((t for t, v in commands[first:] if v == value), None)
-            if when is None or when > until:
-                found.missing[way] += 1
-            else:
-                found.late[way].append((at, when - at))
-    return found
+def cpu_percent(watch: Watch, bursts: Sequence[float]) -> tuple[float, float]:
+    """Return per cent of one core: apart from bursts, and in all."""
+    at, cpu_s = watch.at, watch.cpu_s
+    calm_s = calm_cpu = 0.0
+    for n in range(1, len(at)):
+        if not in_burst(at[n], bursts) and not in_burst(at[n - 1], bursts):
+            calm_s += at[n] - at[n - 1]
+            calm_cpu += cpu_s[n] - cpu_s[n - 1]
+    whole = (cpu_s[-1] - cpu_s[0]) / (at[-1] - at[0])
+    return 100.0 * calm_cpu / calm_s if calm_s else float("nan"), 100.0 * whole
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -161,21 +92,22 @@ class Equipment:
         for name in parts:
             self._answer(name)
 
-    def tell(self, *words: object, only: str = "") -> None:
-        """Tell them something and wait until they have understood."""
+    def tell(self, *words: object, only: str = "") -> int:
+        """Tell them something and wait until they have understood; returns how much they have noted so far."""
         names = [only] if only else list(self._parts)
         for name in names:
             pipe = self._parts[name].stdin
             assert pipe is not None
             print(*words, file=pipe, flush=True)
-        for name in names:
-            self._answer(name)
+        return sum(self._answer(name) for name in names)
 
-    def _answer(self, name: str) -> None:
+    def _answer(self, name: str) -> int:
         pipe = self._parts[name].stdout
         assert pipe is not None
-        if not pipe.readline():
+        said = pipe.readline()
+        if not said:
             sys.exit(f"the {name} equipment ended: {log_of(self._folder)}")
+        return int(said)
 
     def notes(self) -> list[dict[str, Any]]:
         """Return what they noted so far."""
@@ -184,17 +116,17 @@ class Equipment:
 
 
 @contextlib.contextmanager
-def city(folder: Path, orders_per_s: int) -> Iterator[tuple[Equipment, psutil.Process]]:
+def city(folder: Path, lamps: int) -> Iterator[tuple[Equipment, psutil.Process]]:
     """Run broker, equipment and engine."""
     ports = {protocol: free_port() for protocol in PROTOCOLS}
-    plan.write_city(folder, ports, orders_per_s)
+    plan.write_city(folder, ports, lamps, ORDERS_PER_S)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with contextlib.ExitStack() as stack:
         stack.enter_context(broker(folder, ports["mqtt"]))
         parts = {}
         for name in PROTOCOLS:
             command = [sys.executable, "-W", "ignore", "-m", "benchmarks.city_peers", name]
-            command += [str(ports[name]), str(folder / f"{name}.json")]
+            command += [str(ports[name]), str(folder / f"{name}.json"), str(lamps)]
             parts[name] = stack.enter_context(process(command, folder / f"{name}.log", **pipes))
         equipment = Equipment(parts, folder)
         main = "import sys; from pilotage.cli import main; sys.exit(main())"
@@ -238,59 +170,33 @@ def until_still(socket: Path) -> None:
 
 
 def until_right(equipment: Equipment) -> Answers:
-    """Wait until every device is as the last change wants it."""
+    """Wait until nobody is asked or told anything any more, and every device is as the last change wants it."""
     end = time.monotonic() + SETTLE_S
     while True:
+        until_quiet(equipment, end)
         found = answers(equipment.notes())
         if not found.wrong or time.monotonic() > end:
             return found
-        time.sleep(2.0)  # what they noted is long
 
 
-@contextlib.contextmanager
-def watching(socket: Path, watched: psutil.Process) -> Iterator[Watch]:
-    """Watch the engine each second, and have an operator set a lamp over and over."""
-    watch, stop = Watch(), threading.Event()
-
-    def look() -> None:
-        while not stop.wait(1.0):
-            watch.look(watched)
-
-    def work() -> None:
-        number = 0
-        with api.Client(socket, 30.0) as client:
-            while not stop.wait(0.5):
-                asked, number = time.monotonic(), number + 1
-                order = api.SetOverride(
-                    point=f"{plan.SPARE_LAMP}.level",
-                    value=50.0 + number % 10,
-                    for_s=60.0,
-                    person="ada",
-                    reason="bench",
-                )
-                watch.refused += not client.ask(order).taken
-                watch.orders.append((asked, time.monotonic() - asked))
-
-    watch.look(watched)
-    threads = [threading.Thread(target=act, daemon=True) for act in (look, work)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield watch
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+def until_quiet(equipment: Equipment, end: float) -> None:
+    """Wait until nothing is noted any more: to count is cheap, to read all notes is not."""
+    count, since = -1, time.monotonic()
+    while time.monotonic() < min(end, since + QUIET_S):
+        now = equipment.tell("count")
+        if now != count:
+            count, since = now, time.monotonic()
+        time.sleep(0.1)
 
 
 def measure(
-    seconds: float, rate: int, burst: int, burst_every_s: float, orders_per_s: int
+    lamps: int, seconds: float, rate: int, burst: int, burst_every_s: float
 ) -> dict[str, Any]:
     """Run it and return what was seen."""
     with tempfile.TemporaryDirectory(prefix="city-") as made:
         folder = Path(made)
         socket = folder / "var" / "control.sock"
-        with city(folder, orders_per_s) as (equipment, watched):
+        with city(folder, lamps) as (equipment, watched):
             start_s = until_up(socket, folder)
             equipment.tell("begin")
             until_still(socket)
@@ -300,7 +206,7 @@ def measure(
             after_dusk = watched.cpu_times()
             before, began = figures(socket), time.monotonic()
             bursts: list[float] = []
-            with watching(socket, watched) as watch:
+            with watching(watched, socket, [f"{plan.SPARE_LAMP}.level"], ORDER_EVERY_S) as watch:
                 equipment.tell("flow", rate, seconds)
                 while (passed := time.monotonic() - began) < seconds:
                     if passed >= burst_every_s * (len(bursts) + 0.5):
@@ -313,13 +219,14 @@ def measure(
             with api.Client(socket, 30.0) as client:
                 health = client.ask(api.GetHealth())
     taken = sum(after.readings.values()) - sum(before.readings.values())
-    calm, whole = watch.cpu_percent(bursts)
+    calm, whole = cpu_percent(watch, bursts)
     trouble = {
         name: count
         for name, count in health.counters.items()
         if name.startswith(("refused.", "faults.", "engine.", "journal.", "inbox.", "over_rate."))
     }
     return {
+        "lamps": lamps,
         "start_s": start_s,
         "dusk_cpu_s": sum(after_dusk[:2]) - sum(before_dusk[:2]),
         "seconds": flowed_s,
@@ -337,6 +244,7 @@ def measure(
         "missing": dict(found.missing),
         "wrong": found.wrong[:20],
         "wrong_at_dusk": len(dusk.wrong),
+        "shown": [*dusk.shown, *found.shown],
         "trouble": trouble,
         "findings": [finding.text for finding in health.findings],
     }
@@ -375,10 +283,11 @@ def show(seen: dict[str, Any]) -> None:
         print("not done right, so no figures:")
         for name in ("wrong", "missing", "wrong_at_dusk", "orders_refused", "trouble"):
             print(f"  {name}: {seen[name]}")
-        print(f"  findings: {seen['findings']}")
+        for line in (*seen["shown"], *seen["findings"]):
+            print(f"  {line}")
         return
     print(
-        f"{seen['seconds']:.0f} s, {seen['readings_per_s']:,.0f} readings a second, {seen['bursts']} bursts"
+        f"{seen['lamps']:,} lamps, {seen['seconds']:.0f} s, {seen['readings_per_s']:,.0f} readings a second, {seen['bursts']} bursts"
     )
     print(f"start, cold: {seen['start_s']:.1f} s; dusk: {seen['dusk_cpu_s']:.1f} s of CPU")
     print(
@@ -411,12 +320,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--burst", type=int, default=BURST, help="readings in a second, each minute"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="a quarter of a minute after dusk, one burst"
+        "--quick",
+        action="store_true",
+        help="a quarter of the lamps, and of a minute after dusk; one burst",
     )
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args(argv)
-    seconds, every_s = (16.0, 16.0) if given.quick else (given.minutes * 60.0, BURST_EVERY_S)
-    seen = measure(seconds, given.rate, given.burst, every_s, ORDERS_PER_S)
+    if given.quick:
+        seen = measure(QUICK_LAMPS, 16.0, given.rate, given.burst // 4, 16.0)
+    else:
+        seconds = given.minutes * 60.0
+        every_s = min(BURST_EVERY_S, seconds)
+        seen = measure(plan.LAMPS, seconds, given.rate, given.burst, every_s)
     show(seen)
     if given.json is not None:
         given.json.write_text(json.dumps(seen, indent=1) + "\n")

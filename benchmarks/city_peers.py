@@ -1,7 +1,8 @@
 """The equipment of `benchmarks/city.py`, a process for each protocol: it speaks, obeys, and notes when it was told what.
 
-`python -m benchmarks.city_peers mqtt|opcua|modbus PORT FILE` takes a word a line: `begin` (say once what is), `dusk`, `flow RATE
-SECONDS` (changes begin), `burst COUNT`, `rest` (changes end, readings go on) and `note` (write FILE); it answers each with a line.
+`python -m benchmarks.city_peers mqtt|opcua|modbus PORT FILE LAMPS` takes a word a line: `begin` (say once what is), `dusk`, `flow
+RATE SECONDS` (changes begin), `burst COUNT`, `rest` (changes end, readings go on), `count` and `note` (write FILE); it answers each
+with a line that says how much it has noted so far.
 A change that must have an answer is noted as *asked*, a command that arrives as *told*, both by the machine's monotonic clock.
 """
 
@@ -34,6 +35,8 @@ LOOPS_EVERY_S: Final = 5.0
 BUS_STEP_M, BUS_TURN_M = 10, 395
 NEAR_M, VEHICLE_CYCLE = 150, 8
 AWAY_M: Final = 500.0
+LAST_GREEN_S: Final = 3.0
+"""At rest a bus that asks for green drives on for so long after it has asked, and is then far away."""
 OTHER_READINGS: Final = 1_370
 """Readings a second of everything but the lamps; the lamps make up the rest of the rate."""
 
@@ -55,6 +58,11 @@ class Notes:
         """Note that a point was told a value."""
         self.told.append((point, value, time.monotonic()))
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.asked) + len(self.told)
+
     def write(self) -> None:
         """Write it all."""
         found = {"asked": self.asked, "told": self.told, "readings": self.readings}
@@ -74,9 +82,9 @@ def words() -> queue.Queue[list[str]]:
     return found
 
 
-def say(text: str) -> None:
-    """Answer the benchmark."""
-    print(text, flush=True)
+def say(count: int) -> None:
+    """Answer the benchmark how much is noted."""
+    print(count, flush=True)
 
 
 # ── MQTT: lamps, streets, buses, vehicles, cameras ───────────────────────────────────────────────
@@ -104,13 +112,14 @@ class Spread:
 class Street:
     """Everything behind the broker."""
 
-    def __init__(self, port: int, notes: Notes) -> None:
+    def __init__(self, port: int, notes: Notes, lamps: int) -> None:
         self._notes = notes
+        self._lamps = lamps
         self._dice = random.Random(1)
         self._sensors = connect(port, "sensors")
         self._devices = connect(port, "devices")
         self._order = threading.Lock()  # a lamp's reports leave in the order in which they are true
-        self._level = dict.fromkeys((f"lamp-{n}" for n in range(plan.LAMPS - 1)), plan.FULL)
+        self._level = dict.fromkeys((f"lamp-{n}" for n in range(lamps - 1)), plan.FULL)
         self._level[plan.SPARE_LAMP] = plan.FULL
         self._names = list(self._level)
         self._preset = dict.fromkeys((f"camera-{n}" for n in range(plan.CAMERAS)), "home")
@@ -118,7 +127,7 @@ class Street:
         self._walkers: dict[int, int] = {}
         self._next_street = self._next_lamp = 0
         self._bus_steps = [20 - number * 80 // plan.JUNCTIONS for number in range(plan.BUSES)]
-        self._asking: set[int] = set()
+        self._asking: dict[int, float] = {}  # bus and since when
         self._bollard: dict[int, str] = {}
         self._visits = [3 - number % VEHICLE_CYCLE for number in range(plan.VEHICLES)]
         self._turns = {
@@ -209,10 +218,9 @@ class Street:
     def _ask_for_green(self, number: int, at: float, before: float) -> None:
         wants = abs(at) < NEAR_M and abs(at) < abs(before)
         if wants and number not in self._asking:
-            self._asking.add(number)
+            self._asking[number] = time.monotonic()
             self._notes.ask("bus", f"junction-{number}.priority", f"bus-{number}")
-        elif not wants and number in self._asking:
-            self._asking.discard(number)
+        elif not wants and self._asking.pop(number, None) is not None:
             self._notes.ask("bus", f"junction-{number}.priority", "")
 
     def vehicle(self, number: int) -> bytes:
@@ -269,8 +277,8 @@ class Street:
                 said.append(self._walk(second))
         for maker, spread in self._turns.items():
             for one in spread.at(number):
-                if changes and maker == self.bus:
-                    self._bus_steps[one] += 1
+                if maker == self.bus:
+                    self._drive(one, changes=changes)
                 elif changes and maker == self.vehicle:
                     self._visits[one] += 1
                 said.append(maker(one))
@@ -287,7 +295,7 @@ class Street:
         return self._walkers_changed(street, plan.DIMMED)
 
     def _walkers_changed(self, street: int, level: float) -> bytes:
-        for lamp in plan.lamps_of(street):
+        for lamp in plan.lamps_of(street, self._lamps):
             self._notes.ask("people", f"lamp-{lamp}.level", level)
         return self.people(street)
 
@@ -297,15 +305,15 @@ class Street:
         self._next_lamp = (start + count) % len(self._names)
         self._speak_of((self._names + self._names[:count])[start : start + count])
 
-    def clear(self) -> None:
-        """Bring the buses that wait for green out of the way."""
-        said = []
-        for number in sorted(self._asking):
+    def _drive(self, number: int, *, changes: bool) -> None:
+        """A bus drives on; at rest only one that asks for green, and that one soon leaves."""
+        asks_since = self._asking.get(number)
+        if changes or (asks_since is not None and time.monotonic() - asks_since < LAST_GREEN_S):
+            self._bus_steps[number] += 1
+        elif asks_since is not None:
             self._bus_steps[number] = 0
-            self._asking.discard(number)
-            said.append(self.bus(number))
+            del self._asking[number]
             self._notes.ask("bus", f"junction-{number}.priority", "")
-        self._sensors.sendall(b"".join(said))
 
     def run(self, orders: queue.Queue[list[str]]) -> None:
         """Speak until told to end."""
@@ -328,11 +336,10 @@ class Street:
                     per_slot = burst // BURST_SLOTS + 1
                 case ["rest"]:
                     changes = False
-                    self.clear()
                 case ["note"]:
                     self._notes.write()
             if with_order is not None:
-                say("done")
+                say(self._notes.count)
             if not rate:
                 time.sleep(SLOT_S)
                 continue
@@ -463,7 +470,7 @@ class Signals:
                         changes = False
                     case ["note"]:
                         self._notes.write()
-                say("done")
+                say(self._notes.count)
             passed = time.monotonic() - began
             if speaks:
                 wanted = int(passed / LOOPS_EVERY_S * loops)
@@ -481,7 +488,7 @@ async def opcua(port: int, notes: Notes) -> None:
     """Be the junctions."""
     signals = Signals(notes)
     await signals.start(port)
-    say("ready")
+    say(0)
     await signals.run(words())
 
 
@@ -601,7 +608,7 @@ class Cabinets:
                         changes = False
                     case ["note"]:
                         self._notes.write()
-                say("done")
+                say(self._notes.count)
             if changes:
                 self.change(time.monotonic())
             await asyncio.sleep(SLOT_S)
@@ -611,13 +618,13 @@ async def modbus(port: int, notes: Notes) -> None:
     """Be the panels and bollards."""
     cabinets = Cabinets(notes)
     await cabinets.start(port)
-    say("ready")
+    say(0)
     await cabinets.run(words())
 
 
 def main() -> None:
     """Be the equipment of one protocol."""
-    kind, port, file = sys.argv[1:]
+    kind, port, file, lamps = sys.argv[1:]
     notes = Notes(Path(file))
     match kind:
         case "opcua":
@@ -625,8 +632,8 @@ def main() -> None:
         case "modbus":
             asyncio.run(modbus(int(port), notes))
         case _:
-            street = Street(int(port), notes)
-            say("ready")
+            street = Street(int(port), notes, int(lamps))
+            say(0)
             street.run(words())
 
 

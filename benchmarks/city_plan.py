@@ -12,6 +12,7 @@ from typing import Any, Final
 
 COMMUNES: Final = 23
 LAMPS: Final = 34_000
+"""Unless fewer are asked for."""
 SEGMENTS: Final = 500
 JUNCTIONS: Final = 113
 DETECTORS: Final = 4
@@ -246,14 +247,14 @@ def far_place(number: int) -> int:
     return JUNCTIONS + BUILDINGS + BOLLARDS + number
 
 
-def lamps_of(segment: int) -> list[int]:
-    """Return the lamps of a segment: each lamp but the spare one belongs to one."""
-    return list(range(segment, LAMPS - 1, SEGMENTS))
+def lamps_of(segment: int, lamps: int) -> list[int]:
+    """Return the lamps of a segment, of so many in all: each lamp but the spare one belongs to one."""
+    return list(range(segment, lamps - 1, SEGMENTS))
 
 
-def lamp_table() -> str:
-    """Return the table of the lamps."""
-    rows = [f"{n};{commune(n % SEGMENTS)};seg-{n % SEGMENTS}" for n in range(LAMPS - 1)]
+def lamp_table(lamps: int) -> str:
+    """Return the table of so many lamps, without the spare one."""
+    rows = [f"{n};{commune(n % SEGMENTS)};seg-{n % SEGMENTS}" for n in range(lamps - 1)]
     return "\n".join(["number;commune;segment", *rows, ""])
 
 
@@ -490,8 +491,8 @@ def cabinets(port: int, where: str) -> dict[str, Any]:
     return {"adapter": "modbus", "host": "127.0.0.1", "port": port, "points": points}
 
 
-def write_city(folder: Path, ports: dict[str, int], orders_per_s: int) -> None:
-    """Write configuration, inventory and rules; so many orders a second go to the lamps at most."""
+def write_city(folder: Path, ports: dict[str, int], lamps: int, orders_per_s: int) -> None:
+    """Write configuration, inventory and rules; so many orders a second go to so many lamps at most."""
     connections = {
         "street": street(ports["mqtt"], orders_per_s),
         "signals": signals(ports["opcua"]),
@@ -510,5 +511,5 @@ def write_city(folder: Path, ports: dict[str, int], orders_per_s: int) -> None:
     }
     (folder / "config.yaml").write_text(json.dumps(config, indent=1))
     (folder / "inventory.json.yaml").write_text(json.dumps(inventory(), indent=0))
-    (folder / "lamps.csv").write_text(lamp_table())
+    (folder / "lamps.csv").write_text(lamp_table(lamps))
     (folder / "rules.yaml").write_text(RULES)

@@ -6,21 +6,19 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import psutil  # type: ignore[import-untyped]
+from benchmarks.watch import Watch, watching
 from tests.faults.broker import Broker
 from tests.faults.city import City, temporary_folder
 from tests.faults.figures import Figure, Size
 from tests.faults.suite_start import large_city
-
-from pilotage import api
 
 GOALS = ("G8", "G9")
 
@@ -40,28 +38,7 @@ LOADS: Final = {
     Size.SHORT: Load(400, 200, 300, 4, 3_000),
     Size.LONG: Load(50_000, 10_000, 5_000, 600, 100_000),
 }
-EVERY_S: Final = 1.0
-SLOPE_FROM: Final = 0.3
-"""Share of the time after which the memory should stand: caches are full, the first snapshots are written."""
-
-
-@dataclass(slots=True)
-class Watch:
-    """What was seen of the engine meanwhile: (seconds, MB), and how long orders took, in seconds."""
-
-    memory: list[tuple[float, float]] = field(default_factory=list)
-    orders: list[float] = field(default_factory=list)
-    refused: int = 0
-
-    def slope_per_min(self) -> float:
-        """Return how fast the memory grows, MB a minute, by least squares over the later part."""
-        some = self.memory[int(len(self.memory) * SLOPE_FROM) :]
-        if len(some) < 3:
-            return 0.0
-        mean_t = sum(t for t, _ in some) / len(some)
-        mean_m = sum(m for _, m in some) / len(some)
-        over = sum((t - mean_t) ** 2 for t, _ in some)
-        return 60.0 * sum((t - mean_t) * (m - mean_m) for t, m in some) / over
+ORDER_EVERY_S: Final = 0.1
 
 
 def measure(size: Size, say: Callable[[str], None]) -> list[Figure]:
@@ -73,12 +50,12 @@ def measure(size: Size, say: Callable[[str], None]) -> list[Figure]:
             city = large_city(folder, broker.port, load.streets, load.rules)
             city.start()
             time.sleep(2.0)  # its connection
-            with watched(city, f"b-{load.rules}.level") as steady:
+            with watched(city, load) as steady:
                 seen = crowd(broker.port, load, load.seconds, 0)
-            say(f"steady: {seen}, memory {steady.memory[-1][1]:.0f} MB")
-            with watched(city, f"b-{load.rules}.level") as storm:
+            say(f"steady: {seen}, memory {steady.memory_mb[-1]:.0f} MB")
+            with watched(city, load) as storm:
                 burst = crowd(broker.port, load, 1, load.burst)
-            say(f"burst: {burst}, memory at most {max(m for _, m in storm.memory):.0f} MB")
+            say(f"burst: {burst}, memory at most {max(storm.memory_mb):.0f} MB")
             city.kill()
         finally:
             broker.stop()
@@ -101,49 +78,23 @@ def crowd(port: int, load: Load, seconds: int, burst: int) -> dict[str, Any]:
     return found
 
 
-@contextmanager
-def watched(city: City, point: str) -> Iterator[Watch]:
-    """Watch the memory of the engine, and have an operator set a point over and over meanwhile."""
+def watched(city: City, load: Load) -> AbstractContextManager[Watch]:
+    """Watch the engine, and have an operator set the last lamp meanwhile."""
     assert city.process is not None
-    watch, stop = Watch(), threading.Event()
     process = psutil.Process(city.process.pid)
-    began = time.monotonic()
-
-    def look() -> None:
-        while not stop.wait(EVERY_S):
-            watch.memory.append((time.monotonic() - began, process.memory_info().rss / 1e6))
-
-    def work() -> None:
-        with api.Client(city.socket, 30.0) as client:
-            while not stop.wait(0.1):
-                asked = time.monotonic()
-                order = api.SetOverride(
-                    point=point, value=50.0, for_s=60.0, person="ada", reason="test"
-                )
-                watch.refused += not client.ask(order).taken
-                watch.orders.append(time.monotonic() - asked)
-
-    threads = [threading.Thread(target=look), threading.Thread(target=work)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield watch
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+    return watching(process, city.socket, [f"b-{load.rules}.level"], ORDER_EVERY_S)
 
 
 def _steady(size: Size, load: Load, seen: dict[str, Any], watch: Watch) -> list[Figure]:
     long = size is Size.LONG  # a short run says nothing of latencies and slopes
     what = f"{load.rate:,} readings a second for {load.seconds} s, {load.rules:,} rules, {load.streets:,} entities: "
-    p99, slope = seen["p99"] * 1e3, watch.slope_per_min()
+    p99, slope = seen["p99"] * 1e3, watch.slope_mb_per_min()
     return [
         Figure("G8", f"{what}event to command", "p99 < 50 ms", f"p50 {seen['p50'] * 1e3:.1f} ms, p99 {p99:.1f} ms",
                not long or p99 < 50.0),
         Figure("G8", f"{what}lamps that are not as their rule wants", "0", str(seen["wrong"]), seen["wrong"] == 0),
         Figure("G8", f"{what}memory", "slope 0 (below 1 MB a minute)",
-               f"{slope:+.2f} MB a minute at {watch.memory[-1][1]:.0f} MB", not long or slope < 1.0),
+               f"{slope:+.2f} MB a minute at {watch.memory_mb[-1]:.0f} MB", not long or slope < 1.0),
     ]  # fmt: skip
 
 
@@ -152,8 +103,8 @@ def _burst(
 ) -> list[Figure]:
     long = size is Size.LONG
     what = f"{load.burst:,} readings in {seen['burst_s']:.1f} s: "
-    longest = max(watch.orders) * 1e3
-    more = max(m for _, m in watch.memory) - before.memory[-1][1]
+    longest = watch.longest_order_s() * 1e3
+    more = max(watch.memory_mb) - before.memory_mb[-1]
     return [
         Figure("G9", f"{what}lamps that are not as their rule wants", "0", str(seen["wrong"]), seen["wrong"] == 0),
         Figure("G9", f"{what}an operator's order", "< 200 ms, none refused",
