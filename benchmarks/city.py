@@ -32,7 +32,7 @@ from pilotage import api
 
 PROTOCOLS: Final = ("mqtt", "opcua", "modbus")
 WAYS: Final = {
-    "dusk": "dusk: cell to all 34,000 lamps, MQTT",
+    "dusk": "dusk: cell to all the lamps, MQTT",
     "people": "walker to the lamps of the street, MQTT",
     "bus": "bus to junction, MQTT to OPC UA",
     "vehicle": "vehicle to bollard, MQTT to Modbus",
