@@ -28,6 +28,7 @@ from pilotage.model.messages import (
     Reconnected,
 )
 from pilotage.ports import Clock, ConfigSwitch, DecisionRecord, LogUnusableError, Snapshot
+from pilotage.runtime import malloc
 from pilotage.runtime.audit.desk import AuditDesk, RuleSet, file_digest
 from pilotage.runtime.audit.log import AuditLog
 from pilotage.runtime.audit.reader import AuditReader, Wanted
@@ -1005,6 +1006,7 @@ def run_service(
         start: First time of such a run, seconds since 1970.
     """
     clock = None if speed is None and start is None else ScaledClock(speed or 1.0, start)
+    malloc.keep_together()
     sys.setswitchinterval(SWITCH_S)
     with asyncio.Runner(
         loop_factory=loop_factory(settings.engine.uvloop if uvloop is None else uvloop)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import resource
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Final
 from pilotage.model.diagnostics import Severity
 from pilotage.model.messages import RuleOrder
 from pilotage.ports import HealthLog
+from pilotage.runtime import malloc
 from pilotage.runtime.config import EngineSettings
 from pilotage.runtime.inbox import InboxFullError, Receipt
 from pilotage.runtime.isolation.limits import resident
@@ -27,11 +27,9 @@ ENGINE: Final = "engine"
 """Who puts a rule into quarantine."""
 MOST_FILES: Final = 65_536
 RESOURCES_S: Final = 5.0
-TRIM_S: Final = 120.0
+TRIM_S: Final = 30.0
 MUCH: Final = 0.8
 """Part of the open files from which on it is told."""
-_TRIM: Final[Callable[[int], int]] = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)
-"""malloc_trim(3) of glibc; other C libraries have none."""
 _OPEN: Final = Path("/proc/self/fd")
 
 GiveOrder = Callable[[RuleOrder], "asyncio.Future[Receipt]"]
@@ -111,12 +109,9 @@ class Limits:
             self._look_at_files(len(list(_OPEN.iterdir())), allowed_files())
 
     def _give_back(self) -> None:
-        """Give the system back what threads have freed: the C library keeps it, some MB more each hour.
-
-        In a thread and without the interpreter's lock; it takes some milliseconds.
-        """
+        """Give the system back what threads have freed, in a thread: the loop does not wait."""
         self._again(TRIM_S, self._give_back)
-        self._trimming.submit(_TRIM, 0)
+        self._trimming.submit(malloc.give_back)
 
     def _look_at_memory(self, used: int) -> None:
         most = self._settings.memory

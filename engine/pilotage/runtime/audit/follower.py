@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from itertools import islice
 from typing import Any, Final
@@ -17,6 +17,8 @@ from pilotage.runtime.audit.store import Book
 from pilotage.runtime.journal import JournalReader
 
 PAGE: Final = 500
+SLICE: Final = 3
+"""Decisions between two rests: each takes some tenths of a millisecond."""
 KEPT_RULE_SETS: Final = 10
 MOST_NAMED: Final = 100
 
@@ -36,16 +38,23 @@ class Follower:
         """Return the number of the last decision in the journal."""
         return self._journal.last_number(partition)
 
-    def follow(self, partition: str) -> bool:
-        """Take up the next decisions, at most a page; True when there may be more."""
+    def follow(self, partition: str, rest: Callable[[], None] = lambda: None) -> bool:
+        """Take up the next decisions, at most a page; True when there may be more.
+
+        Args:
+            partition: Whose.
+            rest: Called after some, for the loop to have the interpreter.
+        """
         position = self._book.head(partition).decision
         found = list(islice(self._journal.decisions(partition, after=position), PAGE))
         if not found:
             return False
         memory = self._memories.setdefault(partition, _Memory(self, partition))
         memory.switches = [(s.now, s.digest) for s in self._journal.switches(partition)]
-        for record in found:
+        for count, record in enumerate(found, 1):
             self._take(partition, record, memory)
+            if count % SLICE == 0:
+                rest()
         return len(found) == PAGE
 
     def learn(self, partition: str, digest: str, identities: Identities) -> dict[str, list[str]]:

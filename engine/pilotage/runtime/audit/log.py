@@ -35,6 +35,7 @@ from pilotage.runtime.journal import JournalReader, sqlite
 LAZY_S: Final = 0.25
 """How long a decision may wait to be taken up; it is in the journal already."""
 RETRY_S: Final = (0.2, 5.0)
+REST_S: Final = 0.0005
 ANCHOR_EVERY_S: Final = 3_600.0
 FIRST_ANCHOR_S: Final = 60.0
 """After a start: what a life before had left without an anchor must not wait for long."""
@@ -305,7 +306,7 @@ class AuditLog:
     def _follow(self, book: Book) -> bool:
         """Take up a page of decisions of each partition; True when there may be more, for the next transaction."""
         assert self._follower is not None
-        more = [self._follower.follow(partition) for partition in self._partitions]
+        more = [self._follower.follow(partition, _rest) for partition in self._partitions]
         self._note_reached(book)
         if any(more):
             with self._changed:
@@ -455,6 +456,11 @@ class AuditLog:
             )
         else:
             self._health.cleared(_COPY)
+
+
+def _rest() -> None:
+    """Let the loop have the interpreter; it would wait each time anew for a thread that goes on and on."""
+    time.sleep(REST_S)
 
 
 def erase_alone(path: Path, person: str, people: Mapping[str, str]) -> int:

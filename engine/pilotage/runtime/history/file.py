@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pilotage.ports import LogUnusableError
 from pilotage.runtime.journal import sqlite
-from pilotage.runtime.journal.schema import SMALL_WAL_LIMIT
+from pilotage.runtime.journal.schema import CACHE_KB, SMALL_WAL_LIMIT
 
 HISTORY_FILE: Final = "history.db"
 SCHEMA_VERSION: Final = 1
@@ -91,6 +91,7 @@ def open_history(path: Path) -> Any:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         connection = sqlite.connect(str(path), check_same_thread=False, isolation_level=None)
         connection.execute("PRAGMA busy_timeout = 2000")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA journal_size_limit = {SMALL_WAL_LIMIT}")
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:

@@ -1,7 +1,7 @@
 """Records values behind the engine's back: the loop hands over each tick's inputs, a thread of its own does the rest.
 
-The loop pays one append per tick. The thread works in slices of less than a millisecond, so that it never holds the
-interpreter for long while the loop waits. What the disk does not take waits in memory up to a bound, then it is dropped
+The loop pays one append per tick. The thread works in slices of about a millisecond and rests between them: the loop gives
+the interpreter away at each call of the system, and would wait for a thread that goes on and on each time anew. What the disk does not take waits in memory up to a bound, then it is dropped
 and the gap is written down.
 """
 
@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
@@ -44,6 +44,8 @@ QUICK_S: Final = 1.0
 ROUND_S: Final = 10.0
 LEAST_CELLS: Final = 2_000
 SLICE: Final = 400
+READINGS: Final = 100
+"""Of a slice: each takes some microseconds."""
 PAUSE_S: Final = 0.0005
 MOST_WAITING: Final = 300_000
 MOST_FRESH: Final = 500_000
@@ -259,7 +261,7 @@ class Recorder:
             steady = time.monotonic()
             if steady >= self._next["write"]:
                 self._next["write"] = steady + WRITE_S
-                self._tracks.settle(now)
+                self._tracks.settle(now, self._with_rests)
                 self._write(now)
             self._upkeep.step(self._connection, now)
             self._health.cleared("history.disk")
@@ -287,14 +289,17 @@ class Recorder:
 
     def _drain(self) -> None:
         """Take what the loop has handed over."""
+        since = 0
         while self._inputs:
             now, inputs = self._inputs.popleft()
             self._anchor = (now, time.monotonic())
             self._keep_day(now)
-            for start in range(0, len(inputs), SLICE):
-                part = inputs if len(inputs) <= SLICE else inputs[start : start + SLICE]
+            for start in range(0, len(inputs), READINGS):
+                part = inputs if len(inputs) <= READINGS else inputs[start : start + READINGS]
                 self.readings += self._tracks.read(now, part)
-                if len(inputs) > SLICE or len(self._inputs) > 50:
+                since += len(part)
+                if since >= READINGS:
+                    since = 0
                     self._breathe()
             self._waiting -= len(inputs)
 
@@ -349,13 +354,16 @@ class Recorder:
         connection.execute("BEGIN IMMEDIATE")
         try:
             numbers = self._numbered(tracks)
-            for (hour, shard), samples in _sorted_out(numbers).items():
-                self._sequence += 1
-                connection.execute(
-                    "INSERT INTO segments (hour, shard, seq, blob) VALUES (?, ?, ?, ?)",
-                    (hour, shard, self._sequence, encode_segment(samples)),
-                )
-                self._breathe()
+            for (hour, shard), points in self._sorted_out(numbers).items():
+                sorted_points = sorted(points.items())
+                for start in range(0, len(sorted_points), SLICE):
+                    part = dict(sorted_points[start : start + SLICE])
+                    self._sequence += 1
+                    connection.execute(
+                        "INSERT INTO segments (hour, shard, seq, blob) VALUES (?, ?, ?, ?)",
+                        (hour, shard, self._sequence, encode_segment(part)),
+                    )
+                    self._breathe()
             if self._lost_since is not None:
                 _insert_gap(connection, self._lost_since, now, "too much at once")
             _set(connection, "alive", now)
@@ -365,7 +373,7 @@ class Recorder:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             raise
-        for track, number in numbers.items():
+        for track, number in self._with_rests(numbers.items()):
             track.number = number
             track.fresh = []
         tracks.clear()
@@ -390,11 +398,29 @@ class Recorder:
     def _numbered(self, tracks: Mapping[Track, None]) -> dict[Track, int]:
         """Return the tracks with their numbers in the file; new ones are entered."""
         numbers: dict[Track, int] = {}
-        for track in tracks:
+        for track in self._with_rests(tracks):
             numbers[track] = track.number or self._register(track)
             if not track.number and len(numbers) % 32 == 0:
                 self._breathe()
         return numbers
+
+    def _sorted_out(
+        self, numbers: Mapping[Track, int]
+    ) -> dict[tuple[int, int], dict[int, list[Sample]]]:
+        """Return fresh samples by hour and shard, then by point."""
+        found: dict[tuple[int, int], dict[int, list[Sample]]] = {}
+        for track, number in self._with_rests(numbers.items()):
+            for sample in track.fresh:
+                key = (sample[0] // (HOUR * 1000), number // SHARD)
+                found.setdefault(key, {}).setdefault(number, []).append(sample)
+        return found
+
+    def _with_rests(self, things: Iterable[T]) -> Iterator[T]:
+        """Yield things, and let the loop have the interpreter after some."""
+        for count, thing in enumerate(things, 1):
+            yield thing
+            if count % SLICE == 0:
+                self._breathe()
 
     def _register(self, track: Track) -> int:
         spec: PointSpec = track.cell.spec
@@ -436,16 +462,6 @@ class Recorder:
                 track.fresh = []
             self._tracks.dirty.clear()
             self._lost_since = min(self._lost_since or oldest / 1000, oldest / 1000)
-
-
-def _sorted_out(numbers: Mapping[Track, int]) -> dict[tuple[int, int], dict[int, list[Sample]]]:
-    """Return fresh samples by hour and shard, then by point, in order of point."""
-    found: dict[tuple[int, int], dict[int, list[Sample]]] = {}
-    for track, number in sorted(numbers.items(), key=lambda pair: pair[1]):
-        for sample in track.fresh:
-            key = (sample[0] // (HOUR * 1000), number // SHARD)
-            found.setdefault(key, {}).setdefault(number, []).append(sample)
-    return found
 
 
 def _insert_gap(connection: Any, since: float, until: float, why: str) -> None:

@@ -5,7 +5,7 @@ Used by the recorder's thread alone; knows no file and no clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from pilotage.model.entities import PointSpec
@@ -131,10 +131,12 @@ class Tracks:
             elif track.last is not None and track.last[0] < self.day_ms:
                 self._begin_day(track)
 
-    def settle(self, now: float) -> None:
-        """Write what waited until its time was over."""
+    def settle(
+        self, now: float, one_by_one: Callable[[list[Track]], Iterable[Track]] = iter
+    ) -> None:
+        """Write what waited until its time was over; `one_by_one` may rest between them."""
         now_ms = now * 1000
-        for track in list(self._waiting):
+        for track in one_by_one(list(self._waiting)):
             last, pending = track.last, track.pending
             if pending is None or last is None:
                 del self._waiting[track]

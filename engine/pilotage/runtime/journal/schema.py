@@ -31,6 +31,8 @@ SMALL_WAL_LIMIT: Final = 4 * 1024 * 1024
 """The same for the audit and the history, which SQLite itself checkpoints at about this size."""
 _INCREMENTAL: Final = 2
 BUSY_MS: Final = 2_000
+CACHE_KB: Final = 512
+"""Pages that a log's connection keeps: it writes at the end, and what it reads again is little."""
 
 
 def connect(file: str) -> Any:
@@ -50,6 +52,7 @@ def open_for_writing(connection: Any, path: Path, sync: str) -> None:
         LogUnusableError: The file is of a newer version, or is no journal.
     """
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
     check_version(connection, path)
     if not _tables(connection):
         connection.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
