@@ -25,6 +25,7 @@ from cryptography.x509.oid import NameOID
 from pilotage.runtime.config import Settings, load_settings
 from pilotage.runtime.health import Health
 from pilotage.runtime.web_process import WebProcess
+from pilotage_web.place import address_of
 
 WITHIN_S = 20.0
 
@@ -71,6 +72,14 @@ class TestLife:
     async def test_answers_without_an_engine(self, web: WebProcess) -> None:
         """The pages are there although no engine answers yet."""
         assert await asyncio.to_thread(status_of, web.url) == 200
+
+    async def test_says_where(self, settings: Settings, web: WebProcess) -> None:
+        """While they listen the command line knows where, whatever the configuration says."""
+        folder = settings.storage.path / "web"
+        await until(lambda: address_of(folder))
+        assert address_of(folder) == web.url
+        await web.stop()
+        assert address_of(folder) == ""
 
     async def test_none_without_settings(self, settings: Settings) -> None:
         """A site without `web:` has no such process."""

@@ -26,9 +26,9 @@ from pilotage_web.city import City
 from pilotage_web.logs import set_up_logs
 from pilotage_web.people.reception import Policy, Reception
 from pilotage_web.people.register import Register, open_register
-from pilotage_web.people.sealing import read_key
+from pilotage_web.people.sealing import KeyFileError, read_key
 from pilotage_web.people.store import PeopleFileError
-from pilotage_web.place import Place
+from pilotage_web.place import Place, tell_address
 from pilotage_web.site import Site
 
 TOKEN_VARIABLE: Final = "PILOTAGE_WEB_ENTER"
@@ -85,7 +85,7 @@ def main() -> int:
         try:
             with asyncio.Runner(loop_factory=_loop) as runner:
                 runner.run(serve(site, listener))
-        except PeopleFileError as error:
+        except (PeopleFileError, KeyFileError) as error:
             print(error, file=sys.stderr)
             return 1
     return 0
@@ -138,6 +138,7 @@ async def serve(site: Site, listener: socket.socket) -> None:
     serving = asyncio.create_task(server.serve([listener]))
     await server.is_settled.wait()
     if server.started:
+        tell_address(site.storage, site.url)
         print(
             msgspec.json.encode({"ready": site.url, "enter": people.let_in_once(token)}).decode(),
             flush=True,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 FILE: Final = "web.pid"
+ADDRESS: Final = "web.url"
 POLITE_S: Final = 3.0
 FORCE_S: Final = 3.0
 
@@ -61,3 +62,21 @@ class Place:
         if written.isdigit():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(written), number)
+
+
+def tell_address(folder: Path, url: str) -> None:
+    """Write down where the pages listen, for the command line; it counts as long as the place is held."""
+    (folder / ADDRESS).write_text(f"{url}\n", encoding="utf-8")
+
+
+def address_of(folder: Path) -> str:
+    """Return where the pages of a folder listen; nothing when none run, or their folder is somebody else's."""
+    try:
+        with (folder / FILE).open("rb") as place:
+            fcntl.flock(place.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with contextlib.suppress(OSError):
+            return (folder / ADDRESS).read_text(encoding="utf-8").strip()
+    except OSError:
+        pass
+    return ""

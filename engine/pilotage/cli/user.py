@@ -96,7 +96,7 @@ def _run(arguments: argparse.Namespace, work: Work) -> int:
     from pilotage_web.people.accounts import AccountError
     from pilotage_web.people.records import By
     from pilotage_web.people.register import open_register
-    from pilotage_web.people.sealing import read_key
+    from pilotage_web.people.sealing import KeyFileError, read_key
     from pilotage_web.people.store import PeopleFileError
 
     arguments.settings = settings_of(arguments)
@@ -109,7 +109,7 @@ def _run(arguments: argparse.Namespace, work: Work) -> int:
             return work(people, arguments, By(person_of(arguments), "cli"))
     except AccountError as error:
         print_error(error.text, error.mend)
-    except PeopleFileError as error:
+    except (PeopleFileError, KeyFileError) as error:
         text, _, mend = str(error).partition("\n   mend: ")
         print_error(text, mend)
     return FAILED
@@ -263,9 +263,13 @@ def _roles(written: list[str]) -> dict[str, Role]:
 
 
 def _address(settings: Settings) -> str:
-    """Return where the pages are, as the site says it; where they are by default when it has none yet."""
+    """Return where the pages listen now; while none run, where the site says, or where they are by default."""
+    from pilotage.runtime.web_process import FOLDER
     from pilotage.runtime.web_settings import WebSettings
+    from pilotage_web.place import address_of
 
+    if address := address_of(settings.storage.path / FOLDER):
+        return address
     web = settings.web or WebSettings()
     scheme = "http" if web.certificate is None else "https"
     host = f"[{web.host}]" if ":" in web.host else web.host

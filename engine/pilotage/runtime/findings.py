@@ -156,6 +156,14 @@ def provider_secret_open(at: Span, path: str) -> Finding:
     return _error("C196", at, f"others can read {path}", "", f"chmod 600 {path}")
 
 
+def key_unfit(at: Span, path: str, why: str) -> Finding:
+    """Return the finding for a key file that cannot be used."""
+    return _error(
+        "C134", at, f"the key of {path} cannot be used: {why}", "",
+        f"write one with `openssl rand -base64 48 > {path}`, readable by the service's user alone; keep the old one when secrets are sealed under it",
+    )  # fmt: skip
+
+
 def half_of_tls(at: Span, written: str, missing: str) -> Finding:
     """Return the finding for a certificate without its key, or the other way round."""
     return _error(

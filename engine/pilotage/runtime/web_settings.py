@@ -5,6 +5,7 @@ Beyond the machine itself pages go over TLS: their own, or that of a proxy whose
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +17,15 @@ from urllib.parse import urlsplit
 from pilotage.language import findings as say
 from pilotage.language.loader import MapNode, Node, ScalarNode
 from pilotage.model.addresses import is_loopback
+from pilotage.model.diagnostics import Span
 from pilotage.runtime import findings as site
 from pilotage.runtime.forms import Report
 
 _LISTEN: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
 _EVERYWHERE: Final = ("0.0.0.0", "::")
+LEAST_KEY_BYTES: Final = 32
+"""A key file holds so many; the pages ask for the same."""
+_MOST_KEY_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +147,11 @@ def _check(
         ("certificate", web.certificate),
         ("key", web.key),
         ("map", web.map),
-        ("people_key", web.people_key),
     ):
         if path is not None and not path.is_file():
             report.add(site.path_missing((here.get(name) or node).at, str(path), []))
-    key = web.people_key
-    if key is not None and key.is_file() and key.stat().st_mode & 0o077:
-        report.add(site.provider_secret_open((here.get("people_key") or node).at, str(key)))
+    if web.people_key is not None:
+        _check_key(web.people_key, (here.get("people_key") or node).at, report)
     if behind_proxy and not web.trusted:
         report.add(site.proxy_without_trust((here.get("behind_proxy") or node).at))
     if web.trusted and not behind_proxy:
@@ -157,6 +160,25 @@ def _check(
         if not _is_narrow(written):
             report.add(site.bad_trusted(place, written))
     _check_address(web, behind_proxy, node, here, report)
+
+
+def _check_key(path: Path, at: Span, report: Report) -> None:
+    """Add what is wrong with a key file: it is not there, others can read it, or it is no key."""
+    try:
+        with path.open("rb") as file:
+            is_open = os.fstat(file.fileno()).st_mode & 0o077
+            key = file.read(_MOST_KEY_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        report.add(site.path_missing(at, str(path), []))
+        return
+    except OSError as error:
+        report.add(site.key_unfit(at, str(path), str(error.strerror)))
+        return
+    if is_open:
+        report.add(site.provider_secret_open(at, str(path)))
+    if len(key.strip()) < LEAST_KEY_BYTES:
+        why = f"it has {len(key.strip())} bytes, and a key has {LEAST_KEY_BYTES} at least"
+        report.add(site.key_unfit(at, str(path), why))
 
 
 def _check_address(

@@ -10,6 +10,7 @@ import pytest
 
 from pilotage.cli import main
 from pilotage_web.people.register import open_register
+from pilotage_web.place import Place, tell_address
 
 CONFIG = "site: {name: Dijon, time_zone: Europe/Paris, position: [47.3, 5.0], language: fr}\n"
 
@@ -46,6 +47,16 @@ class TestFirstAdmin:
         assert people.accounts.who_may_use(link, account.added + 60) == account
         assert people.records.waiting()[0][1].person == "root"
         people.close()
+
+    def test_where_the_pages_listen(self, site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """The link has the address of the pages that run; while none run, that of the configuration."""
+        folder = site.parent / "var" / "web"
+        with Place(folder):
+            tell_address(folder, "http://127.0.0.1:18099")
+            assert user(site, "add", "ann", "--admin") == 0
+        assert "http://127.0.0.1:18099/sign-in/link/" in capsys.readouterr().out
+        assert user(site, "link", "ann") == 0
+        assert "http://127.0.0.1:8080/sign-in/link/" in capsys.readouterr().out
 
 
 class TestPeople:

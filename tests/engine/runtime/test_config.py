@@ -417,6 +417,27 @@ class TestMistakes:
         assert finding.mend
         assert read.settings is None
 
+    @pytest.mark.parametrize(
+        ("key", "mode", "code"),
+        [
+            (b"short", 0o600, "C134"),
+            (b" " * 64, 0o600, "C134"),
+            (b"k" * 48, 0o644, "C196"),
+            (b"k" * 48, 0o600, ""),
+            (None, 0, "C134"),
+        ],
+    )
+    def test_key_file(self, tmp_path: Path, key: bytes | None, mode: int, code: str) -> None:
+        """A key file that is too short, open to others or unreadable is found before the pages start."""
+        file = tmp_path / "people.key"
+        if key is None:
+            file.mkdir()
+        else:
+            file.write_bytes(key)
+            file.chmod(mode)
+        read = read_settings(written(tmp_path, SITE + "web: {people_key: people.key}\n"), {})
+        assert [f.code for f in read.findings] == ([code] if code else [])
+
     def test_all_at_once_in_order(self, tmp_path: Path) -> None:
         """One reading finds everything, and shows it as people read it."""
         text = "site: {time_zone: Paris, position: [1, 400]}\nlog: {levl: debug}\n"

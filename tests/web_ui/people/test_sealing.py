@@ -8,10 +8,11 @@ import pyotp
 import pytest
 from tests.web_ui.people.house import CLI, NOW, PASSWORD
 
+from pilotage.runtime.web_settings import LEAST_KEY_BYTES
 from pilotage_web.people.admission import Admitted, Attempt, Refused
 from pilotage_web.people.passwords import Hasher
 from pilotage_web.people.register import Register, open_register
-from pilotage_web.people.sealing import Seal, SealError, read_key
+from pilotage_web.people.sealing import LEAST_BYTES, KeyFileError, Seal, SealError, read_key
 from pilotage_web.rights import Role
 
 KEY = b"k" * 48
@@ -37,10 +38,13 @@ class TestSeal:
         assert Seal(KEY).open(SECRET, "nadia") == SECRET
 
     def test_key_file(self, tmp_path: Path) -> None:
-        """A short key is refused with how to make one."""
+        """A short key, and one that cannot be read, are refused; the check of the configuration asks for the same length."""
         (tmp_path / "key").write_text("short\n")
-        with pytest.raises(ValueError, match="openssl rand -base64 48"):
+        with pytest.raises(KeyFileError, match="32 bytes at least"):
             read_key(str(tmp_path / "key"))
+        with pytest.raises(KeyFileError, match="pilotage config check"):
+            read_key(str(tmp_path))
+        assert LEAST_BYTES == LEAST_KEY_BYTES
 
 
 class TestFile:

@@ -17,10 +17,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 LEAST_BYTES: Final = 32
 _MARK: Final = "v1:"
 _NONCE: Final = 12
+_MEND: Final = "   mend: see web.people_key, `pilotage config check` says what is wrong with it"
 
 
 class SealError(Exception):
     """A secret cannot be opened: there is no key, or another one, or the file was changed."""
+
+
+class KeyFileError(Exception):
+    """The site's key file cannot be used."""
 
 
 class Seal:
@@ -70,12 +75,14 @@ def read_key(file: str) -> bytes:
     """Return the content of a key file; nothing for no file.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError: It is too short.
+        KeyFileError: It cannot be read, or is too short.
     """
     if not file:
         return b""
-    key = Path(file).read_bytes()
+    try:
+        key = Path(file).read_bytes()
+    except OSError as error:
+        raise KeyFileError(f"{file} cannot be read: {error.strerror}\n{_MEND}") from error
     if len(key.strip()) < LEAST_BYTES:
-        raise ValueError(f"{file}: a key has {LEAST_BYTES} bytes at least: openssl rand -base64 48")
+        raise KeyFileError(f"{file}: a key has {LEAST_BYTES} bytes at least\n{_MEND}")
     return key
