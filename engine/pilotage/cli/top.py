@@ -150,9 +150,10 @@ def _connections(status: EngineStatus, now: Figures, before: Figures) -> Table:
 def _rules(now: Figures, before: Figures) -> Table:
     seconds = max(now.at - before.at, 1e-6)
     cost = {rule: spent - before.rules_s.get(rule, 0.0) for rule, spent in now.rules_s.items()}
-    made = table("RULE", "OF A CORE", "SINCE THE START")
+    made = table("RULE", "OF A CORE", "P99 OF A SECOND", "SINCE THE START")
     for rule, spent in sorted(cost.items(), key=lambda item: (-item[1], item[0]))[:MOST_ROWS]:
-        made.row(rule, f"{spent / seconds:.1%}", f"{now.rules_s[rule]:,.1f} s")
+        p99 = f"{1_000 * now.rules_p99_s.get(rule, 0.0):,.0f} ms"
+        made.row(rule, f"{spent / seconds:.1%}", p99, f"{now.rules_s[rule]:,.1f} s")
     return made
 
 

@@ -57,6 +57,8 @@ class RuleBudget:
             steady: A clock that never goes back.
         """
         self.spent_s: Counter[str] = Counter()
+        self._looks = 0
+        self._shares: dict[str, Counter[int]] = {}
         self._over = over
         self._share = share
         self._window_s = window_s
@@ -89,6 +91,7 @@ class RuleBudget:
         now = self._steady()
         fresh, self._fresh = self._fresh, Counter()
         self._past.append((now, fresh))
+        self._looks += 1
         self._note(fresh)
         while self._past and self._past[0][0] < now - self._window_s:
             self._past.popleft()
@@ -114,6 +117,16 @@ class RuleBudget:
         for rule, samples in fresh.items():
             if rule in self.spent_s or len(self.spent_s) < MOST_RULES:
                 self.spent_s[rule] += samples * self._sample_s  # type: ignore[assignment]
+                self._shares.setdefault(rule, Counter())[samples] += 1
+
+    def p99_s(self, rule: str) -> float:
+        """Return the processor time that a rule stays within in 99 of 100 looks: seconds in a second, in steps of a sample."""
+        beyond = self._looks // 100
+        for samples, times in sorted(self._shares.get(rule, Counter()).items(), reverse=True):
+            beyond -= times
+            if beyond < 0:
+                return samples * self._sample_s
+        return 0.0
 
     def _sample(self, number: int, frame: FrameType | None) -> None:
         """Note whose turn it is.

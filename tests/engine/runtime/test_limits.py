@@ -121,6 +121,16 @@ class TestSamples:
 
 
 class TestBudget:
+    def test_p99(self) -> None:
+        """What a rule stays within in 99 of 100 seconds; one second in a hundred may be dear."""
+        found = RuleBudget(lambda rule, share: None, 0.0)
+        for second in range(200):
+            found._fresh.update({"steady": 3, "rare": 50 if second == 7 else 0})
+            found._fresh.update({"often": 20 if second % 20 == 0 else 1})
+            found.look()
+        costs = {rule: found.p99_s(rule) for rule in ("steady", "rare", "often", "unknown")}
+        assert costs == pytest.approx({"steady": 0.03, "rare": 0.0, "often": 0.2, "unknown": 0.0})
+
     def test_over(self) -> None:
         """A rule over its part of the window is told, as often as it is found, until it is forgotten."""
         told: list[tuple[str, float]] = []

@@ -20,10 +20,15 @@ Time = Annotated[float, Meta(ge=0, le=4e9, description="seconds since 1970")]
 
 
 class RuleRow(Struct):
-    """A rule, and what it has done."""
+    """A rule, what it has done, and what it costs.
+
+    By samples of 10 ms: `processor_s` since the start, `p99_s` in 99 of 100 seconds at most, in seconds a second.
+    """
 
     rule: api.Rule
     figures: api.RuleFigures
+    processor_s: float = 0.0
+    p99_s: float = 0.0
 
 
 class RuleQuery(Struct, forbid_unknown_fields=True):
@@ -82,7 +87,19 @@ async def list_rules(visit: Visit) -> Page[RuleRow]:
     """All rules with their states and figures."""
     figures = {f.rule: f for f in await visit.ask(api.ListRuleFigures())}
     rules = await visit.ask(api.ListRules())
-    return Page([RuleRow(rule, figures[rule.name]) for rule in rules if rule.name in figures])
+    spent = await visit.ask(api.GetFigures())
+    return Page(
+        [
+            RuleRow(
+                rule,
+                figures[rule.name],
+                spent.rules_s.get(rule.name, 0.0),
+                spent.rules_p99_s.get(rule.name, 0.0),
+            )
+            for rule in rules
+            if rule.name in figures
+        ]
+    )
 
 
 @get("/rules/{rule}", standing=lambda rule: rule.standing)

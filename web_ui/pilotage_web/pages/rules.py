@@ -74,22 +74,23 @@ async def _all(visit: Visit, found: Sequence[api.Rule]) -> dict[str, Any]:
     """Ask for what rules have done and taken, and return the list."""
     figures = {f.rule: f for f in await visit.ask(api.ListRuleFigures())}
     status = await visit.ask(api.GetStatus())
-    spent = (await visit.ask(api.GetFigures())).rules_s
-    return rules_view(found, figures, spent, status.now, visit.words)
+    engine = await visit.ask(api.GetFigures())
+    return rules_view(found, figures, engine, status.now, visit.words)
 
 
 def rules_view(
     found: Sequence[api.Rule],
     figures: Mapping[str, api.RuleFigures],
-    spent_s: Mapping[str, float],
+    engine: api.Figures,
     now: float,
     words: Words,
 ) -> dict[str, Any]:
-    """Return what the list shows; `spent_s` is the processor time of each rule since the start, in seconds."""
+    """Return what the list shows; `engine` has the processor time of each rule since the start."""
     rows = [_row(rule, figures.get(rule.name), now, words) for rule in found]
     for row in rows:
-        spent = spent_s.get(row["name"], 0.0)
-        row["spent"] = f"{words.number(spent, 1 if spent < 10 else 0)} s" if spent else ""
+        spent, p99 = (each.get(row["name"], 0.0) for each in (engine.rules_s, engine.rules_p99_s))
+        row["spent"] = f"{words.number(spent, 2 if spent < 1 else 1)} s" if spent else ""
+        row["p99"] = f"{words.number(1_000 * p99, 0)} ms" if p99 else "< 10 ms" if spent else ""
     since = min((f.since for f in figures.values()), default=now)
     return {"rows": rows, "since": words.moment(since, now), "draft": "", "checked": None}
 

@@ -37,6 +37,7 @@ def figures_of(parts: Parts) -> api.Figures:
         orders=parts.dispatcher.waiting,
         held_s={name or ENGINE: seconds for name, seconds in parts.watch.held_s.items()},
         rules_s=dict(spent),
+        rules_p99_s={rule: parts.limits.budget.p99_s(rule) for rule, _ in spent},
         ends=dict(parts.instruments.ends),
         alarms=dict(Counter(a.severity for a in alarms.values() if a.state == "raised")),
         processor_s=used.ru_utime + used.ru_stime,
