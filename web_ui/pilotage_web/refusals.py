@@ -48,6 +48,9 @@ KNOWN: Final = (
     mark("a step is ticked off or left open: there is no other answer"),
     mark("nobody waits for a second person"),
     mark("the second person must be another one"),
+    # glass
+    mark("the glass is whole"),
+    mark("it is broken already: mend it first"),
     # equipment
     mark('there is no point "%(name)s"'),
     mark("an end is needed, at most %(time)s from now"),

@@ -7,6 +7,7 @@ move? And does the thing itself still stand where it stood (`standing`)? Without
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -98,13 +99,18 @@ async def changed(visit: Visit, entity: str, look: str, what: str = "") -> Probl
         look: The page that shows it.
         what: Its name, for people; the entity's unless given.
     """
+    return stale(visit, look, what or entity, await last_lines(visit, entity))
+
+
+def stale(visit: Visit, look: str, what: str, lines: Sequence[Line] = ()) -> Problem:
+    """Return the refusal of what was decided on another sight; `look` and `what` as in `changed`."""
     return Problem(
         409,
         "stale",
         mark("It has changed since you looked"),
-        visit.say("%(what)s stands elsewhere by now. Nothing was done.", what=what or entity),
+        visit.say("%(what)s stands elsewhere by now. Nothing was done.", what=what),
         visit.say("Look at it as it is now, and decide again."),
-        changes=[msgspec.to_builtins(line) for line in await last_lines(visit, entity)],
+        changes=[msgspec.to_builtins(line) for line in lines],
         look=look,
     )
 

@@ -126,6 +126,11 @@ class TestReview:
         assert done.status_code == 303
         page = (await admin.get("/glass")).text
         assert "root · « in order »" in page
+        other = desk.visitor("admin", person="eve")
+        assert (await desk.send(other, "/glass/review", row=row[1], note="why?")).status_code == 303
+        page = (await other.get("/glass")).text
+        assert "root has looked at it already" in page
+        assert "why?" not in page
         assert (await desk.send(admin, "/glass/review", row="999999")).status_code == 404
         assert "bus on fire" not in (await client.get("/glass")).text
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import secrets
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from tests.web_ui.conftest import ORIGIN
 
 from pilotage import api
 from pilotage_web.lines import Line, line_of
@@ -137,3 +140,31 @@ class TestPage:
         text = (await client.get("/journal/handover")).text
         assert "1 plans, 1 overrides" in text
         assert "all quiet" in text
+
+    async def test_handover_on_what_was_seen(self, desk: Any, city: api.Client) -> None:
+        """Who signs on the sight of before signs nothing; the page is shown anew, with the remark."""
+        client = desk.visitor("operator", person="nadia")
+        page = (await client.get("/journal/handover")).text
+        seen = re.search(r'name="seen" value="(\w+)"', page)
+        assert seen
+        city.ask(api.SetPlan(plan="snow", level=1, person="ann", reason="ice"))
+        sent = {"seen": seen[1], "remark": "nothing is on"}
+        answer = await desk.send(client, "/journal/handover", **sent)
+        assert answer.status_code == 409
+        assert 'value="nothing is on"' in answer.text
+        assert "Nothing was signed" in answer.text and "Snow plan" in answer.text
+        seen = re.search(r'name="seen" value="(\w+)"', answer.text)
+        assert seen
+        sent["seen"] = seen[1]
+        assert (await desk.send(client, "/journal/handover", **sent)).status_code == 303
+
+    async def test_no_line_to_correct(self, desk: Any, city: api.Client) -> None:
+        """A correction of a line that is not there is refused, on the page and over the interface."""
+        client = desk.visitor("operator")
+        await desk.send(client, "/journal", text="no such line", corrects="999999")
+        page = (await client.get("/journal")).text
+        assert "There is no line 999999 to correct." in page
+        assert "« no such line »" not in page
+        headers = {"Origin": ORIGIN, "Idempotency-Key": secrets.token_urlsafe(9)}
+        body = {"text": "no such line", "corrects": 999_999}
+        assert (await client.post("/api/v1/journal", json=body, headers=headers)).status_code == 422

@@ -136,6 +136,23 @@ class TestPage:
         assert (newest.severity, "Pont de <l'Ouche>" in newest.title) == ("critical", True)
         assert "Pont de &lt;l&#39;Ouche&gt;" in (await client.get("/reports")).text
 
+    async def test_attached_by_another(self, desk: Any, city: api.Client) -> None:
+        """A call that a colleague has attached meanwhile stays where it is."""
+        client = desk.visitor("operator")
+        await desk.send(client, "/reports", where="somewhere", what="other")
+        (call, *_) = (await client.get("/api/v1/reports")).json()["items"]
+        ids = [
+            city.ask(
+                api.ActOnIncident(incident="", action="open", person="ann", text=text)
+            ).text.split()[-1]
+            for text in ("first", "second")
+        ]
+        path = f"/reports/{call['id']}"
+        assert (await desk.send(client, path, incident=ids[0])).status_code == 303
+        assert (await desk.send(client, path, incident=ids[1])).status_code == 409
+        (found, *_) = (await client.get("/api/v1/reports")).json()["items"]
+        assert found["incident"] == ids[0]
+
     async def test_mistakes(self, desk: Any) -> None:
         """A form with mistakes comes back whole, with each beside its field."""
         client = desk.visitor("operator")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from tests.web_ui.city import PILOTAGE
 from tests.web_ui.conftest import ORIGIN
@@ -20,10 +21,56 @@ from pilotage import api
 from pilotage_web.moments import read_moment
 from pilotage_web.pages.health import certificates_view, milliseconds, p99
 from pilotage_web.pages.rules import lines_view, rules_view
+from pilotage_web.request import Who
+from pilotage_web.rights import Right
 from pilotage_web.texts import Texts
 
 Desk = Any
 HERE = "/equipment/lighting_segment/seg-1"
+
+
+class Door:
+    """The door to the engine, where every point is recorded and of one privacy."""
+
+    def __init__(self, city: Any, privacy: str) -> None:
+        self._city = city
+        self._privacy = privacy
+
+    async def ask(self, question: Any) -> Any:
+        if isinstance(question, api.HistoryOf):
+            return api.PointHistory(
+                point=question.point,
+                type="number",
+                unit="%",
+                privacy=self._privacy,
+                policy="each",
+                since=0.0,
+                until=86_400.0,
+            )
+        found = await self._city.ask(question)
+        if isinstance(question, api.GetEquipment):
+            points = [msgspec.structs.replace(p, privacy=self._privacy) for p in found.points]
+            return msgspec.structs.replace(found, points=points)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._city, name)
+
+
+class TestNoTrack:
+    @pytest.mark.parametrize("privacy", ["internal", "personal", "sensitive"])
+    async def test_of_a_person(self, desk: Desk, privacy: str) -> None:
+        """Where a person was all day is on no page, nor in a browser over the interface; programs with a token may read it."""
+        desk.frame.city = Door(desk.frame.city, privacy)
+        client, is_shown = desk.visitor("viewer"), privacy == "internal"
+        path = "/api/v1/points/seg-1.lights.level/history"
+        text = (await client.get(f"{HERE}?point=lights.level")).text
+        assert ("over 24 hours" in text) is is_shown
+        assert ("its course is not shown" in text) is not is_shown
+        assert (await client.get(path)).status_code == (200 if is_shown else 403)
+        desk.people.add(Who("program", scopes=frozenset({Right.SEE})))
+        headers = {"Authorization": "Bearer program"}
+        assert (await desk.visitor().get(path, headers=headers)).status_code == 200
 
 
 class TestEquipmentList:
@@ -228,11 +275,16 @@ class TestRules:
 
 class TestRuleCosts:
     def test_spent(self) -> None:
-        """Beside its cost stands what a rule took of the processor; one that took nothing measurable has none."""
+        """Beside its steps stands what a rule took of the processor, and its p99; one that took nothing measurable has none."""
         words = Texts(ZoneInfo("Europe/Paris"))["fr"]
         found = [api.Rule(name=name) for name in ("costly", "cheap")]
-        rows = rules_view(found, {}, {"costly": 12.34}, 0.0, words)["rows"]
-        assert [row["spent"] for row in rows] == ["12 s", ""]
+        found.append(api.Rule(name="calm"))
+        engine = api.Figures(
+            at=0.0, rules_s={"costly": 12.34, "calm": 0.05}, rules_p99_s={"costly": 0.02}
+        )
+        rows = rules_view(found, {}, engine, 0.0, words)["rows"]
+        assert [row["spent"] for row in rows] == ["12,3 s", "", "0,05 s"]
+        assert [row["p99"] for row in rows] == ["20 ms", "", "< 10 ms"]
 
 
 class TestHealth:

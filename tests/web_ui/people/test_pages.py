@@ -15,7 +15,7 @@ from tests.web_ui.people.house import CLI, NOW, PASSWORD, Browser, House, make_h
 
 from pilotage_web.people.reception import Policy
 from pilotage_web.people.sessions import IDLE_S, LONGEST_S
-from pilotage_web.rights import Right
+from pilotage_web.rights import Right, Role
 
 
 @pytest.fixture
@@ -285,6 +285,21 @@ class TestUsers:
         await ann.send("/users/karim/disable")
         assert (await karim.get("/account")).status_code == 303
         assert "disabled" in said(await ann.get("/users"))
+
+    async def test_two_admins(self, house: House) -> None:
+        """Who changes an account on the sight of before changes nothing: not its roles, nor another person of the same name."""
+        ann = house.browser()
+        await ann.sign_in("ann")
+        seen = re.findall(r'name="seen" value="(\w+)"', (await ann.get("/users/nadia")).text)
+        assert len(seen) >= 4 and len(set(seen)) == 1
+        house.register.accounts.set_roles("nadia", {"snow": Role.VIEWER}, CLI, NOW)
+        for word in ("roles", "link", "code-reset", "disable", "remove"):
+            answer = await ann.send(f"/users/nadia/{word}", seen=seen[0])
+            assert (answer.status_code, "/users/nadia" in answer.text) == (409, True), word
+        assert house.register.accounts.roles("nadia") == {"snow": "viewer"}
+        found = house.register.accounts.get("nadia")
+        assert found is not None
+        assert (await ann.send("/users/nadia/disable", seen=found.standing)).status_code == 303
 
     async def test_refusals_say_what_to_do(self, house: House) -> None:
         """A name that is taken or none, the last admin, a person who is not there."""

@@ -175,6 +175,17 @@ class TestEveryRoute:
         open_ = sorted({route.path for route in guarded(house) if route.right is Right.OPEN})
         assert [path for path in open_ if not path.startswith(OPEN_PATHS)] == []
 
+    def test_every_form_is_told(self, house: House) -> None:
+        """The manual says of every form what it does when somebody else was first, and about nothing."""
+        text = (Path(__file__).parents[3] / "docs" / "web.md").read_text(encoding="utf-8")
+        table = text.partition("### Sent twice, late, or about nothing")[2].partition("\n## ")[0]
+        rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+        told = {path for row in rows for path in re.findall(r"`(/[^`]*)`", row)}
+        forms = {
+            r.path for r in guarded(house) if "POST" in methods_of(r) and "/api/" not in r.path
+        }
+        assert told == forms
+
     async def test_against_everybody(self, house: House) -> None:
         """Who has the right comes in, everybody else is refused, whatever the route."""
         wrong: list[str] = []

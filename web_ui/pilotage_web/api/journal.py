@@ -10,9 +10,11 @@ from msgspec import Meta
 from pilotage import api
 from pilotage_web.lines import Line, line_of
 from pilotage_web.numbers import PATTERN, incident_of
-from pilotage_web.pages.journal import Filters
+from pilotage_web.pages.journal import Filters, is_line
+from pilotage_web.problem import Problem
 from pilotage_web.request import Visit
 from pilotage_web.rights import Right
+from pilotage_web.texts import mark
 from pilotage_web.typed import Page, get, post
 
 Number = Annotated[int, Meta(ge=0, le=2**53)]
@@ -54,6 +56,9 @@ async def read_journal(visit: Visit, query: JournalFilter) -> Page[Line]:
 @post("/journal", Right.JOURNAL)
 async def write_journal(visit: Visit, body: NewLine) -> api.Recorded:
     """Write a line; the answer comes when it is on disk."""
+    if body.corrects and not await is_line(visit, body.corrects):
+        text = visit.say("There is no line %(number)s to correct.", number=body.corrects)
+        raise Problem(422, "refused", mark("This cannot be done"), text)
     return await visit.ask(
         api.WriteNote(
             text=body.text,

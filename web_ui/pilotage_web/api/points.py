@@ -7,7 +7,10 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from pilotage import api
+from pilotage_web.pages.equipment import PERSONAL
+from pilotage_web.problem import Problem
 from pilotage_web.request import Visit
+from pilotage_web.texts import mark
 from pilotage_web.typed import Page, get
 
 Limit = Annotated[int, Meta(ge=1, le=1_000)]
@@ -56,12 +59,18 @@ async def point(visit: Visit, point: str) -> api.PointDetail:
 
 @get("/points/{point}/history")
 async def point_history(visit: Visit, point: str, query: HistoryQuery) -> api.PointHistory:
-    """What was recorded of a point."""
-    return await visit.ask(
+    """What was recorded of a point; of one that is personal or sensitive to programs alone."""
+    found = await visit.ask(
         api.HistoryOf(
             point=point, since=query.since, until=query.until, every=query.every, most=query.most
         )
     )
+    if found.privacy in PERSONAL and visit.who.scopes is None:
+        text = visit.say(
+            "This tells where a person is, or what a person does: its course is not shown."
+        )
+        raise Problem(403, "personal", mark("You may not do this"), text)
+    return found
 
 
 ROUTES = (points, point, point_history)

@@ -40,6 +40,8 @@ from pilotage_web.texts import Words, mark
 
 ROWS: Final = 50
 DAY_S: Final = 86_400.0
+PERSONAL: Final = ("personal", "sensitive")
+"""Privacy of points whose course tells what a person did: pages show how they are now, and no track."""
 MOST_VALUES: Final = 300
 COMMANDS: Final = 20
 DURATIONS_S: Final = (900.0, 1_800.0, 7_200.0, 28_800.0, 86_400.0)
@@ -209,7 +211,7 @@ def _chosen(detail: api.EquipmentDetail, name: str) -> api.EquipmentPoint | None
 async def _history(
     visit: Visit, point: api.EquipmentPoint | None, at: float
 ) -> api.PointHistory | None:
-    if point is None or point.access == "fixed":
+    if point is None or point.access == "fixed" or point.privacy in PERSONAL:
         return None
     try:
         return await visit.ask(
@@ -251,6 +253,7 @@ def detail_view(
         "moment": words.moment(detail.at) if detail.is_past else "",
         "all_levels": levels_in_words(words),
         "point": point,
+        "is_personal": point is not None and point.privacy in PERSONAL,
         "points": [_point(p, point, here, words) for p in detail.points],
         "why": None if why is None else why_view(why, words),
     }

@@ -157,9 +157,13 @@ async def reviewed(visit: Visit) -> Response:
     """Note that an admin has looked at a case."""
     row = visit.field("row")
     rows = await visit.ask(api.ListAudit(kind="glass", last=ROWS))
-    case = next((c for c in cases_of(rows, ()) if str(c.row) == row), None)
+    reviews = await visit.ask(api.ListAudit(action="glass_reviewed", last=ROWS))
+    case = next((c for c in cases_of(rows, reviews) if str(c.row) == row), None)
     if case is None:
         raise HTTPException(404)
+    if case.reviewed_by:
+        said = visit.say("%(person)s has looked at it already.", person=case.reviewed_by)
+        return visit.back(HERE, said, "refused")
     await visit.ask(
         api.RecordAudit(
             action="glass_reviewed",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -131,6 +132,9 @@ async def write(visit: Visit) -> Response:
     is_correction = corrects.isdecimal() and len(corrects) < 16
     if about and not is_incident(about):
         raise HTTPException(422, mark("There is no such choice."))
+    if is_correction and not await is_line(visit, int(corrects)):
+        said = visit.say("There is no line %(number)s to correct.", number=int(corrects))
+        return visit.back("/journal", said, "refused")
     await visit.ask(
         api.WriteNote(
             text=text,
@@ -141,6 +145,12 @@ async def write(visit: Visit) -> Response:
         )
     )
     return visit.back(visit.field("back", "/journal"))
+
+
+async def is_line(visit: Visit, number: int) -> bool:
+    """Return whether the journal has a line of this number."""
+    rows = await visit.ask(api.ListAudit(before=number + 1, last=1))
+    return bool(rows) and rows[-1].number == number
 
 
 @page("/journal/export", "")
@@ -224,14 +234,35 @@ async def relief_of(visit: Visit) -> dict[str, Any]:
 @page("/journal/handover", "handover.html")
 async def handover(visit: Visit) -> dict[str, Any]:
     """Show what the next shift must know, and who signed last."""
+    return await _handover(visit)
+
+
+async def _handover(visit: Visit, **more: Any) -> dict[str, Any]:
     signed = await visit.ask(api.ListAudit(kinds=["log"], action="handover", last=3))
-    return {**await relief_of(visit), "signed": [line_of(row) for row in reversed(signed)]}
+    found = await relief_of(visit)
+    view = {"seen": seen_of(found), "remark": "", "has_changed": False, **more}
+    return {**found, **view, "signed": [line_of(row) for row in reversed(signed)]}
+
+
+def seen_of(found: Mapping[str, Any]) -> str:
+    """Return a word that differs when a plan, an override, an incident or a step is another; alarms come and go too quickly."""
+    parts = (
+        [(plan.name, plan.standing) for plan in found["plans"]],
+        [(hold.point, hold.person, hold.until) for hold in found["overrides"]],
+        sorted(incident.id for incident in found["incidents"]),
+        [(plan.name, item.question) for plan, item in found["steps"]],
+    )
+    return hashlib.blake2b(repr(parts).encode(), digest_size=6).hexdigest()
 
 
 @action("/journal/handover", Right.JOURNAL)
 async def sign(visit: Visit) -> Response:
     """Sign that somebody took over, with what stood then."""
     found = await relief_of(visit)
+    if visit.field("seen") not in ("", seen_of(found)):
+        remark = visit.field("remark")[:LONGEST]
+        view = await _handover(visit, remark=remark, has_changed=True)
+        return visit.render("handover.html", 409, **view)
     counted = visit.say(
         "%(plans)s plans, %(overrides)s overrides, %(waiting)s alarms to acknowledge, %(suspended)s shelved, %(incidents)s incidents",
         **{

@@ -20,6 +20,7 @@ from pilotage_web.pages.alarms import priority
 from pilotage_web.refusals import why_not
 from pilotage_web.request import Visit, action, page
 from pilotage_web.rights import Right
+from pilotage_web.sight import stale
 from pilotage_web.texts import mark
 
 WHAT: Final = {
@@ -277,6 +278,9 @@ async def attach(visit: Visit) -> Response:
     if found is None:
         raise HTTPException(404)
     incident = incident_of(visit.field("incident")[:60])
+    if found.incident and found.incident != incident:
+        called = visit.say("Call %(number)s", number=found.id)
+        raise stale(visit, f"/reports/{quote(found.id)}", called)
     receipt = await visit.ask(
         api.ActOnIncident(
             incident=incident,

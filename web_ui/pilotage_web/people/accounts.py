@@ -6,6 +6,7 @@ person's sessions, so that it holds from the next click on.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -69,6 +70,13 @@ class Account:
     def is_admin(self) -> bool:
         """Whether the person is an admin."""
         return self.roles.get(ADMINISTRATION) is Role.ADMIN
+
+    @property
+    def standing(self) -> str:
+        """A word that differs when somebody has changed what admins decide about, or the name is somebody else's by now."""
+        roles = sorted((post, role.value) for post, role in self.roles.items())
+        decided = repr((self.added, roles, self.disabled, self.second_at)).encode()
+        return hashlib.blake2b(decided, digest_size=6).hexdigest()
 
     @property
     def called(self) -> str:

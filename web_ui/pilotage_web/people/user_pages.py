@@ -15,6 +15,7 @@ from pilotage_web.people.posts import ADMINISTRATION
 from pilotage_web.people.records import By
 from pilotage_web.request import GuardedRoute, Visit, action, page
 from pilotage_web.rights import Right, Role
+from pilotage_web.sight import stale
 from pilotage_web.texts import mark
 
 if TYPE_CHECKING:
@@ -158,9 +159,17 @@ def _with_link(
 
 
 def _need(desk: Reception, visit: Visit) -> Account:
+    """Return the account that a page or a form is about.
+
+    Raises:
+        HTTPException: 404: there is none.
+        Problem: 409: another admin has changed it since the form was made.
+    """
     found = desk.register.accounts.get(visit.path("name"))
     if found is None:
         raise HTTPException(404)
+    if visit.field("seen") not in ("", found.standing):
+        raise stale(visit, f"{HOME}/{found.name}", found.called)
     return found
 
 
