@@ -14,7 +14,8 @@ import pytest
 
 from pilotage.model.messages import CallOut, Command, Outcome, Request
 from pilotage.model.quality import Quality
-from pilotage_http.client import is_reserved
+from pilotage_http.binding import Server
+from pilotage_http.client import HttpClient, is_reserved
 
 POLL = {
     "kind": "lamp",
@@ -230,6 +231,20 @@ class TestOrders:
             assert await city.adapter.send(order(99.0, seconds=0.2)) is Outcome.UNKNOWN
             assert await city.adapter.send(order(98.0, seconds=-0.1)) is Outcome.NOT_SENT
             peer.signal(signal.SIGCONT)
+
+    async def test_cancelled_as_it_times_out(self, peer: Any) -> None:
+        """A request that runs out of time in the turn of the loop in which it is cancelled ends cancelled: else a stop would wait for ever."""
+        peer.signal(signal.SIGSTOP)
+        url = peer.server["url"]
+        server = Server("v", url, "127.0.0.1", peer.port, False, True, "", (), 0.2, 1000, 1, 0)
+        client, loop = HttpClient(server), asyncio.get_running_loop()
+        asking = asyncio.ensure_future(client.ask("GET", "/lamps/lamp-1"))
+        await asyncio.sleep(0.1)
+        loop.call_later(0.2, asking.cancel)
+        time.sleep(0.4)  # noqa: ASYNC251 - both are due by now, the end of its time first
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await client.close()
 
 
 class TestClosedList:
