@@ -17,6 +17,8 @@ PYTHON ?=
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
+# Every engine that a test starts would be compiled again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The lines that install a Debian package $(1), which the step $(2) needs; without the right to do it, they say how.
 define apt_install
@@ -109,7 +111,7 @@ test: $(STAMP) system peers axe ## Run every check: ruff, mypy, import contracts
 	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory contracts
 	@echo "== pytest"
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 25 $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations 25 $(ARGS)
 	@echo "== all checks passed"
 
 lint: $(STAMP) ## Check style and formatting
@@ -132,8 +134,10 @@ contracts: $(STAMP) ## Check who may import whom
 unit: $(STAMP) ## Run the tests that need no broker
 	@$(BIN)/python -m pytest -q --ignore=tests/system --ignore=tests/faults $(ARGS)
 
-faults: $(STAMP) system ## Break the engine on purpose, at length, and print what held (ARGS="--only G2")
+faults: $(STAMP) system peers ## Break the engine on purpose, at length, and print what held (ARGS="--only G2")
 	@$(BIN)/python -m tests.faults $(ARGS)
+	@[ -n "$(ARGS)" ] || { echo "== the equipment of each adapter killed ten times beneath an engine"; \
+	  KILLS=10 $(BIN)/python -m pytest -q -k kills_under_an_engine tests/adapters; }
 
 soak: $(STAMP) system ## Run a city for 20 min with something going wrong all the time, and print what grew (ARGS="--minutes 2 --rate 500")
 	@$(BIN)/python -m tests.faults.suite_soak $(ARGS)

@@ -15,6 +15,23 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+LONG_FIRST = (
+    "tests/faults/",
+    "tests/adapters/test_contract.py",
+    "tests/system/",
+    "tests/web_ui/",
+    "tests/adapters/",
+    "tests/engine/testing/",
+    "tests/engine/demo/",
+)
+"""Whose files take long: with two workers they start first, so that the short ones fill up the end."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests that drive a browser come last: its driver keeps an event loop in this thread, in which no other can run."""
-    items.sort(key=lambda item: item.nodeid.startswith("tests/web_ui/browser/"))
+    """Let what takes long come first."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    starts = (n for n, place in enumerate(LONG_FIRST) if item.nodeid.startswith(place))
+    return next(starts, len(LONG_FIRST))

@@ -25,12 +25,15 @@ from pilotage_mqtt.plugin import MqttFactory
 from pilotage_opcua.plugin import OpcUaFactory
 
 PEERS: Final = Path(__file__).parents[1] / "peers"
+KILLS: Final = int(os.environ.get("KILLS", "3"))
+"""How often the equipment dies beneath an engine; `make faults` asks for ten."""
 LEVEL: Final = PointSpec("level", number("%"), Access.BOTH, low=0.0, high=100.0)
 LAMPS: Final[dict[str, Any]] = {
     "kinds": (Kind("lamp", "Light point", (LEVEL,)),),
     "entities": (EntitySpec("lamp-1", "lamp", "Lamp 1"),),
     "point": "lamp-1.level",
     "values": (30.0, 55.0, 80.0),
+    "kills": KILLS,
 }
 MODBUS_POINTS: Final = {
     "entity": "lamp-1", "unit_id": 1, "points": {"level": {"holding": 40}}
@@ -66,6 +69,11 @@ class BrokeredLamp(LinePeer):
         self._broker: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        if self._broker is None:
+            self._start_broker()
+        super().start()
+
+    def _start_broker(self) -> None:
         binary = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         if binary is None:
             pytest.fail("install mosquitto: apt-get install -y mosquitto")
@@ -76,7 +84,6 @@ class BrokeredLamp(LinePeer):
         while not self._listens():
             assert time.monotonic() < end, "mosquitto does not start"
             time.sleep(0.01)
-        super().start()
 
     def kill(self) -> None:
         broker, self._broker = self._broker, None
@@ -90,31 +97,63 @@ class BrokeredLamp(LinePeer):
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
+Serving = tuple[LinePeer, int]
+"""Equipment and its port. It serves all tests of its class, since a test takes less time than a start; some kill it."""
+
+
+def mqtt(peer: LinePeer, port: int) -> Bench:
+    """Return an MQTT connection."""
+    topic = "city/lamp/{id}"
+    points = {
+        "kind": "lamp",
+        "read": {
+            "topic": f"{topic}/state", "point": "level", "path": "$.level",
+            "quality": "$.quality", "time": "$.ts",
+        },
+        "write": {"topic": f"{topic}/set", "point": "level", "payload": {"level": "{value}"}},
+    }  # fmt: skip
+    options: dict[str, Any] = {"host": "127.0.0.1", "port": port, "points": points}
+    return Bench(MqttFactory(), options, peer=peer, **LAMPS)
+
+
+@pytest.fixture(scope="module")
+def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    peer = BrokeredLamp(tmp_path_factory.mktemp("mosquitto"))
+    yield peer, peer.port
+    peer.kill()
+
+
 class TestMqttOnMosquitto(AdapterContract):
     """MQTT 5 on Mosquitto, with a lamp that is an ordinary client."""
 
+    keeps_peer = True
+
     @pytest.fixture
-    def bench(self, tmp_path: Path) -> Bench:
-        peer = BrokeredLamp(tmp_path)
-        topic = "city/lamp/{id}"
-        points = {
-            "kind": "lamp",
-            "read": {
-                "topic": f"{topic}/state", "point": "level", "path": "$.level",
-                "quality": "$.quality", "time": "$.ts",
-            },
-            "write": {"topic": f"{topic}/set", "point": "level", "payload": {"level": "{value}"}},
-        }  # fmt: skip
-        options: dict[str, Any] = {"host": "127.0.0.1", "port": peer.port, "points": points}
-        return Bench(MqttFactory(), options, peer=peer, **LAMPS)
+    def bench(self, mosquitto: Serving) -> Bench:
+        return mqtt(*mosquitto)
+
+
+def serving(name: str) -> Iterator[Serving]:
+    """Give a script of ours that serves on a port, and end it."""
+    port = free_port()
+    peer = python(name, port)
+    yield peer, port
+    peer.kill()
+
+
+@pytest.fixture(scope="module")
+def http_server() -> Iterator[Serving]:
+    yield from serving("http_lamp.py")
 
 
 class TestHttpOnTheStandardLibrary(AdapterContract):
     """HTTP polls and orders against http.server."""
 
+    keeps_peer = True
+
     @pytest.fixture
-    def bench(self) -> Bench:
-        port = free_port()
+    def bench(self, http_server: Serving) -> Bench:
+        peer, port = http_server
         lamp = {"at": "/lamps/{id}", "point": "level"}
         options = {
             "servers": {
@@ -126,7 +165,7 @@ class TestHttpOnTheStandardLibrary(AdapterContract):
                 "write": {**lamp, "payload": {"level": "{value}"}},
             },
         }
-        return Bench(HttpFactory(), options, peer=python("http_lamp.py", port), **LAMPS)
+        return Bench(HttpFactory(), options, peer=peer, **LAMPS)
 
 
 def modbus(peer: LinePeer, port: int) -> Bench:
@@ -138,22 +177,37 @@ def modbus(peer: LinePeer, port: int) -> Bench:
     return Bench(ModbusFactory(), options, peer=peer, **LAMPS)
 
 
+@pytest.fixture(scope="module")
+def pymodbus() -> Iterator[Serving]:
+    yield from serving("modbus_lamp.py")
+
+
+@pytest.fixture(scope="module")
+def modbus_serial() -> Iterator[Serving]:
+    port = free_port()
+    peer = node("modbus_lamp.js", port)
+    yield peer, port
+    peer.kill()
+
+
 class TestModbusOnPymodbus(AdapterContract):
     """Modbus/TCP against pymodbus."""
 
+    keeps_peer = True
+
     @pytest.fixture
-    def bench(self) -> Bench:
-        port = free_port()
-        return modbus(python("modbus_lamp.py", port), port)
+    def bench(self, pymodbus: Serving) -> Bench:
+        return modbus(*pymodbus)
 
 
 class TestModbusOnModbusSerial(AdapterContract):
     """Modbus/TCP against the npm package modbus-serial."""
 
+    keeps_peer = True
+
     @pytest.fixture
-    def bench(self) -> Bench:
-        port = free_port()
-        return modbus(node("modbus_lamp.js", port), port)
+    def bench(self, modbus_serial: Serving) -> Bench:
+        return modbus(*modbus_serial)
 
 
 def opcua(peer: LinePeer, port: int, address: str) -> Bench:
@@ -170,16 +224,12 @@ def opcua(peer: LinePeer, port: int, address: str) -> Bench:
 
 
 @pytest.fixture(scope="module")
-def asyncua() -> Iterator[tuple[LinePeer, int]]:
-    """A server that is slow to start serves all tests of the class."""
-    port = free_port()
-    peer = python("opcua_lamp.py", port)
-    yield peer, port
-    peer.kill()
+def asyncua() -> Iterator[Serving]:
+    yield from serving("opcua_lamp.py")
 
 
 @pytest.fixture(scope="module")
-def node_opcua(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LinePeer, int]]:
+def node_opcua(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     port = free_port()
     peer = node("opcua_lamp.js", port, tmp_path_factory.mktemp("node-opcua"))
     yield peer, port
@@ -192,7 +242,7 @@ class TestOpcUaOnAsyncua(AdapterContract):
     keeps_peer = True
 
     @pytest.fixture
-    def bench(self, asyncua: tuple[LinePeer, int]) -> Bench:
+    def bench(self, asyncua: Serving) -> Bench:
         return opcua(*asyncua, "ns=2;s={id}.level")
 
 
@@ -202,5 +252,5 @@ class TestOpcUaOnNodeOpcua(AdapterContract):
     keeps_peer = True
 
     @pytest.fixture
-    def bench(self, node_opcua: tuple[LinePeer, int]) -> Bench:
+    def bench(self, node_opcua: Serving) -> Bench:
         return opcua(*node_opcua, "ns=1;s={id}.level")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -87,10 +86,13 @@ class Isolating:
         return adapter if whole is door else Alone(adapter)
 
 
+mosquitto = inside.mosquitto
+
+
 class TestMqttIsolated(inside.TestMqttOnMosquitto):
     """MQTT on Mosquitto, in a process of its own."""
 
     @pytest.fixture
-    def bench(self, tmp_path: Path) -> Bench:
-        ours: Bench = inside.TestMqttOnMosquitto.bench.__wrapped__(self, tmp_path)  # type: ignore[attr-defined]
+    def bench(self, mosquitto: inside.Serving) -> Bench:
+        ours = inside.mqtt(*mosquitto)
         return dataclasses.replace(ours, factory=Isolating(ours.factory))

@@ -1,6 +1,6 @@
 """Thousands of sensors and lamps behind a broker, as a process: sends readings at a rate, answers commands, and times them.
 
-`python -m tests.faults.crowd PORT STREETS RULES RATE SECONDS BURST` prints one JSON line with what it saw. The packets are
+`python -m tests.faults.crowd PORT STREETS RULES RATE SECONDS BURST SETTLE_MS` prints one JSON line with what it saw. The packets are
 made by hand, so that a burst is limited by the broker and not by this process.
 """
 
@@ -18,7 +18,6 @@ from typing import Final
 ONE_IN: Final = 10
 """One reading in so many changes what a rule wants."""
 BUSY, QUIET = 500.0, 20.0
-SETTLE_S: Final = 3.0
 SLICE_S: Final = 0.01
 
 
@@ -77,7 +76,7 @@ def _first(data: bytearray) -> tuple[int, bytes, int] | None:
 class Crowd:
     """The sensors and the lamps."""
 
-    def __init__(self, port: int, streets: int, rules: int) -> None:
+    def __init__(self, port: int, streets: int, rules: int, settle_s: float) -> None:
         self._sending = connect(port, "crowd-sensors")
         self._lamps = connect(port, "crowd-lamps")
         topic = b"city/+/level/set"
@@ -86,6 +85,7 @@ class Crowd:
         )
         self._dice = random.Random(1)
         self._streets, self._rules = streets, rules
+        self._settle_s = settle_s
         self._quiet: dict[int, bool] = {}
         self._asked: dict[str, float] = {}
         self.level: dict[str, float] = {}
@@ -148,7 +148,7 @@ class Crowd:
                 publish(f"city/b-{n}/flow", b'{"flow": %g}' % (QUIET if quiet else BUSY))
             )
             time.sleep(0.0005)
-        time.sleep(1.0)
+        time.sleep(self._settle_s)
         end = time.monotonic() + 30.0
         while (wrong := self._count_wrong()) and time.monotonic() < end:
             time.sleep(0.05)
@@ -161,13 +161,13 @@ class Crowd:
 
 def main() -> None:
     """Run and print."""
-    port, streets, rules, rate, seconds, burst = map(int, sys.argv[1:])
-    crowd = Crowd(port, streets, rules)
+    port, streets, rules, rate, seconds, burst, settle_ms = map(int, sys.argv[1:])
+    crowd = Crowd(port, streets, rules, settle_ms / 1000)
     crowd.calm()
     crowd.flow(rate, seconds)
     took = crowd.burst(burst) if burst else 0.0
     after = time.monotonic()
-    time.sleep(SETTLE_S)
+    time.sleep(2 * settle_ms / 1000)
     wrong = crowd.wrong()
     found = sorted(crowd.latencies)
     print(

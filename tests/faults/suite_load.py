@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,27 +15,34 @@ from typing import Any, Final
 import psutil  # type: ignore[import-untyped]
 from benchmarks.watch import Watch, watching
 from tests.faults.broker import Broker
-from tests.faults.city import City, temporary_folder
+from tests.faults.city import City, temporary_folder, until
 from tests.faults.figures import Figure, Size
 from tests.faults.suite_start import large_city
+
+from pilotage import api
 
 GOALS = ("G8", "G9")
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How much of it."""
+    """How much of it.
+
+    Attributes:
+        settle_ms: How long nothing is sent before the lamps are looked at.
+    """
 
     streets: int
     rules: int
     rate: int
     seconds: int
     burst: int
+    settle_ms: int
 
 
 LOADS: Final = {
-    Size.SHORT: Load(400, 200, 300, 4, 3_000),
-    Size.LONG: Load(50_000, 10_000, 5_000, 600, 100_000),
+    Size.SHORT: Load(400, 200, 300, 2, 3_000, 300),
+    Size.LONG: Load(50_000, 10_000, 5_000, 600, 100_000, 1_500),
 }
 ORDER_EVERY_S: Final = 0.1
 
@@ -49,7 +55,7 @@ def measure(size: Size, say: Callable[[str], None]) -> list[Figure]:
         try:
             city = large_city(folder, broker.port, load.streets, load.rules)
             city.start()
-            time.sleep(2.0)  # its connection
+            until(lambda: city.ask(api.GetStatus()).connections[0].state == "up", "no connection")
             with watched(city, load) as steady:
                 seen = crowd(broker.port, load, load.seconds, 0)
             say(f"steady: {seen}, memory {steady.memory_mb[-1]:.0f} MB")
@@ -64,7 +70,7 @@ def measure(size: Size, say: Callable[[str], None]) -> list[Figure]:
 
 def crowd(port: int, load: Load, seconds: int, burst: int) -> dict[str, Any]:
     """Run the sensors and lamps as a process; return what they saw."""
-    numbers = (port, load.streets, load.rules, load.rate, seconds, burst)
+    numbers = (port, load.streets, load.rules, load.rate, seconds, burst, load.settle_ms)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
     done = subprocess.run(
         [sys.executable, "-m", "tests.faults.crowd", *map(str, numbers)],

@@ -30,6 +30,7 @@ from asyncua.sync import Client as OpcUaClient
 from paho.mqtt.enums import CallbackAPIVersion
 from playwright.sync_api import Page, sync_playwright
 from pymodbus.client import ModbusTcpClient
+from tests.processes import still_run
 from tests.web_ui.browser.conftest import FLAGS, chromium_path
 
 from pilotage import api
@@ -177,14 +178,6 @@ class Demo:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-
-
-def still_run(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Return those that have not ended after a while; one that nobody has reaped yet has ended."""
-    _, alive = psutil.wait_procs(processes, timeout=10)
-    with suppress(psutil.NoSuchProcess):
-        return [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
-    return []
 
 
 Start = Callable[..., Demo]
@@ -377,11 +370,6 @@ class TestEnd:
         assert demo.process.wait(20) == 0, demo.text
         assert "Traceback" not in demo.text
 
-    def test_after_some_minutes(self, start: Start) -> None:
-        """It ends by itself when it was told how long to play."""
-        demo = start("--minutes", "0.02")
-        assert demo.process.wait(30) == 0, demo.text
-
     def test_engine_gone(self, start: Start) -> None:
         """When the engine ends by itself, the demo says so with its last words, and exits with 1."""
         demo = start()
@@ -413,7 +401,7 @@ class TestFolder:
         assert [p.name for p in demo.folder.iterdir()] == ["thesis.txt"]
 
     def test_again(self, start: Start) -> None:
-        """A second demo in the same folder uses its rules as they were changed."""
+        """A demo ends by itself when it was told how long to play; a second one in its folder uses its rules as they were changed."""
         first = start("--minutes", "0.02")
         assert first.process.wait(30) == 0, first.text
         rules = first.folder / "rules" / "lighting.yaml"

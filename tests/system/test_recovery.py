@@ -67,13 +67,14 @@ def busy(city: Any) -> Any:
     city.start()
     city.report("s-1.flow", 41)
     city.until(lambda: "s-1.level 30" in city.sent())
-    assert city.run("plan", "night-works", "1", "--reason", "cables").returncode == 0
-    said = city.run("override", "s-1.level", "80 %", "--for", "2h", "--reason", "works")
-    assert said.returncode == 0, said.stderr
     city.report("s-2.flow", 1000)
     city.until(lambda: city.ask(api.ListAlarms()))
-    assert city.run("ack", "jam[s-2]").returncode == 0
     for order in (
+        api.SetPlan(plan="night-works", level=1, person="root", reason="cables"),
+        api.SetOverride(
+            point="s-1.level", value=80.0, for_s=7_200.0, person="root", reason="works"
+        ),
+        api.ActOnAlarm(alarm="jam[s-2]", action="acknowledge", person="root"),
         api.OrderRule(rule="never-on", action="shadow", person="eve", reason="seen first"),
         api.OrderRule(rule="never-on", action="disable", person="eve", reason="not yet"),
         api.BreakGlass(person="karim", post="snow", reason="alone", for_s=1800),

@@ -1,4 +1,4 @@
-"""A small city with a whole engine around one adapter: what the contract tests kill ten times."""
+"""A small city with a whole engine around one adapter: beneath which the contract tests kill its equipment."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VERIFIED_S: Final = 60.0
 """How long an engine may take to see that a device follows: it repeats an order that went unanswered."""
 
 
-async def under_an_engine(bench: Bench, folder: Path, kills: int) -> None:
+async def under_an_engine(bench: Bench, folder: Path) -> None:
     """Kill the equipment again and again beneath a whole engine, and change what is wanted while it is dead.
 
     Raises:
@@ -41,7 +41,7 @@ async def under_an_engine(bench: Bench, folder: Path, kills: int) -> None:
     async with _engine(bench, folder) as service:
         city = _Watched(service, bench)
         await city.wants(bench.values[0], "at first")
-        for number in range(kills):
+        for number in range(bench.kills):
             told = f"kill {number + 1}"
             await asyncio.to_thread(bench.peer.kill)
             await city.until(lambda: city.cell.value is None, f"{told}: the point stays known")
@@ -166,7 +166,7 @@ async def _engine(bench: Bench, folder: Path) -> AsyncIterator[Service]:
     settings = replace(load_settings(folder / "config.yaml", {}), connections=(bench.settings,))
     settings = replace(settings, places={"bench": _place(settings)})
     service = Service(settings, _BenchWorkshop(bench))
-    # Ten kills within seconds are no city: without this the pauses would grow to half a minute.
+    # Several kills within seconds are no city: without this the pauses would grow to half a minute.
     service.supervisor = Supervisor(
         service.clock, service.health, first_pause_s=0.05, longest_pause_s=0.2
     )

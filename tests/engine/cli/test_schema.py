@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -33,12 +35,13 @@ def schema_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, 
     return dict(json.loads(capsys.readouterr().out))
 
 
-@pytest.fixture
-def validator(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Draft202012Validator:
-    monkeypatch.chdir(tmp_path)
-    schema = schema_of(capsys)
+@pytest.fixture(scope="module")
+def validator(tmp_path_factory: pytest.TempPathFactory) -> Draft202012Validator:
+    """The schema of a folder without a site."""
+    said = io.StringIO()
+    with contextlib.chdir(tmp_path_factory.mktemp("nowhere")), contextlib.redirect_stdout(said):
+        assert main(["schema"]) == 0
+    schema = json.loads(said.getvalue())
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema)
 

@@ -1,4 +1,4 @@
-"""What the tests of the runtime share: both event loops, a small engine with the core's interface, and recorders."""
+"""What the tests of the runtime share: the event loops, a small engine with the core's interface, and recorders."""
 
 from __future__ import annotations
 
@@ -38,11 +38,32 @@ from pilotage.service import Service
 EPOCH = 1_800_000_000.0
 
 
+ON_BOTH_LOOPS = (
+    "ports/test_",
+    "test_control.py::TestCallers",
+    "test_control.py::TestClient",
+    "test_control.py::TestDecisions",
+    "test_dispatcher.py",
+    "test_flood.py",
+    "test_inbox.py",
+    "test_journal.py",
+    "test_loop.py",
+    "test_loop_watch.py",
+    "test_notify.py",
+    "test_promises.py",
+    "test_service_life.py",
+    "test_supervisor.py",
+)
+"""What faces the event loop: timers, tasks, threads, signals and sockets. What only runs on it is tried on the usual one."""
+
+
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run every asynchronous test of the runtime on both loops."""
-    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    """Run the asynchronous tests on the loop that the engine has by default, and what faces the loop on uvloop too."""
+    usual = {"asyncio": asyncio.new_event_loop}
+    place = item.nodeid.partition("tests/engine/runtime/")[2]
+    return {**usual, "uvloop": uvloop.new_event_loop} if place.startswith(ON_BOTH_LOOPS) else usual
 
 
 FLOW = PointSpec("flow", number("veh/h"), Access.REPORTED, low=0.0, high=10_000.0)

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
+from tests.processes import still_run
 
 from pilotage.model.messages import CallOut, Command, Outcome
 from pilotage.model.values import Position
@@ -194,8 +195,7 @@ class TestDeaths:
         assert len(family) == 2
         engine.kill()
         engine.communicate()
-        gone, alive = await asyncio.to_thread(psutil.wait_procs, family, 5)
-        assert (len(gone), alive) == (2, [])
+        assert await asyncio.to_thread(still_run, family, 5.0) == []
 
 
 def start_engine(rogue: Path) -> subprocess.Popen[bytes]:
