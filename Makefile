@@ -111,7 +111,7 @@ test: $(STAMP) system peers axe ## Run every check: ruff, mypy, import contracts
 	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory contracts
 	@echo "== pytest"
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations 25 $(ARGS)
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder --durations 25 $(ARGS)
 	@echo "== all checks passed"
 
 lint: $(STAMP) ## Check style and formatting

@@ -24,7 +24,7 @@ LONG_FIRST = (
     "tests/engine/testing/",
     "tests/engine/demo/",
 )
-"""Whose files take long: with two workers they start first, so that the short ones fill up the end."""
+"""Whose files take long: they start first, so that the short ones fill up the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
