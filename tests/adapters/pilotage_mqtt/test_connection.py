@@ -173,7 +173,7 @@ class TestReadings:
         self, qos: int, run: Any, options: Any, make_settings: Any, city: Any, device: Any
     ) -> None:
         """Thousands of messages at once all arrive, in order."""
-        count = 20_000 if qos == 0 else 3_000
+        count = 5_000 if qos == 0 else 1_000
 
         async def scenario() -> None:
             door = RecordingDoor()
