@@ -190,8 +190,18 @@ class LoopWatch:
         return looks * self._every_s >= self._limit_of_now / 4
 
     def _hold(self, late: float) -> Hold:
+        """Return what holds the loop, as far as that can be seen.
+
+        The loop goes on meanwhile: a frame may be gone, and a thing that is just being made has no attributes yet. What is
+        raised by that must not end this thread, or nobody watches any more, and a service manager misses its sign of life.
+        """
         frame = sys._current_frames().get(self._loop_thread)
-        return Hold(_place(frame), late, _connection(frame, self._loop), rule_of(frame))
+        place = connection = rule = ""
+        with suppress(Exception):
+            place = _place(frame)
+            connection = _connection(frame, self._loop)
+            rule = rule_of(frame)
+        return Hold(place, late, connection, rule)
 
 
 def end_process(hold: Hold, folder: Path) -> NoReturn:

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from pilotage.core import graph
+from pilotage.core.graph import Watch
 from pilotage.runtime.loop_watch import (
     CONNECTION,
     EXIT_STUCK,
@@ -30,6 +32,15 @@ def hold_the_loop(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         pass
+
+
+def core_code(hold: Callable[[float], None]) -> Callable[[object], None]:
+    """Return a method as the core has it: it works for `self` for a while."""
+    names: dict[str, Any] = {"hold": hold}
+    text = "def work(self):\n    hold(0.2)\n"
+    exec(compile(text, graph.__file__, "exec"), names)
+    found: Callable[[object], None] = names["work"]
+    return found
 
 
 class TestNames:
@@ -56,6 +67,18 @@ class TestNames:
             time.sleep(0.005)
         watch.stop()
         assert seen == []
+
+    def test_a_thing_that_is_being_made(self) -> None:
+        """What has no attributes yet ends no watch: the hold is told without its rule, and so is the next."""
+        seen: list[Hold] = []
+        watch = LoopWatch(seen.append, limit_s=0.03, every_s=0.01)
+        watch.start()
+        for _ in range(2):
+            core_code(hold_the_loop)(Watch.__new__(Watch))
+            watch.beat()
+            time.sleep(0.02)
+        watch.stop()
+        assert sum("hold_the_loop" in hold.place for hold in seen) == 2
 
     async def test_the_connection_of_a_task(self, eventually: Eventually) -> None:
         """Of several connections of one adapter, the one whose task holds the loop is named."""
