@@ -250,6 +250,21 @@ class Alarm:
         return "normal" if self._acknowledged else "cleared"
 
 
+class _Wording:
+    """What an alarm says, worked out when it is raised; small, since every lamp of a city has one that never is."""
+
+    __slots__ = ("desk", "env", "program")
+
+    def __init__(self, desk: Desk, program: AlarmProgram, env: dict[str, Entity]) -> None:
+        self.desk = desk
+        self.program = program
+        self.env = env
+
+    def __call__(self) -> str:
+        """Return the text with its expressions filled in."""
+        return self.desk.interpreter.text(self.program.text, self.env)
+
+
 class _AlarmInstance:
     """A declared alarm of one entity: follows its condition, with delays on and off."""
 
@@ -334,7 +349,7 @@ class Alarms:
             program.name,
             label(env),
             program.severity,
-            partial(self._desk.interpreter.text, program.text, env),
+            _Wording(self._desk, program, env),
             latched=decl.latched,
         )
         if decl.shelve_at_most is not None:

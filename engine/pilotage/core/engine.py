@@ -30,7 +30,7 @@ from pilotage.core.schedule import Schedule, SiteTime
 from pilotage.core.sets import Nearby, SetNode
 from pilotage.core.store import Cell, Entity, EntitySet, to_value
 from pilotage.core.stories import Stories
-from pilotage.core.timers import Timers
+from pilotage.core.timers import Due, Timers
 from pilotage.core.windows import WindowNode
 from pilotage.language import typed
 from pilotage.language.program import (
@@ -123,6 +123,7 @@ class Engine:
         self.orders = Orders(self)
         self.explainer = Explainer(self)
         self._join_rooms()
+        self._age_is_due = self._look_at_age  # one for all points: each `self.…` makes another
         self.cells: dict[str, Cell] = {}
         self._build_city(inventory, past or {})
         self._start(program)
@@ -362,11 +363,12 @@ class Engine:
             cell.stale_due = NEVER
             return
         cell.stale_due = time + age
-        self.timers.at(time + age, partial(self._look_at_age, cell, age))
+        self.timers.at(time + age, Due(self._age_is_due, cell))
 
-    def _look_at_age(self, cell: Cell, age: float) -> None:
+    def _look_at_age(self, cell: Cell) -> None:
         cell.stale_due = cell.react = None
-        if cell.time is None or cell.value is None:
+        age = cell.spec.max_age_s
+        if cell.time is None or cell.value is None or age is None:
             return
         if cell.time + age <= self.now:
             cell.put(None, Quality.STALE, cell.time, self.now)

@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from pilotage.core.store import Cell, Entity
+from pilotage.core.store import FEW, Cell, Entity
 from pilotage.core.timers import Timers
 from pilotage.language import typed
 from pilotage.language.compiler import (
@@ -98,7 +98,7 @@ class Watch:
         self.alive = True
         self.asked: Callable[[], Any] | None = None
         self.evaluate = graph.bind(node, env)
-        self.cells: dict[Cell, None] = {}
+        self.cells: Mapping[Cell, None] | tuple[Cell, ...] = ()
         self.structure: Structure = ()
         self._subscribe()
 
@@ -154,18 +154,19 @@ class Watch:
 
     def _subscribe(self) -> None:
         cells, self.structure = self.graph.sources(self.node, self.env)
-        if cells == self.cells:
+        before = self.cells
+        if cells.keys() == set(before):
             return
-        for cell in self.cells:
+        for cell in before:
             if cell not in cells:
                 cell.drop_watch(self)
                 cell.react = None
                 self.graph.forget_if_unread(cell)
         for cell in cells:
-            if cell not in self.cells:
+            if cell not in before:
                 cell.add_watch(self)
                 cell.react = None
-        self.cells = cells
+        self.cells = tuple(cells) if len(cells) <= FEW else cells
 
     def close(self) -> None:
         """Stop following, and let go of who followed: the two would hold each other for ever in a frozen engine."""
@@ -174,7 +175,7 @@ class Watch:
             cell.drop_watch(self)
             cell.react = None
             self.graph.forget_if_unread(cell)
-        self.cells = {}
+        self.cells = ()
         self.fire = _unheard
 
 
@@ -618,7 +619,7 @@ class Graph:
         for node in cell.nodes:
             self.mark(node)
         if cell.watches:
-            self._pending.update(cell.watches)
+            self._pending.update(dict.fromkeys(cell.watches))
 
     def mark(self, node: Node) -> None:
         """Have a derived value worked out again at the next flush."""

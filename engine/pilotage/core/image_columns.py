@@ -417,7 +417,11 @@ class ColumnReader:
     def _decode_rare(self, column: Column) -> list[Any]:
         match column:
             case ("method", owners, names):
-                return list(map(_method, self._decode(owners), names))
+                made: dict[tuple[int, str], Callable[..., Any]] = {}
+                return [
+                    made.get((id(o), n)) or made.setdefault((id(o), n), _method(o, n))
+                    for o, n in zip(self._decode(owners), names, strict=True)
+                ]
             case ("partial", parts):
                 return [partial(f, *a, **dict(k)) for f, a, k in self._rows(parts)]
             case ("mapping", items):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from pilotage.core.arbiter import PriorityArray
@@ -18,12 +18,28 @@ REFUSALS: Final = frozenset({"rejected", "timeout", "cooldown", "stale", "refuse
 """Statuses of a request by which a device says no."""
 PATIENCE_S: Final = 300.0
 """After giving up, the wanted value is sent again this often, silently."""
+NOTHING: Final[Mapping[str, Any]] = {}
+"""The data of what is no request: one for all."""
 
 _PLAIN: Final[Mapping[str, Any]] = {
     "state": "idle", "command": "", "is_open": False, "is_loud": False, "given_up": False, "rests": False,
     "attempt": 0, "sent_at": 0.0, "confirmed_at": 0.0, "deadline": 0.0, "settles": 0.0, "detail": "", "patience_s": PATIENCE_S,
 }  # fmt: skip
 """What is remembered as it is, and what it is at first."""
+
+
+class Heard:
+    """What a point's report calls: small, since every point that was ever told something has one."""
+
+    __slots__ = ("pursuit", "tell")
+
+    def __init__(self, tell: Callable[[Pursuit], None], pursuit: Pursuit) -> None:
+        self.tell = tell
+        self.pursuit = pursuit
+
+    def __call__(self, _value: Any) -> None:
+        """Have the report looked at."""
+        self.tell(self.pursuit)
 
 
 class Pursuit:
@@ -56,7 +72,7 @@ class Pursuit:
         self.state = "idle"
         self.to: Any = None
         self.told: Any = None
-        self.data: Mapping[str, Any] = {}
+        self.data: Mapping[str, Any] = NOTHING
         self.command = self.detail = ""
         self.is_open = self.is_loud = self.given_up = self.rests = False
         self.attempt = 0
@@ -170,7 +186,7 @@ class Pursuit:
         for key, first in _PLAIN.items():
             setattr(self, key, plain.get(key, first))
         self.to, self.told = value, told
-        self.data = dict(plain.get("data", {}))
+        self.data = plain.get("data", NOTHING)
         self.answer = Outcome(plain["answer"]) if "answer" in plain else None
         if self.pace is not None:
             self.pace.times.extend(min(time, now) for time in plain.get("times", ()))

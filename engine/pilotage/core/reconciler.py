@@ -15,7 +15,7 @@ from pilotage.core.graph import Graph, Watch
 from pilotage.core.open_calls import OpenCalls
 from pilotage.core.open_cancels import OpenCancels
 from pilotage.core.paces import LOOP_S, LOOP_TURNS, QUIET_S, Fight, Gate
-from pilotage.core.pursuits import PATIENCE_S, Pursuit
+from pilotage.core.pursuits import NOTHING, PATIENCE_S, Heard, Pursuit
 from pilotage.core.store import Cell, Entity, to_value
 from pilotage.language import typed
 from pilotage.model import sentences
@@ -61,6 +61,7 @@ class Reconciler:
         self._next_id = next_id
         self._pursuits: dict[Cell, Pursuit] = {}
         self._by_command: dict[str, Pursuit] = {}
+        self._on_heard = self._heard  # one for all points: each `self.…` makes another
         self._readings: dict[tuple[str, str], typed.Read] = {}
         self._gates: dict[str, Gate] = {}
         self.calls = OpenCalls(graph, emit)
@@ -162,7 +163,7 @@ class Reconciler:
                 self._graph,
                 self._reading_of(heard),
                 {"x": heard.entity},
-                partial(self._reported, pursuit),
+                Heard(self._on_heard, pursuit),
             )
             pursuit.echo.value = heard.value
         return pursuit
@@ -371,9 +372,6 @@ class Reconciler:
             pursuit.timer.cancel()
         pursuit.timer = self._graph.timers.at(due, partial(self._time_is_over, pursuit))
 
-    def _reported(self, pursuit: Pursuit, value: Any) -> None:
-        self._heard(pursuit)
-
     def _heard(self, pursuit: Pursuit) -> None:
         """Compare what the device reports with what is wanted of it."""
         if pursuit.to is None or pursuit.state == "waiting":
@@ -488,7 +486,9 @@ class Reconciler:
     def _pursue_request(self, pursuit: Pursuit) -> None:
         array = pursuit.array
         wanted = array.wanted
-        data = dict(array.winner.data) if array.winner is not None and wanted is not None else {}
+        data: Mapping[str, Any] = NOTHING
+        if array.winner is not None and wanted is not None and array.winner.data:
+            data = dict(array.winner.data)
         if wanted is pursuit.to:
             if wanted is not None and _differs(pursuit.data, data, pursuit.cell.spec.deadband):
                 pursuit.data = data

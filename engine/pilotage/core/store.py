@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from pilotage.language.functions import offset_m
 from pilotage.model.entities import GUARDED, Access, PointSpec
@@ -25,8 +25,14 @@ FUTURE_S: Final = 5.0
 LONGEST_TEXT: Final = 2_000
 WITHHELD: Final = "(personal data, not kept)"
 """What a decision's record has in place of a value that it may not keep."""
+FEW: Final = 8
+"""So many readers of a cell are kept in a tuple."""
 JITTER_M: Final = 3.0
 """A position nearer than this to the last one is no movement."""
+
+
+T = TypeVar("T")
+Readers = dict[T, None] | tuple[T, ...]
 
 
 class EntitySet(tuple["Entity", ...]):
@@ -113,9 +119,9 @@ class Cell:
         self.is_position = spec.type.base is Base.POSITION
         self.is_plain = spec.type.base not in (Base.POSITION, Base.ENTITY, Base.SET)
         self.react: Callable[[], bool] | None = None
-        # Most points of a city have no reader: an empty dict each would be 60 MB of 360,000 points.
-        self.watches: dict[Watch, None] | tuple[()] = ()
-        self.nodes: dict[Node, None] | tuple[()] = ()
+        # Most points of a city have no reader or one: a dict each would be 80 MB of 360,000 points.
+        self.watches: dict[Watch, None] | tuple[Watch, ...] = ()
+        self.nodes: dict[Node, None] | tuple[Node, ...] = ()
         self.array: PriorityArray | None = None
         self.wanted: Cell | None = None
         self.motion: tuple[float, float, float] | None = None
@@ -128,25 +134,19 @@ class Cell:
 
     def add_watch(self, watch: Watch) -> None:
         """Have a condition asked when the value changes."""
-        if not isinstance(self.watches, dict):
-            self.watches = {}
-        self.watches[watch] = None
+        self.watches = _with(self.watches, watch)
 
     def drop_watch(self, watch: Watch) -> None:
         """Ask a condition no more."""
-        if isinstance(self.watches, dict):
-            self.watches.pop(watch, None)
+        self.watches = _without(self.watches, watch)
 
     def add_node(self, node: Node) -> None:
         """Have a derived value worked out when the value changes."""
-        if not isinstance(self.nodes, dict):
-            self.nodes = {}
-        self.nodes[node] = None
+        self.nodes = _with(self.nodes, node)
 
     def drop_node(self, node: Node) -> None:
         """Feed a derived value no more."""
-        if isinstance(self.nodes, dict):
-            self.nodes.pop(node, None)
+        self.nodes = _without(self.nodes, node)
 
     @property
     def on_record(self) -> Any:
@@ -197,6 +197,24 @@ class Cell:
             self.motion = (east / elapsed, north / elapsed, length / elapsed)
         elif self.motion is not None and length < JITTER_M and elapsed >= 1.0:
             self.motion = (self.motion[0], self.motion[1], length / elapsed)
+
+
+def _with(readers: Readers[T], reader: T) -> Readers[T]:
+    """Return the readers of a cell with one more, in the order in which they came; a tuple while they are few."""
+    if isinstance(readers, dict):
+        readers[reader] = None
+        return readers
+    if reader in readers:
+        return readers
+    return (*readers, reader) if len(readers) < FEW else {**dict.fromkeys(readers), reader: None}
+
+
+def _without(readers: Readers[T], reader: T) -> Readers[T]:
+    """Return the readers of a cell without one."""
+    if isinstance(readers, dict):
+        readers.pop(reader, None)
+        return readers
+    return tuple([other for other in readers if other is not reader])
 
 
 def admit(

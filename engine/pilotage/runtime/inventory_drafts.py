@@ -16,6 +16,9 @@ from pilotage.runtime.tables import Fill, Table
 NO_KIND: Final = Kind("", "", ())
 """The kind of an entity whose own is wrong: it is known, so that what leads to it is not reported too."""
 
+_NONE: Final[Mapping[str, Any]] = {}
+"""What most of a city's entities say of values, relations or settings: one for all."""
+
 Say = Callable[[Finding], None]
 
 
@@ -45,7 +48,13 @@ class Draft:
         """Return the entity as it is from now on."""
         relations = {name: tuple(dict.fromkeys(ids)) for name, ids in self.relations.items()}
         return EntitySpec(
-            self.id, self.kind.name, self.name, self.values, relations, self.zone, self.settings
+            self.id,
+            self.kind.name,
+            self.name,
+            self.values or _NONE,
+            relations or _NONE,
+            self.zone,
+            self.settings or _NONE,
         )
 
 

@@ -375,7 +375,7 @@ class Recorder:
             raise
         for track, number in self._with_rests(numbers.items()):
             track.number = number
-            track.fresh = []
+            track.fresh = ()
         tracks.clear()
         if self._lost_since is not None:
             self._lost_since = None
@@ -459,7 +459,7 @@ class Recorder:
             self._health.count("history.dropped", fresh)
             oldest = min(track.fresh[0][0] for track in self._tracks.dirty if track.fresh)
             for track in self._tracks.dirty:
-                track.fresh = []
+                track.fresh = ()
             self._tracks.dirty.clear()
             self._lost_since = min(self._lost_since or oldest / 1000, oldest / 1000)
 

@@ -41,7 +41,7 @@ class Track:
         self.quality = Quality.MISSING
         self.last: Sample | None = None
         self.pending: Sample | None = None
-        self.fresh: list[Sample] = []
+        self.fresh: list[Sample] | tuple[()] = ()
 
     def is_change(self, sample: Sample) -> bool:
         """Return whether a sample differs from the last one by what the policy asks for."""
@@ -212,8 +212,7 @@ class Tracks:
             self._begin_day(track)
         if last is None or sample[0] >= last[0]:
             track.last = sample
-        track.fresh.append(sample)
-        self.dirty[track] = None
+        self._add(track, sample)
         self.recorded += 1
         self._forget_pending(track)
 
@@ -227,5 +226,12 @@ class Tracks:
         last = track.last
         if last is not None and is_known(last[1]):
             track.last = (self.day_ms, last[1] | STILL, last[2])
-            track.fresh.append(track.last)
-            self.dirty[track] = None
+            self._add(track, track.last)
+
+    def _add(self, track: Track, sample: Sample) -> None:
+        """Keep a sample for the file; a point that has none has no list either."""
+        if isinstance(track.fresh, list):
+            track.fresh.append(sample)
+        else:
+            track.fresh = [sample]
+        self.dirty[track] = None
