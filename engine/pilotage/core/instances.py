@@ -119,13 +119,19 @@ def _key(env: Mapping[str, Entity]) -> tuple[str, ...]:
     return tuple(e.id for e in env.values())
 
 
+_NO_CHILDREN: Final[dict[Entity, _Branch]] = {}
+"""Of a leaf, which nobody joins: one for all."""
+
+
 class _Branch:
     """The instances below some entities: one set for the next variable, or a leaf."""
+
+    __slots__ = ("_children", "_depth", "_env", "_owner", "_set")
 
     def __init__(self, owner: Instances[Any], env: dict[str, Entity], depth: int) -> None:
         self._owner = owner
         self._env = env
-        self._children: dict[Entity, _Branch] = {}
+        self._children = _NO_CHILDREN if depth == len(owner.for_each) else {}
         self._set: LiveSet | None = None
         self._depth = depth
         if depth == len(owner.for_each):
