@@ -180,7 +180,7 @@ class Client:
         self.requests += 1
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await _first(request(), self.down)
+                answer = await request()
         except TimeoutError:
             raise Silence(f"no answer within {timeout_s:g} s") from None
         except ModbusException as error:
@@ -217,7 +217,14 @@ class Client:
                 return len(data)
             return used
 
+        def lost(down: asyncio.Future[str]) -> None:
+            # Who waits for an answer hears it here: a task and a wait of its own for each question cost a tenth of it.
+            waiting = context.response_future
+            if self.requests and not waiting.done():
+                waiting.set_exception(ModbusException(down.result()))
+
         context.call_create, context.callback_data = create_and_tell, take_or_drop
+        self.down.add_done_callback(lost)
 
     def _on_link(self, is_up: bool) -> None:
         if not is_up:
@@ -226,24 +233,6 @@ class Client:
     def _end(self, why: str) -> None:
         if not self.down.done():
             self.down.set_result(why)
-
-
-async def _first(request: Awaitable[Any], down: asyncio.Future[str]) -> Any:
-    """Return the answer, as long as the connection lives."""
-    asking = asyncio.ensure_future(request)
-    try:
-        ends: set[asyncio.Future[Any]] = {asking, down}
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if asking.done():
-            return asking.result()
-        raise ConnectionLost(down.result())
-    finally:
-        if not asking.done():
-            asking.cancel()
-            # The lock of the library is free again only when its coroutine has ended.
-            await asyncio.wait({asking})
-        if not asking.cancelled():
-            asking.exception()  # heard, even when nobody asks any more
 
 
 def _make(line: Line, on_link: Callable[[bool], None]) -> ModbusBaseClient:
