@@ -307,3 +307,24 @@ def test_a_whole_city_at_once() -> None:
     rows = list(derive({"number": 1, "now": 0.0, "events": events}, Notebook()))
     assert [entry.subject for entry, _ in rows if entry.kind == "command"] == points
     assert events.rounds < 10
+
+
+class TestIncidents:
+    def test_of_a_rule(self) -> None:
+        """What a rule opened and wrote is told under its name; what a person did is the row of their order alone."""
+        opened = {"event": "IncidentChanged", "incident": "incident-2026-0001", "action": "opened", "text": "Intrusion", "by": "intrusion-response"}  # fmt: skip
+        events = [
+            opened,
+            {**opened, "action": "joined"},
+            {**opened, "action": "note", "text": "cameras turned"},
+            {**opened, "action": "closed", "by": "ann"},
+            {"event": "OrderTaken", "order": "close", "person": "ann", "detail": "", "about": "incident incident-2026-0001"},
+        ]  # fmt: skip
+        record = {"number": 7, "now": START, "events": events}
+        rows = list(derive(record, Notebook()))
+        told = [(e.kind, e.action, e.subject, e.rule, p.get("reason", "")) for e, p in rows]
+        about = ("incident-2026-0001",)
+        assert [row[:2] for row in told] == [("incident", "open"), ("incident", "note"), ("incident", "close")]  # fmt: skip
+        assert told[0][2:] == (*about, "intrusion-response", "Intrusion")
+        assert told[1][3:] == ("intrusion-response", "cameras turned")
+        assert rows[2][1]["person"] == "ann"

@@ -334,6 +334,24 @@ def _glass_changed(decision: _Decision, event: Event) -> Iterator[tuple[Entry, P
         yield entry, told({"person": event["person"]})
 
 
+def _incident_changed(decision: _Decision, event: Event) -> Iterator[tuple[Entry, Private]]:
+    """Tell what a rule did about an incident; what a person did is a row of that order, and joining one says nothing new."""
+    action = _OF_INCIDENT.get(event["action"])
+    if action is None or event["by"] in decision.origins:
+        return
+    yield (
+        decision.entry(
+            "incident",
+            action,
+            event["incident"],
+            rule=event["by"],
+            identity=decision.memory.identity(event["by"], decision.now),
+            origin="engine",
+        ),
+        told({"reason": event.get("text", "")}),  # a rule's text may name somebody
+    )
+
+
 def _is_shown(decision: _Decision, point: str) -> bool:
     """Return whether a demand of an operator for a point changed at this decision."""
     return any(
@@ -414,6 +432,7 @@ def _source(origin: str) -> dict[str, str]:
     return told({name: word for name, word in source.items() if word != "-"})
 
 
+_OF_INCIDENT: Final = {"opened": "open", "note": "note", "closed": "close"}
 _HANDLERS: Final = {
     "Command": _command,
     "Request": _request,
@@ -425,6 +444,7 @@ _HANDLERS: Final = {
     "Demanded": _demanded,
     "Relinquished": _relinquished,
     "GlassChanged": _glass_changed,
+    "IncidentChanged": _incident_changed,
     "OrderTaken": _taken,
     "OrderRefused": _refused,
 }
