@@ -28,7 +28,7 @@ from pilotage.runtime.audit.entries import (
     told,
 )
 from pilotage.runtime.journal import sqlite
-from pilotage.runtime.journal.schema import CACHE_KB, SMALL_WAL_LIMIT
+from pilotage.runtime.journal.schema import SMALL_WAL_LIMIT
 
 AUDIT_FILE: Final = "audit.db"
 SCHEMA_VERSION: Final = 1
@@ -406,7 +406,6 @@ def _open(path: Path) -> Any:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     connection = sqlite.connect(str(path), check_same_thread=False, isolation_level=None)
     connection.execute("PRAGMA busy_timeout = 2000")
-    connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
     check_version(connection, path)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
