@@ -78,6 +78,7 @@ NEAR: Final = """
     hold: [{set: post.level, to: 30 %, priority: saving}]
 """
 CODE: Final = "bench"
+PER_FILE: Final = 2_000
 UPDATES: Final = 60_000
 ACTING: Final = 0.02
 """Share of the updates that change what a rule wants."""
@@ -90,14 +91,14 @@ class Size:
     Attributes:
         axis: What grows.
         size: How large it is.
-        rules: The rule file.
+        rules: The rule files, by name: one file holds a megabyte at most.
         inventory: Its entities.
         readings: Makes the updates of the built city.
     """
 
     axis: str
     size: int
-    rules: str
+    rules: dict[str, str]
     inventory: Callable[[], list[EntitySpec]]
     readings: Callable[[Engine], list[tuple[str, Any]]]
 
@@ -182,9 +183,19 @@ def square(count: int) -> list[EntitySpec]:
     return [*posts, *(EntitySpec(f"c-{n}", "cart") for n in range(100))]
 
 
-def many(count: int) -> str:
-    """Return so many rules, each for one meter."""
-    return "rules:" + "".join(ONE.format(n=n) for n in range(count))
+def many(count: int) -> dict[str, str]:
+    """Return so many rules, each for one meter, in files of some."""
+    starts = range(0, count, PER_FILE)
+    return {
+        f"bench-{start}.yaml": "rules:"
+        + "".join(ONE.format(n=n) for n in range(start, min(start + PER_FILE, count)))
+        for start in starts
+    }
+
+
+def one(text: str) -> dict[str, str]:
+    """Return a single rule file."""
+    return {"bench.yaml": f"rules:{text}"}
 
 
 def sizes(axis: str, size: int) -> Size:
@@ -195,11 +206,11 @@ def sizes(axis: str, size: int) -> Size:
     if axis == "points":
         return Size(axis, size, many(same), lambda: meters(size // 3), lambda _: powers(same))
     if axis == "instances":
-        return Size(axis, size, "rules:" + EACH, lambda: meters(size), lambda _: powers(same))
+        return Size(axis, size, one(EACH), lambda: meters(size), lambda _: powers(same))
     if axis == "window, min":
-        text = "rules:" + WINDOW.format(span=f"{size} min")
-        return Size(axis, size, text, lambda: meters(same), lambda _: powers(same))
-    return Size(axis, size, "rules:" + NEAR, lambda: square(size), lambda _: positions(size))
+        rules = one(WINDOW.format(span=f"{size} min"))
+        return Size(axis, size, rules, lambda: meters(same), lambda _: powers(same))
+    return Size(axis, size, one(NEAR), lambda: square(size), lambda _: positions(size))
 
 
 AXES: Final = {
@@ -217,7 +228,7 @@ def measure(size: Size) -> Cost:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begin = time.process_time()
     gc.disable()
-    program = load_or_refuse({"bench.yaml": size.rules}, KINDS)
+    program = load_or_refuse(size.rules, KINDS)
     engine = Engine(program, size.inventory(), START)
     engine.tick(START)
     load_s = time.process_time() - begin
