@@ -81,10 +81,19 @@ class OpcUaConnection:
         except ConnectionLost as error:
             if link.has_reported:
                 self._door.lost(self._plan.points, str(error))
+            await self._end(link)
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # The library takes a cancellation that comes while it ends its own tasks for one of theirs.
+                raise asyncio.CancelledError from error
             raise
-        finally:
-            self._link = None
-            await link.close()
+        except BaseException:
+            await self._end(link)
+            raise
+
+    async def _end(self, link: Link) -> None:
+        self._link = None
+        await link.close()
 
     # ── orders ───────────────────────────────────────────────────────────────────────────────
 

@@ -278,6 +278,9 @@ class _Run:
             self._enter(State.CONNECTING if not self._failures else self._state, self._detail)
             self._up_at = None
             ended = await self._once()
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError  # a library beneath the adapter took it for its own
             self._in_a_row = self._count_on(ended)
             if isinstance(ended, AdapterDisabled):
                 self._disable(str(ended))

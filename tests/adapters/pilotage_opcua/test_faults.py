@@ -13,6 +13,7 @@ import pytest
 
 from pilotage.model.messages import Command, Outcome
 from pilotage.model.quality import Quality
+from pilotage_opcua.link import ConnectionLost, Link
 
 NODE = "ns=2;s=City.{id}"
 LAMP: dict[str, Any] = {
@@ -138,3 +139,22 @@ class TestStranger:
             await city.door.until(lambda: len(city.errors) >= 2, 10)
             assert city.errors[0].startswith(f"cannot connect to {url}: ")
         server.close()
+
+    async def test_cancelled_while_it_tidies_up(
+        self, plc: Any, running: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The library takes a cancellation that comes while it ends its own tasks for one of theirs; the run ends all the same."""
+
+        async def open_it(_link: Link) -> str:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                raise ConnectionLost("the socket was closed") from None
+            return ""
+
+        monkeypatch.setattr(Link, "open", open_it)
+        task = asyncio.ensure_future(running(plc, points=LAMP).adapter.run())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task

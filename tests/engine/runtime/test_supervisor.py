@@ -323,6 +323,26 @@ class TestPlugins:
         assert [s.state for s in supervisor.statuses] == [State.DOWN, State.UP]
         assert good.runs == 1
 
+    async def test_cancellation_is_lost(
+        self, supervisor: Supervisor, door: ConnectionDoor, eventually: Eventually
+    ) -> None:
+        """A library that takes the cancellation of a stop for its own does not keep the adapter going."""
+
+        class Deaf(Link):
+            async def run(self) -> None:
+                try:
+                    await super().run()
+                except asyncio.CancelledError:
+                    if self.runs == 1:
+                        raise ConnectionError("it has gone") from None
+                    raise
+
+        adapter = Deaf(door)
+        supervisor.start("lamps", "mqtt", adapter, door)
+        await eventually(lambda: adapter.runs)
+        await supervisor.stop("lamps")
+        assert adapter.runs == 1
+
     async def test_stop_is_clean(
         self, supervisor: Supervisor, door: ConnectionDoor, eventually: Eventually
     ) -> None:
