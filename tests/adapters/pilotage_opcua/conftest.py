@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import multiprocessing
+import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from pathlib import Path
+from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 import pytest
+from tests.adapters.pilotage_opcua.launch import serve
 
 from pilotage.adapter import ConnectionSettings
 from pilotage.model.entities import Access, EntitySpec, Kind, PointSpec
 from pilotage.model.values import BOOLEAN, TEXT, enum, number, reference
 from pilotage.testing.adapters import FixedSite, RecordingDoor
 from pilotage_opcua.connection import OpcUaConnection, open_connection
+
+ANSWER_S = 60.0
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.adapters.pilotage_opcua.plc"])
 
 KINDS = (
     Kind(
@@ -85,50 +89,43 @@ class Plc:
 
     def __init__(self, **settings: Any) -> None:
         self.settings = {"port": free_port(), **settings}
-        self._process: subprocess.Popen[str] | None = None
+        self._process: ForkServerProcess | None = None
 
     @property
     def url(self) -> str:
         return f"opc.tcp://127.0.0.1:{self.settings['port']}"
 
     def start(self) -> None:
-        file = Path(__file__).with_name("plc.py")
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", str(file), json.dumps(self.settings)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        if self._process.stdout.readline() != "ready\n":
+        self._pipe, theirs = FORKS.Pipe()
+        self._process = FORKS.Process(target=serve, args=(self.settings, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+        try:
+            assert self._answer() == "ready"
+        except EOFError:
             pytest.fail(f"the server does not start with {self.settings}")
+
+    def _answer(self) -> Any:
+        assert self._pipe.poll(ANSWER_S), "the server does not answer"
+        return self._pipe.recv()
 
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
-        self._process.send_signal(number)
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
 
     def stop(self) -> None:
         if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
             self._process.kill()
-            self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    with suppress(BrokenPipeError):
-                        pipe.close()
+            self._process.join(ANSWER_S)
+            self._process.close()
+            self._pipe.close()
             self._process = None
 
     async def do(self, what: str, node: str = "", **more: Any) -> Any:
         """Have the server do something and return its answer."""
-        process = self._process
-        assert process is not None
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps({"do": what, "node": node, **more}) + "\n")
-        process.stdin.flush()
-        loop = asyncio.get_running_loop()
-        return json.loads(await loop.run_in_executor(None, process.stdout.readline))
+        self._pipe.send({"do": what, "node": node, **more})
+        return await asyncio.get_running_loop().run_in_executor(None, self._answer)
 
 
 @pytest.fixture
