@@ -32,8 +32,8 @@ from pilotage_web.people.sessions import Origin
 
 CHANGES_PER_S: Final = 1_000
 ALARMS_PER_S: Final = 5
-FEWEST_FRAMES: Final = 5.0
-"""A second and operator; the pages send ten to a room of more than fifty."""
+FEWEST_FRAMES: Final = 2.0
+"""A second and operator; the pages send ten to a room of more than fifty, and fewer when the readers have no core left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Run:
         frames_per_s: To each of them.
         cpu_percent: Of one core, of the process that sends.
         lists: Lists that were read again meanwhile.
-        is_right: No stream ended or began anew, nobody was starved.
+        trouble: Why it was not done right: streams that ended or began anew, too few frames; empty when it was.
     """
 
     system: str
@@ -58,7 +58,12 @@ class Run:
     frame_p99_ms: float
     lists: int
     list_p99_ms: float | None
-    is_right: bool
+    trouble: str
+
+    @property
+    def is_right(self) -> bool:
+        """Whether no stream ended or began anew, and nobody was starved."""
+        return not self.trouble
 
 
 @contextlib.contextmanager
@@ -128,8 +133,17 @@ def measure(name: str, folder: Path, lamps: int, operators: int, seconds: float)
             frame_p99_ms=seen["frame_p99"] or float("nan"),
             lists=seen["lists"],
             list_p99_ms=seen["list_p99"],
-            is_right=not seen["failed"] and not seen["resets"] and frames_per_s >= FEWEST_FRAMES,
+            trouble=trouble(seen, frames_per_s),
         )
+
+
+def trouble(seen: dict[str, Any], frames_per_s: float) -> str:
+    """Return what went wrong in a room, in words."""
+    if seen["failed"] or seen["resets"]:
+        return f"{seen['failed']} streams ended {seen['why']}, {seen['resets']} began anew"
+    if frames_per_s < FEWEST_FRAMES:
+        return f"{frames_per_s:.1f} frames a second to each are too few"
+    return ""
 
 
 HEAD: Final = f"{'system':12} | operators | frames/s each | CPU % | p50 ms | p99 ms | lists | lists p99 ms | MB"
@@ -138,7 +152,7 @@ HEAD: Final = f"{'system':12} | operators | frames/s each | CPU % | p50 ms | p99
 def row(run: Run) -> str:
     """Return one line of the table."""
     if not run.is_right:
-        return f"{run.system:12} | {run.operators:9} | not done right, so no figures"
+        return f"{run.system:12} | {run.operators:9} | not done right, so no figures: {run.trouble}"
     lists = f"{run.list_p99_ms:12.0f}" if run.list_p99_ms is not None else f"{'':12}"
     return (
         f"{run.system:12} | {run.operators:9} | {run.frames_per_s:13.1f} | {run.cpu_percent:5.1f} | {run.frame_p50_ms:6.1f}"
