@@ -67,7 +67,9 @@ class NoJournal:
         """Return the count."""
         return self._position
 
-    def append(self, partition: str, expect: int, record: DecisionRecord) -> asyncio.Future[int]:
+    def append(
+        self, partition: str, expect: int, record: DecisionRecord, *, soon: bool = True
+    ) -> asyncio.Future[int]:
         """Answer at once."""
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         answer.set_result(record.number)
