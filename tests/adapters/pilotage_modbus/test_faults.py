@@ -442,7 +442,20 @@ class TestGarbage:
         self, make_settings: Any, city: Any, door: Any, kit: Any, quiet: Any, mixed: bool
     ) -> None:
         """With RTU frames, which have no number, only quiet keeps a late answer from passing for the next."""
+        tries = 5 if mixed else 1  # the control needs a moment that a busy machine may miss
+        for _ in range(tries):
+            values = await self._heard(make_settings, city, door, kit, quiet)
+            assert values >= {("lamp-1.level", 1.0), ("lamp-1.power", 500.0)}
+            if len(values) > 2:
+                break
+        assert (len(values) > 2) is mixed
+
+    async def _heard(
+        self, make_settings: Any, city: Any, door: Any, kit: Any, quiet: Any
+    ) -> set[tuple[str, Any]]:
+        """Return the values that came of two registers whose first answers are late."""
         asked: list[int] = []
+        before = len(door.reports)
         loop = asyncio.get_running_loop()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -464,10 +477,8 @@ class TestGarbage:
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             settings = make_settings(port=server.sockets[0].getsockname()[1], **options)
             async with kit.running(settings, city, door):
-                await door.until(lambda: len(door.reports) > 6)
-        values = {(r.point, r.raw) for r in door.reports}
-        assert values >= {("lamp-1.level", 1.0), ("lamp-1.power", 500.0)}
-        assert (len(values) > 2) is mixed
+                await door.until(lambda: len(door.reports) > before + 6)
+        return {(r.point, r.raw) for r in door.reports[before:]}
 
 
 class TestStopping:
