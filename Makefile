@@ -116,7 +116,7 @@ test: $(STAMP) system peers axe ## Run every check: ruff, mypy, import contracts
 
 lint: $(STAMP) ## Check style and formatting
 	@echo "== ruff check"
-	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff check --quiet --no-cache .
 	@echo "== ruff format --check"
 	@$(BIN)/ruff format --check --quiet . || { \
 	  $(BIN)/ruff format --check --output-format concise . | tail -n 20; \

@@ -12,8 +12,8 @@ from types import FrameType
 from typing import Any, Final
 
 import pytest
-from benchmarks import w1
 
+from benchmarks import w1
 from pilotage.core.engine import Engine
 from pilotage.model.messages import Command, CommandResult, Outcome, Reading
 from pilotage.model.quality import Quality
