@@ -167,4 +167,4 @@ class TestPage:
         assert "« no such line »" not in page
         headers = {"Origin": ORIGIN, "Idempotency-Key": secrets.token_urlsafe(9)}
         body = {"text": "no such line", "corrects": 999_999}
-        assert (await client.post("/api/v1/journal", json=body, headers=headers)).status_code == 422
+        assert (await client.post("/api/v1/journal", json=body, headers=headers)).status_code == 404

@@ -58,7 +58,7 @@ async def write_journal(visit: Visit, body: NewLine) -> api.Recorded:
     """Write a line; the answer comes when it is on disk."""
     if body.corrects and not await is_line(visit, body.corrects):
         text = visit.say("There is no line %(number)s to correct.", number=body.corrects)
-        raise Problem(422, "refused", mark("This cannot be done"), text)
+        raise Problem(404, "no-line", mark("This cannot be done"), text)
     return await visit.ask(
         api.WriteNote(
             text=body.text,

@@ -91,12 +91,12 @@ def open_history(path: Path) -> Any:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         connection = sqlite.connect(str(path), check_same_thread=False, isolation_level=None)
         connection.execute("PRAGMA busy_timeout = 2000")
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA journal_size_limit = {SMALL_WAL_LIMIT}")
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
             _make(connection, path)
         check_version(connection, path)
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")  # the last seconds may be lost
     except (sqlite.Error, OSError) as error:

@@ -52,8 +52,8 @@ def open_for_writing(connection: Any, path: Path, sync: str) -> None:
         LogUnusableError: The file is of a newer version, or is no journal.
     """
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-    connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
     check_version(connection, path)
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
     if not _tables(connection):
         connection.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
     connection.execute("PRAGMA journal_mode = WAL")
