@@ -27,7 +27,7 @@ ENGINE: Final = "engine"
 """Who puts a rule into quarantine."""
 MOST_FILES: Final = 65_536
 RESOURCES_S: Final = 5.0
-TRIM_S: Final = 30.0
+TRIM_S: Final = 15.0
 MUCH: Final = 0.8
 """Part of the open files from which on it is told."""
 _OPEN: Final = Path("/proc/self/fd")

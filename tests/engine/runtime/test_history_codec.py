@@ -16,6 +16,7 @@ from pilotage.runtime.history.codec import (
     MISSING,
     STILL,
     DamagedBlockError,
+    Gathered,
     Sample,
     decode_block,
     decode_segment,
@@ -105,6 +106,17 @@ class TestSegment:
         }
         assert decode_segment(encode_segment(written)) == written
         assert decode_segment(encode_segment(written), 8) == {8: written[8]}
+
+
+class TestGathered:
+    @settings(max_examples=50, deadline=None)
+    @given(parts=st.lists(st.one_of(samples_of(numbers), samples_of(words)), max_size=4))
+    def test_comes_back(self, parts: list[list[Sample]]) -> None:
+        """What was added comes back in order, also when a number is followed by a word."""
+        gathered = Gathered()
+        for part in parts:
+            gathered.add(part)
+        assert gathered.all() == [sample for part in parts for sample in part]
 
 
 class TestSample:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,27 @@ class TestHours:
             file.write(number, at(10, 1.0), at(20, 2.0))
             file.upkeep.finish(file.connection, NOON + 3 * 3600)
         assert [v.value for v in file.reader.samples("a.x", NOON, NOON + 60)] == [1.0, 2.0]
+
+    def test_takes_little_memory(self, file: File) -> None:
+        """A busy hour of a shard is packed in a fraction of what its samples take: the engine would keep that for ever."""
+        points = [file.point(f"meter-{n}.flow") for n in range(100)]
+        for second in range(0, 900, 3):
+            some = {n: [at(second, n + second / 7)] for n in points}
+            file.sequence += 1
+            file.connection.execute(
+                "INSERT INTO segments (hour, shard, seq, blob) VALUES (?, ?, ?, ?)",
+                (int(NOON // HOUR), 0, file.sequence, encode_segment(some)),
+            )
+        tracemalloc.start()
+        try:
+            assert file.upkeep.pack_hour(file.connection, NOON + 2 * HOUR)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert most < 2_000_000  # of 30,000 samples, which are 4 MB
+        values = file.reader.values("meter-7.flow", NOON, NOON + HOUR)
+        assert [v.value for v in values][:3] == [8.0, 8.0 + 3 / 7, 8.0 + 6 / 7]
+        assert len(values) == 300
 
     def test_damage(self, file: File) -> None:
         """A segment that cannot be read is left out and named; the others are packed."""

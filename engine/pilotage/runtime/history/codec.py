@@ -59,6 +59,36 @@ def plain(value: Any) -> Any:
     return as_plain(value)
 
 
+class Gathered:
+    """Samples of one point, small: an hour of a shard can have a million, and 17 bytes each instead of 150."""
+
+    __slots__ = ("_codes", "_times", "_values")
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._times = array("q")
+        self._codes = bytearray()
+        self._values: array[float] | list[Any] = array("d")
+
+    def add(self, samples: Iterable[Sample]) -> None:
+        """Add samples; what is unknown has no value to keep."""
+        for ms, code, value in samples:
+            self._times.append(ms)
+            self._codes.append(code)
+            if is_known(code):
+                if type(value) is not float and isinstance(self._values, array):
+                    self._values = list(self._values)
+                self._values.append(value)
+
+    def all(self) -> list[Sample]:
+        """Return them in the order in which they were added."""
+        values = iter(self._values)
+        return [
+            (ms, code, next(values) if is_known(code) else None)
+            for ms, code in zip(self._times, self._codes, strict=True)
+        ]
+
+
 # ── a block: the samples of one point ────────────────────────────────────────────────────────
 
 

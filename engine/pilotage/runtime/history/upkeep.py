@@ -18,6 +18,7 @@ from pilotage.ports import HealthLog
 from pilotage.runtime.history.codec import (
     MISSING,
     DamagedBlockError,
+    Gathered,
     Sample,
     decode_block,
     decode_segment,
@@ -114,7 +115,7 @@ class Upkeep:
             for number in sorted(samples):
                 # Points that were erased meanwhile have no row any more.
                 if number in keeps:
-                    self._pack(connection, keeps[number], hour, number, samples[number])
+                    self._pack(connection, keeps[number], hour, number, samples.pop(number).all())
             connection.execute("DELETE FROM segments WHERE hour = ? AND shard = ?", (hour, shard))
             day = int(day_start(hour * HOUR, self._zone))
             for each in {day, int(day_start(hour * HOUR + HOUR - 1, self._zone))}:
@@ -122,14 +123,17 @@ class Upkeep:
                 self._todo.pop((each, shard), None)
         return True
 
-    def _segments(self, connection: Any, hour: int, shard: int) -> dict[int, list[Sample]]:
-        found: dict[int, list[Sample]] = {}
+    def _segments(self, connection: Any, hour: int, shard: int) -> dict[int, Gathered]:
+        found: dict[int, Gathered] = {}
         rows = connection.execute(
             "SELECT blob FROM segments WHERE hour = ? AND shard = ? ORDER BY seq", (hour, shard)
         ).fetchall()
         for (blob,) in rows:
             for number, samples in self._readable(decode_segment, blob, {}).items():
-                found.setdefault(number, []).extend(samples)
+                gathered = found.get(number)
+                if gathered is None:
+                    gathered = found[number] = Gathered()
+                gathered.add(samples)
             self._breathe()
         return found
 
