@@ -143,12 +143,15 @@ def _place(entry: tuple[int, int, Any]) -> tuple[int, int]:
 
 
 class Fight:
-    """Owners who want a point differently in turn, in quick succession."""
+    """Owners who want a point differently in turn, in quick succession.
+
+    A list, not a deque: that takes half a kilobyte at least, and each lamp that is told something twice has a fight for a while.
+    """
 
     __slots__ = ("is_loud", "last", "turns")
 
     def __init__(self) -> None:
-        self.turns: deque[tuple[float, str]] = deque(maxlen=LOOP_TURNS + 1)
+        self.turns: list[tuple[float, str]] = []
         self.is_loud = False
         self.last = 0.0
 
@@ -156,6 +159,7 @@ class Fight:
         """Count a turn; True when there are too many, and no single owner makes them."""
         self.last = now
         self.turns.append((now, by))
+        del self.turns[: -LOOP_TURNS - 1]
         full = len(self.turns) > LOOP_TURNS and now - self.turns[0][0] <= LOOP_S
         return full and len(self.owners) > 1
 

@@ -249,6 +249,14 @@ class TestPolicies:
         city.read("s-1.flow", (60, 2.0))
         assert city.values("s-1.flow") == [1.0]
 
+    def test_the_same_settings(self, city: City) -> None:
+        """A reload that changes nothing here begins nothing anew: what is said again is no sample."""
+        city.read("s-1.flow", (0, 1.0))
+        city.recorder.exchange(settings(EVERY))
+        city.recorder.reader()
+        city.read("s-1.flow", (60, 1.0), (60, 2.0))
+        assert city.values("s-1.flow") == [1.0, 2.0]
+
 
 class TestFile:
     def test_a_gap_between_two_runs(self, city: City) -> None:

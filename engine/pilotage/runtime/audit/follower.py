@@ -66,6 +66,11 @@ class Follower:
         kept = [*[d for d in kept if d != digest][-KEPT_RULE_SETS:], digest]
         self._book.remember(partition, "rule sets", "", kept)
         self._book.remember(partition, "rules", digest, dict(identities))
+        self._identities = {
+            key: known
+            for key, known in self._identities.items()
+            if key[0] != partition or key[1] in kept
+        }
         self._identities[partition, digest] = dict(identities)
         return difference(before, identities)
 

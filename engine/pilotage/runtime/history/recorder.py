@@ -149,14 +149,24 @@ class Recorder:
         self._thread = None
 
     def exchange(self, settings: HistorySettings) -> None:
-        """Go on with other settings, from the thread's next look."""
+        """Go on with other settings, from the thread's next look; with the same ones nothing begins anew.
+
+        Exchanged policies cost a new track and a sample for each point, some MB at once in a large city.
+        """
+        if settings == self._settings:
+            return
 
         def change() -> None:
-            self._write(self._now())
-            self._settings = self._upkeep.settings = settings
+            try:
+                self._write(self._now())
+            except (sqlite.Error, OSError):
+                self._jobs.append(change)  # once the disk takes what the old policies recorded
+                raise
+            self._upkeep.settings = settings
             self._tracks.exchange(Policies(settings).of)
 
         self._hand_over(change)
+        self._settings = settings
 
     def ask(self, job: Callable[[Any], T], timeout_s: float = 60.0) -> T:
         """Run something on the writing connection, after everything so far is written; called from another thread.
@@ -284,8 +294,9 @@ class Recorder:
             self._drain()
             self._tracks.settle(float("inf"))
             self._write(self._now())
-        while self._jobs:
-            self._jobs.popleft()()
+        for _ in range(len(self._jobs)):
+            with contextlib.suppress(sqlite.Error, OSError):
+                self._jobs.popleft()()
 
     def _drain(self) -> None:
         """Take what the loop has handed over."""
