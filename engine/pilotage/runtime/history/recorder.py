@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
@@ -105,7 +106,7 @@ class Recorder:
         self._midnight = 0.0
         self._sequence = 0
         self._next = {"write": 0.0, "quick": 0.0}
-        self._round: list[Any] = []
+        self._round: Iterator[Any] = iter(())
         self._derived: list[Any] = []
         self.readings = 0
 
@@ -342,12 +343,14 @@ class Recorder:
             return
         self._next["quick"] = steady + QUICK_S
         self._keep_day(now)
-        if not self._round:
-            self._round = list(self._cells.values())
-            self._derived = [cell for cell in self._round if cell.source is not None]
-        self._look_at(now, self._derived)
         most = max(LEAST_CELLS, round(len(self._cells) * QUICK_S / ROUND_S))
-        part, self._round = self._round[-most:], self._round[:-most]
+        part = list(islice(self._round, most))
+        if not part:
+            cells = list(self._cells.values())
+            self._round = iter(cells)
+            self._derived = [cell for cell in cells if cell.source is not None]
+            part = list(islice(self._round, most))
+        self._look_at(now, self._derived)
         self._look_at(now, part)
 
     def _look_at(self, now: float, cells: Sequence[Any]) -> None:
