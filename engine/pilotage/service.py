@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -1033,6 +1034,7 @@ async def _run(settings: Settings, workshop: Workshop, clock: Clock | None) -> N
     await Service(settings, workshop, clock=clock).run()
 
 
+@cache  # what runs, also after another version was installed
 def _version() -> str:
     try:
         return version("pilotage")

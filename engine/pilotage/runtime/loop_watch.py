@@ -265,8 +265,8 @@ def _place(frame: FrameType | None) -> str:
     chosen = here or frame
     if chosen is None:
         return "unknown place"
-    path = Path(chosen.f_code.co_filename)
-    return f"{path.parent.name}/{path.name}:{chosen.f_lineno} in {chosen.f_code.co_name}"
+    place = "/".join(chosen.f_code.co_filename.rsplit("/", 2)[-2:])
+    return f"{place}:{chosen.f_lineno} in {chosen.f_code.co_name}"
 
 
 def _connection(frame: FrameType | None, loop: asyncio.AbstractEventLoop | None) -> str:

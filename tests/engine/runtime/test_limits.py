@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +23,7 @@ from pilotage.model.quality import Quality
 from pilotage.model.values import BOOLEAN, number
 from pilotage.runtime.config import EngineSettings
 from pilotage.runtime.health import Health
+from pilotage.runtime.isolation.limits import parent, resident
 from pilotage.runtime.limits import MOST_FILES, Limits, allow_files, allowed_files
 from pilotage.runtime.rule_budget import RuleBudget
 
@@ -225,3 +228,22 @@ def test_a_sample_while_something_is_made_harms_nothing(
     counted.start()
     exec(compile(text, core, "exec"), names)
     assert names["init"](names["self"]) == "whole"
+
+
+class TestProcesses:
+    def test_a_look_leaves_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """To look at a process interns no text: Python's table of those would grow with each number that comes and goes."""
+        interned: list[str] = []
+
+        def intern(text: str) -> str:
+            interned.append(text)
+            return text
+
+        monkeypatch.setattr(sys, "intern", intern)
+        assert resident(os.getpid()) > 1_000_000
+        assert parent(os.getpid()) == os.getppid()
+        assert interned == []
+
+    def test_gone(self) -> None:
+        """A process that is gone has no memory and no parent."""
+        assert (resident(2**22 + 1), parent(2**22 + 1)) == (0, 0)

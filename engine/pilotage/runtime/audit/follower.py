@@ -69,7 +69,7 @@ class Follower:
         self._identities = {
             key: known
             for key, known in self._identities.items()
-            if key[0] != partition or key[1] in kept
+            if key[0] != partition or key[1] in kept[-2:]
         }
         self._identities[partition, digest] = dict(identities)
         return difference(before, identities)
