@@ -384,7 +384,7 @@ class Service:
         speed = getattr(self.clock, "speed", 1.0)
         history = Recorder(path, settings.history, settings.site.zone, self.health, speed=speed)
         try:
-            history.open(self.engine.cells, self._began)
+            history.open(self.engine.cells.known, self._began)
         except LogUnusableError as error:
             text, _, mend = str(error).partition("\n   mend: ")
             self.health.raised("history.unusable", text, mend, Severity.WARNING)

@@ -102,7 +102,7 @@ class City:
             (entry,),
         )
         self.recorder = Recorder(self.path, settings, PARIS, Health(), speed=0.0, pause_s=0.0)
-        self.recorder.open(self.cells, self.now)
+        self.recorder.open(self.cells.values, self.now)
 
     def read(self, point: str, value: Any, at: float) -> None:
         """Have a device report."""

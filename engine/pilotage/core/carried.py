@@ -14,7 +14,7 @@ from pilotage.core.engine import Engine
 from pilotage.core.glass import Broken
 from pilotage.core.modes import Hand
 from pilotage.core.plans import Plan
-from pilotage.core.store import Cell, Entity, EntitySet, to_value
+from pilotage.core.store import Cell, Entity, EntitySet, PointTable, to_value
 from pilotage.language.resolver import INCIDENT
 from pilotage.model.entities import Access
 from pilotage.model.messages import RunChanged
@@ -30,8 +30,8 @@ def essentials(engine: Engine) -> dict[str, Any]:
     return {
         "version": VERSION,
         "now": engine.now,
-        "values": {cell.id: _value(cell) for cell in engine.cells.values() if _is_reported(cell)},
-        "overrides": [o for cell in engine.cells.values() if cell.array for o in _overrides(cell)],
+        "values": {cell.id: _value(cell) for cell in engine.cells.known() if _is_reported(cell)},
+        "overrides": [o for cell in engine.cells.known() if cell.array for o in _overrides(cell)],
         "plans": {name: _plan(plan) for name, plan in engine.plans.all.items()},
         "alarms": {id_: _alarm(a) for id_, a in engine.alarms.all.items() if a.state != "normal"},
         "rests": {
@@ -217,8 +217,8 @@ def _incident(incident: Entity) -> dict[str, Any]:
 
 
 def _reopen(engine: Engine, row: dict[str, Any]) -> None:
-    incident = Entity(row["id"], "incident", row["name"])
-    engine.graph.add_entity(incident, INCIDENT.points)
+    incident = Entity(row["id"], "incident", row["name"], points=PointTable(INCIDENT.points))
+    engine.graph.add_entity(incident)
     for point, plain in row["values"].items():
         cell = incident.cells.get(point)
         value = to_value(cell.spec, plain, engine.entities) if cell is not None else None

@@ -7,12 +7,13 @@ in any process.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from pilotage.core.alarms import Alarms
 from pilotage.core.arbiter import Arbiter, Demand, PriorityArray
+from pilotage.core.city_cells import CityCells
 from pilotage.core.evaluator import Evaluator
 from pilotage.core.explain import Explainer
 from pilotage.core.geography import Geography
@@ -28,7 +29,7 @@ from pilotage.core.plans import Plans
 from pilotage.core.reconciler import Reconciler
 from pilotage.core.schedule import Schedule, SiteTime
 from pilotage.core.sets import Nearby, SetNode
-from pilotage.core.store import Cell, Entity, EntitySet, to_value
+from pilotage.core.store import Cell, Entity, EntitySet, PointTable, to_value
 from pilotage.core.stories import Stories
 from pilotage.core.timers import Due, Timers
 from pilotage.core.windows import WindowNode
@@ -124,7 +125,7 @@ class Engine:
         self.explainer = Explainer(self)
         self._join_rooms()
         self._age_is_due = self._look_at_age  # one for all points: each `self.…` makes another
-        self.cells: dict[str, Cell] = {}
+        self.cells = CityCells(self.graph.entities, self.graph.by_kind)
         self._build_city(inventory, past or {})
         self._start(program)
         self.make_ready()
@@ -201,7 +202,7 @@ class Engine:
     def make_ready(self) -> None:
         """Let the first reading of every point that is known already take the short way."""
         self.graph.flush()
-        for cell in self.cells.values():
+        for cell in self.cells.known():
             if cell.is_plain and not cell.nodes and cell.stale_due is not None:
                 cell.react = self.graph.reaction(tuple(cell.watches))
 
@@ -381,28 +382,29 @@ class Engine:
     def _build_city(
         self, inventory: Sequence[EntitySpec], past: Mapping[str, tuple[Any, ...]]
     ) -> None:
+        tables = {name: PointTable(_points_of(kind)) for name, kind in self.program.kinds.items()}
         for spec in inventory:
-            self._add_entity(spec)
+            self._add_entity(spec, tables[spec.kind])
         for plan in self.program.plans:
             self.plans.create(plan)
         for spec in inventory:
             self._fill(spec, past)
         self.add_derived(self.program.derived)
         for entity in list(self.entities.values()):
-            for cell in entity.cells.values():
-                self.groups.add(cell)
-                self.cells[cell.id] = cell
+            for point in entity.points.groups:
+                self.groups.add(entity.cells[point])
 
-    def _add_entity(self, spec: EntitySpec) -> None:
+    def _add_entity(self, spec: EntitySpec, points: PointTable) -> None:
         kind = self.program.kinds[spec.kind]
-        entity = Entity(spec.id, spec.kind, spec.name, spec.zone)
-        own = [spec.point(p) for p in kind.points]
-        points = [*own, *(s for p in kind.points if (s := status_point(p)) is not None)]
-        self.graph.add_entity(entity, points)
-        for relation, target in kind.relations.items():
-            relation_spec = PointSpec(relation, set_of(target))
-            cell = entity.relations[relation] = Cell(f"{spec.id}.{relation}", relation_spec, entity)
-            self.cells[cell.id] = cell
+        if spec.settings:
+            points = PointTable(spec.point(point) for point in points.specs.values())
+        entity = Entity(spec.id, spec.kind, spec.name, spec.zone, points)
+        self.graph.add_entity(entity)
+        if kind.relations:
+            entity.relations = {
+                name: Cell(f"{spec.id}.{name}", PointSpec(name, set_of(target)), entity)
+                for name, target in kind.relations.items()
+            }
 
     def _fill(self, spec: EntitySpec, past: Mapping[str, tuple[Any, ...]]) -> None:
         entity, now = self.entities[spec.id], self.now
@@ -414,10 +416,10 @@ class Engine:
         for point, raw in spec.values.items():
             if f"{spec.id}.{point}" not in past:
                 self._first_value(entity.cells.get(point), raw, now)
-        for point, cell in entity.cells.items():
+        for point, its in entity.points.specs.items() if past else ():
             lasted = past.get(f"{spec.id}.{point}")
-            if lasted is not None and cell.spec.access is not Access.FIXED:
-                self._first_value(cell, *lasted)
+            if lasted is not None and its.access is not Access.FIXED:
+                self._first_value(entity.cells[point], *lasted)
 
     def _first_value(
         self, cell: Cell | None, raw: Any, since: float, heard: float | None = None
@@ -458,7 +460,8 @@ class Engine:
                 env = {} if entity is None else {program.variable: entity}
                 Formula(self.graph, cell, value, env).begin()
                 self.graph.touch(cell)
-                self.cells[cell.id] = cell
+                if entity is None:
+                    self.cells.add(cell)
 
     def _derived_entities(self, program: DeriveProgram) -> list[Entity | None]:
         return list(self.graph.entities_of(program.kind)) if program.kind else [None]
@@ -605,8 +608,6 @@ class Engine:
                 self.plans.stop(plan.name)
         for plan in new_plans:
             self.plans.create(plan)
-            for cell in self.entities[plan.entity].cells.values():
-                self.cells[cell.id] = cell
         running = [(p.program, p.level) for p in self.plans.all.values()]
         lent = {name for p, _ in running for level in p.levels for name in level.enable}
         on = {
@@ -656,6 +657,12 @@ class _ShadowDesk:
 
     def relinquish(self, cell: Cell, owner: str, why: str = "") -> None:
         self.emit(Relinquished(cell.id, f"shadow:{owner}", why))
+
+
+def _points_of(kind: Kind) -> Iterator[PointSpec]:
+    """Yield the points of a kind, those of the statuses of its held requests after them."""
+    yield from kind.points
+    yield from (status for point in kind.points if (status := status_point(point)) is not None)
 
 
 def _but_for_rules(program: Program) -> set[int]:

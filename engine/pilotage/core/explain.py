@@ -183,7 +183,7 @@ class Explainer:
         clauses = tuple(self._clause(c, instance.env) for c in _clauses(node))
         held = tuple(
             f"{c.id} {self._shown(c, d.value)}"
-            for c in self._engine.cells.values()
+            for c in self._engine.cells.known()
             if c.array is not None
             for d in c.array.demands.values()
             if d.owner == instance.owner

@@ -351,14 +351,10 @@ class Graph:
         """Return the entities of a kind."""
         return self.by_kind.get(kind, ())
 
-    def add_entity(self, entity: Entity, points: Sequence[PointSpec]) -> None:
-        """Take an entity in, with a cell for each point."""
+    def add_entity(self, entity: Entity) -> None:
+        """Take an entity in."""
         self.entities[entity.id] = entity
         self.by_kind.setdefault(entity.kind, []).append(entity)
-        for spec in points:
-            cell = entity.cells[spec.name] = Cell(f"{entity.id}.{spec.name}", spec, entity)
-            if spec.type.base.value == "position" and entity.position is None:
-                entity.position = cell
         for listener in self.on_new_entity.get(entity.kind, ()):
             listener(entity)
 

@@ -163,6 +163,8 @@ class ColumnWriter:
                     contained += self._contents(shape.cls, numbers, objects)
                 else:
                     filled.append((self._class(shape.cls), of, *self._attributes(key, objects)))
+                    if issubclass(shape.cls, dict):
+                        contained += self._contents(shape.cls, numbers, objects)
         runs = [(self._class(c), len(list(run))) for c, run in groupby(map(type, self._objects))]
         names = [(cls.__module__, cls.__qualname__) for cls in self._classes]
         return names, runs, longest, late, filled, contained
@@ -208,7 +210,7 @@ class ColumnWriter:
         of = array("I", [n for n, _ in full]).tobytes()
         items = self._encode(list(chain.from_iterable(containers)))
         values = None
-        if cls is dict:
+        if issubclass(cls, dict):
             values = self._encode(list(chain.from_iterable(o.values() for o in containers)))
         return [(self._class(cls), of, lengths, items, values)]
 
@@ -381,7 +383,7 @@ class ColumnReader:
         each: Any = iter(self._decode(items))
         if values is not None:
             each = zip(each, self._decode(values), strict=True)
-        add = cls.update if cls in (dict, set) else cls.extend  # type: ignore[attr-defined]
+        add = cls.update if issubclass(cls, (dict, set)) else cls.extend  # type: ignore[attr-defined]
         for container, length in zip(containers, lengths, strict=True):
             add(container, islice(each, length))
 
@@ -478,7 +480,8 @@ def _empty(cls: type, how_many: int) -> list[Any]:
     if cls in _CONTAINERS:
         return [cls() for _ in range(how_many)]
     if _SHAPES[cls].how == "object":
-        return list(map(object.__new__, repeat(cls, how_many)))
+        make: Any = cls.__new__
+        return list(map(make, repeat(cls, how_many)))
     return [None] * how_many
 
 

@@ -15,7 +15,7 @@ from pilotage.core.evaluator import Desk, Placement
 from pilotage.core.graph import Watch
 from pilotage.core.interpreter import shown
 from pilotage.core.sets import SetNode
-from pilotage.core.store import Cell, Entity, EntitySet, to_value
+from pilotage.core.store import Cell, Entity, EntitySet, PointTable, to_value
 from pilotage.core.timers import Timer
 from pilotage.language import typed
 from pilotage.language.program import LevelProgram, PlanProgram, SetProgram
@@ -93,8 +93,9 @@ class Plan:
         program, graph = self.program, self._desk.graph
         entity = graph.entities.get(program.entity)
         if entity is None:
-            entity = Entity(program.entity, program.kind.name, program.name)
-            graph.add_entity(entity, program.kind.points)
+            points = PointTable(program.kind.points)
+            entity = Entity(program.entity, program.kind.name, program.name, points=points)
+            graph.add_entity(entity)
         for spec in program.kind.points:
             known = entity.cells.get(spec.name)
             if known is None or known.spec.type != spec.type:

@@ -282,8 +282,9 @@ def _silenced(call: Callable[..., Any]) -> Callable[..., Any]:
 def _as_if(plan: Plan, level: int) -> Entity:
     """Return the plan's entity as it would be at a level; the live one stays as it is."""
     entity = plan.entity
-    other = Entity(entity.id, entity.kind, entity.name, entity.zone)
-    other.cells, other.relations = dict(entity.cells), entity.relations
+    other = Entity(entity.id, entity.kind, entity.name, entity.zone, entity.points)
+    other.cells.update(entity.cells)
+    other.relations = entity.relations
     name = next((p.name for p in plan.program.levels if p.level == level), "off")
     for point, value in (("level", float(level)), ("level_name", name), ("active", level > 0)):
         cell = other.cells[point] = Cell(f"{entity.id}.{point}", entity.cells[point].spec, other)

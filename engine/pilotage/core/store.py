@@ -55,34 +55,126 @@ class EntitySet(tuple["Entity", ...]):
         return id(item) in self._ids
 
 
+class PointTable:
+    """The points that the entities of a kind have: one for all of them.
+
+    Attributes:
+        specs: By name, in the kind's order.
+        groups: Those that stand for the same point of others.
+        position: The first that says where it is; empty when none does.
+    """
+
+    __slots__ = ("groups", "position", "specs")
+
+    def __init__(self, specs: Iterable[PointSpec] = ()) -> None:
+        self.specs = {spec.name: spec for spec in specs}
+        self.groups = tuple(name for name, spec in self.specs.items() if spec.group is not None)
+        places = (s.name for s in self.specs.values() if s.type.base is Base.POSITION)
+        self.position = next(places, "")
+
+
+NO_POINTS: Final = PointTable()
+NO_RELATIONS: Final[Mapping[str, Cell]] = {}
+"""Of most of a city's entities: one for all."""
+
+
+class Cells(dict[str, "Cell"]):
+    """The cells of an entity by point. A point has one from when somebody first asks for it: an adapter, a rule, a person.
+
+    Kinds declare several times as many points as a city's devices report and its rules read. `[]`, `get` and `in` speak of every
+    point that there is; who goes through it meets those that somebody has asked for.
+    """
+
+    __slots__ = ("entity",)
+
+    def __init__(self, entity: Entity) -> None:
+        """Begin without any."""
+        super().__init__()
+        self.entity = entity
+
+    def __missing__(self, point: str) -> Cell:
+        """Make the cell of a point of the kind.
+
+        Raises:
+            KeyError: There is no such point.
+        """
+        entity = self.entity
+        cell = self[point] = Cell(f"{entity.id}.{point}", entity.points.specs[point], entity)
+        entity.made(cell)
+        return cell
+
+    def get(self, point: str, default: Cell | None = None) -> Cell | None:  # type: ignore[override]
+        """Return the cell of a point, or the default when there is no such point."""
+        cell = self.known(point)
+        if cell is None and point in self.entity.points.specs:
+            cell = self[point]
+        return default if cell is None else cell
+
+    def __contains__(self, point: object) -> bool:
+        """Return whether there is such a point."""
+        return super().__contains__(point) or point in self.entity.points.specs
+
+    def known(self, point: str) -> Cell | None:
+        """Return the cell of a point, or None when nobody has asked for it yet: nothing is known of it, or wanted."""
+        return super().get(point)
+
+    def peek(self, point: str) -> Cell:
+        """Return the cell of a point of the kind to be read only: a passing one, when nobody has asked for it yet."""
+        entity = self.entity
+        return self.known(point) or Cell(f"{entity.id}.{point}", entity.points.specs[point], entity)
+
+    def every(self) -> list[Cell]:
+        """Return a cell of each point, in the kind's order, to be read only."""
+        specs = self.entity.points.specs
+        others = [cell for point, cell in self.items() if point not in specs]
+        return [*map(self.peek, specs), *others]
+
+
 class Entity:
-    """One thing of a kind, alive: its cells by point, its relations."""
+    """One thing of a kind, alive: its cells by point, its relations.
 
-    __slots__ = ("cells", "id", "kind", "name", "position", "relations", "zone")
+    Attributes:
+        points: The points of its kind.
+    """
 
-    def __init__(self, id_: str, kind: str, name: str = "", zone: str = "") -> None:
+    __slots__ = ("_position", "cells", "id", "kind", "name", "points", "relations", "zone")
+
+    def __init__(
+        self, id_: str, kind: str, name: str = "", zone: str = "", points: PointTable = NO_POINTS
+    ) -> None:
         self.id = id_
         self.kind = kind
         self.name = name or id_
         self.zone = zone
-        self.cells: dict[str, Cell] = {}
-        self.relations: dict[str, Cell] = {}
-        self.position: Cell | None = None
+        self.points = points
+        self.cells = Cells(self)
+        self.relations: Mapping[str, Cell] = NO_RELATIONS
+        self._position: Cell | None = None
+
+    def made(self, cell: Cell) -> None:
+        """Take note of a cell that was just made."""
+        if cell.spec.name == self.points.position:
+            self._position = cell
 
     def read(self, point: str) -> Any:
         """Return a point's value now, or None when it is unknown."""
-        cell = self.cells.get(point)
+        cell = self.cells.known(point)
         return None if cell is None else cell.value
+
+    @property
+    def position(self) -> Cell | None:
+        """The cell that says where it is, or None when no point does."""
+        return self._position or self.cells.get(self.points.position)
 
     @property
     def place(self) -> Position | None:
         """Where it is, or None when that is unknown."""
-        return None if self.position is None else self.position.value
+        return None if self._position is None else self._position.value
 
     @property
     def motion(self) -> tuple[float, float, float] | None:
         """Metres per second to the east and to the north while it last moved, and its speed now."""
-        return None if self.position is None else self.position.motion
+        return None if self._position is None else self._position.motion
 
     def __repr__(self) -> str:
         """Return the id, for people who debug."""

@@ -20,7 +20,7 @@ from pilotage.core.instances import Instances, label
 from pilotage.core.open_calls import BAD_ANSWERS, OpenCalls
 from pilotage.core.patterns import Listener
 from pilotage.core.schedule import Schedule
-from pilotage.core.store import Cell, Entity, EntitySet, can_be
+from pilotage.core.store import Cell, Entity, EntitySet, PointTable, can_be
 from pilotage.core.timers import Timer
 from pilotage.language import typed
 from pilotage.language.program import RuleProgram, SetProgram, StepProgram, TextProgram
@@ -663,8 +663,10 @@ class Stories:
     ) -> Entity:
         """Open an incident, for a rule or for a person."""
         graph = self._desk.graph
-        incident = Entity(self._incident_id(), "incident", title)
-        graph.add_entity(incident, INCIDENT.points)
+        incident = Entity(
+            self._incident_id(), "incident", title, points=PointTable(INCIDENT.points)
+        )
+        graph.add_entity(incident)
         values = {
             "closed": False, "type": type_, "severity": severity, "title": title,
             "opened_at": self._desk.now, "location": location,

@@ -456,10 +456,10 @@ class ControlSocket:
         ids = sorted(id_ for id_ in cells if id_ > ask.after and matches(id_))
         now = self._service.clock.now()
         fitting = (
-            cells[id_]
-            for id_ in ids
-            if (not ask.kind or _kind(cells[id_]) == ask.kind)
-            and (not ask.quality or cells[id_].quality.value == ask.quality)
+            cell
+            for cell in map(cells.peek, ids)
+            if (not ask.kind or _kind(cell) == ask.kind)
+            and (not ask.quality or cell.quality.value == ask.quality)
         )
         page = list(itertools.islice(fitting, limit + 1))
         points = [_point(cell, now) for cell in page[:limit]]

@@ -8,7 +8,7 @@ when neither the main point is known nor any other that is reported at least as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,7 +47,7 @@ class Face:
 
 def face_of(entity: Entity) -> Face | None:
     """Return what is looked at of an entity's kind, or None when no device stands behind it."""
-    specs = [cell.spec for cell in entity.cells.values() if cell.source is None or cell.spec.group]
+    specs = list(entity.points.specs.values())
     reported = [spec for spec in specs if spec.access.is_reported and spec.max_age_s is not None]
     commanded = tuple(spec.name for spec in specs if spec.access.is_commandable)
     if not reported and not commanded:
@@ -96,18 +96,18 @@ def look_of(
         alarm: 2 while an alarm about it waits for a person, 1 while one lasts that somebody has seen, else 0.
         pursuit: How far a commanded point is.
     """
-    cells = entity.cells
+    read = entity.read
     if alarm == 2:
         return Look.ALARM
-    if _is_silent(cells, face):
+    if _is_silent(read, face):
         return Look.SILENT
-    if alarm or any(cells[name].value in values for name, values in face.faults):
+    if alarm or any(read(name) in values for name, values in face.faults):
         return Look.FAULT
     is_held = False
     for name in face.commanded:
-        cell = cells[name]
-        array = cell.array
-        if array is None:
+        cell = entity.cells.known(name)
+        array = None if cell is None else cell.array
+        if cell is None or array is None:
             continue
         under_way = pursuit(cell)
         if under_way is not None and under_way.state in _UNLIKE:
@@ -115,12 +115,12 @@ def look_of(
         is_held = is_held or array.level in BY_HAND
     if is_held:
         return Look.HELD
-    value = cells[face.main].value if face.main else None
+    value = read(face.main) if face.main else None
     return Look.IDLE if value is None or value == face.rest else Look.ACTIVE
 
 
-def _is_silent(cells: Mapping[str, Cell], face: Face) -> bool:
+def _is_silent(read: Callable[[str], Any], face: Face) -> bool:
     for name in face.hears:
-        if cells[name].value is False:
+        if read(name) is False:
             return True
-    return bool(face.vital) and all(cells[name].value is None for name in face.vital)
+    return bool(face.vital) and all(read(name) is None for name in face.vital)

@@ -150,13 +150,22 @@ class _Reader:
             if count > MAX_ALIKE:
                 at = self._last[file, code]
                 self.report.add(site.more_like_it(at, code, count - MAX_ALIKE))
-        return Inventory(
+        found = Inventory(
             tuple(draft.spec() for draft in self._drafts.values()),
             sorted(self.report.findings, key=lambda finding: finding.at),
             self.report.sources,
             {id_: draft.place for id_, draft in self._drafts.items()},
             tuple(self._files),
         )
+        self._forget()
+        return found
+
+    def _forget(self) -> None:
+        """Let go of what was read on the way: it hangs in a circle, and an engine that starts takes no time to look for those."""
+        self._drafts.clear()
+        self._converters.clear()
+        for listed in (self._links, self._memberships, self._relates):
+            listed.clear()
 
     def say(self, finding: Finding) -> None:
         """Report a finding, unless its file has given many of the same code; those are counted."""

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from pilotage.core.carried import Past, carry_over, essentials, past_of
+from pilotage.core.city_cells import CityCells
 from pilotage.core.engine import Engine
 from pilotage.core.schedule import SiteTime
 from pilotage.language.meaning import meaning
@@ -63,7 +64,7 @@ class LiveEngine(TickEngine, Protocol):
         ...
 
     @property
-    def cells(self) -> Mapping[str, Any]:
+    def cells(self) -> CityCells:
         """All points by id."""
         ...
 
@@ -297,7 +298,9 @@ class CityWorkshop:
 
     def group_points(self, engine: LiveEngine) -> tuple[str, ...]:
         """Return the group points of the core."""
-        return tuple(id_ for id_, cell in engine.cells.items() if cell.spec.group is not None)
+        return tuple(
+            f"{e.id}.{point}" for e in engine.entities.values() for point in e.points.groups
+        )
 
     def adopt(self, engine: LiveEngine, plan: CityPlan, now: float) -> None:
         """Exchange the rules."""

@@ -628,7 +628,7 @@ class Scenario:
             for name in room.running:
                 for instance in room.instances(name):
                     self._note_instance(instance)
-        for cell in self.engine.cells.values():
+        for cell in self.engine.cells.known():
             array = cell.array
             for demand in array.demands.values() if array is not None else ():
                 (

@@ -59,7 +59,7 @@ def city(tmp_path: Path) -> Path:
         )
         for id_, spec in SPECS.items()
     }
-    recorder.open(cells, now - 3600)
+    recorder.open(cells.values, now - 3600)
 
     def read(point: str, ago: float, value: object) -> None:
         recorder.take(now - ago, [Reading(cells[point], value, Quality.GOOD, now - ago)])

@@ -77,6 +77,7 @@ class City:
 
     def __init__(self) -> None:
         self.engine: Engine = w1.build(100)[0]
+        self.cells = dict(self.engine.cells)
         self.now = w1.START
         for flow in (100.0, 50.0, 100.0):
             for n in range(w1.BATCH):
@@ -84,7 +85,7 @@ class City:
 
     def readings(self, *flows: float) -> list[Reading]:
         """Return one reading of each of the first segments, with these flows in turn."""
-        cells = self.engine.cells
+        cells = self.cells
         return [
             Reading(cells[f"s-{n}.flow"], flows[n % len(flows)], Quality.GOOD, self.now)
             for n in range(w1.BATCH)
@@ -97,7 +98,7 @@ class City:
         if decision is None:
             return []
         commands = [event for event in decision.events if isinstance(event, Command)]
-        cells = self.engine.cells
+        cells = self.cells
         return [
             answer
             for command in commands
@@ -109,7 +110,7 @@ class City:
 
     def act(self, n: int, flow: float) -> int:
         """Have a segment's flow say so, and its lamp obey; returns how many commands that took."""
-        reading = Reading(self.engine.cells[f"s-{n}.flow"], flow, Quality.GOOD, self.now)
+        reading = Reading(self.cells[f"s-{n}.flow"], flow, Quality.GOOD, self.now)
         answers = self.tick([reading])
         self.tick(answers)
         return len(answers) // 2

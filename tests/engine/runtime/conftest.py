@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from pilotage.core.store import Cell, Entity
+from pilotage.core.city_cells import CityCells
+from pilotage.core.store import Entity, PointTable
 from pilotage.model.entities import Access, EntitySpec, Kind, PointSpec
 from pilotage.model.messages import (
     Command,
@@ -70,13 +71,13 @@ FLOW = PointSpec("flow", number("veh/h"), Access.REPORTED, low=0.0, high=10_000.
 LEVEL = PointSpec("level", number("%"), Access.BOTH, low=0.0, high=100.0, default=100.0)
 MODE = PointSpec("mode", enum("auto", "off"), Access.COMMANDABLE)
 NEXT = PointSpec("next", reference("street"), Access.REPORTED)
+STREET = PointTable((FLOW, LEVEL, MODE, NEXT))
 
 
 class EchoEngine:
     """Has the core's interface and one rule: a street with a flow below 60 veh/h gets light at 30 %."""
 
     def __init__(self, streets: int = 3, number: int = 0) -> None:
-        self.cells: dict[str, Cell] = {}
         self.entities: dict[str, Entity] = {}
         self.number = number
         self.batches: list[list[Input]] = []
@@ -85,10 +86,9 @@ class EchoEngine:
         self.told_again: list[tuple[str, ...]] = []
         self.fails_on: object = None
         for index in range(1, streets + 1):
-            street = self.entities[f"street-{index}"] = Entity(f"street-{index}", "street")
-            for spec in (FLOW, LEVEL, MODE, NEXT):
-                cell = Cell(f"{street.id}.{spec.name}", spec, street)
-                street.cells[spec.name] = self.cells[cell.id] = cell
+            name = f"street-{index}"
+            self.entities[name] = Entity(name, "street", points=STREET)
+        self.cells = CityCells(self.entities, {"street": list(self.entities.values())})
 
     @property
     def now(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pilotage.core.store import Cell, Entity
+from pilotage.core.store import Entity, PointTable
 from pilotage.model.entities import Access, PointSpec
 from pilotage.model.looks import Look
 from pilotage.model.quality import Quality
@@ -24,11 +24,9 @@ PLACE = PointSpec("place", POSITION, Access.FIXED)
 
 
 def make(*specs: PointSpec, **values: object) -> Entity:
-    entity = Entity("x-1", "thing")
-    for spec in specs:
-        cell = entity.cells[spec.name] = Cell(f"x-1.{spec.name}", spec, entity)
-        if spec.name in values:
-            cell.put(values[spec.name], Quality.GOOD, 0.0, 0.0)
+    entity = Entity("x-1", "thing", points=PointTable(specs))
+    for name, value in values.items():
+        entity.cells[name].put(value, Quality.GOOD, 0.0, 0.0)
     return entity
 
 

@@ -69,7 +69,7 @@ class City:
 
     def start(self) -> None:
         self.recorder = Recorder(self.path, settings(*self.entries), PARIS, self.health, speed=0.0)
-        self.recorder.open(self.cells, self.now)
+        self.recorder.open(self.cells.values, self.now)
 
     def stop(self) -> None:
         self.recorder.take(self.now, [CallResult("clock", "moves")])

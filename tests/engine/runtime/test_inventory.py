@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from pilotage.language.loader import ListNode, load
 from pilotage.model.entities import Access, EntitySpec, Kind, PointSpec
 from pilotage.model.values import BOOLEAN, POSITION, TIME, Position, enum, number, reference
 from pilotage.runtime.inventory import Inventory, read_inventory, read_inventory_text
+from pilotage.runtime.inventory_drafts import Draft, Membership
 
 LAMP = Kind(
     "lamp",
@@ -658,3 +660,21 @@ class TestGeoJson:
 
         assert finding.code == "C208"
         assert why in finding.message
+
+
+class TestMemory:
+    def test_nothing_is_left(self, tmp_path: Path) -> None:
+        """Of what was read on the way nothing stays, though the collector is held back while an engine starts."""
+        (tmp_path / "lamps.csv").write_text("number\n1\n2\n3\n")
+        table = "- {file: lamps.csv, kind: lamp, id: 'lamp-{number}', member_of: {relation: lamps, entity: c}}"
+        node, _ = load(f"{table}\n- {{c: {{kind: cabinet}}}}\n", "config.yaml")
+        assert isinstance(node, ListNode)
+        gc.collect()
+        gc.disable()
+        try:
+            found = read_inventory(node, tmp_path, {"lamp": LAMP, "cabinet": CABINET})
+            left = [each for each in gc.get_objects() if isinstance(each, (Draft, Membership))]
+        finally:
+            gc.enable()
+        assert len(found.entities) == 4
+        assert not left

@@ -137,7 +137,8 @@ class EquipmentDesk:
         face = self._face(entity)
         if face is None:
             return None
-        return entity.cells[face.main] if face.main else entity.cells[face.vital[0]] if face.vital else None  # fmt: skip
+        name = face.main or next(iter(face.vital), "")
+        return entity.cells.peek(name) if name else None
 
     def _face(self, entity: Entity) -> Face | None:
         if entity.kind not in self._faces:
@@ -194,7 +195,7 @@ class EquipmentDesk:
                 "look for it in the list; ids are those of the inventory",
             )
         if ask.at is not None and ask.at < now:
-            then = await in_thread(lambda: self._then(list(entity.cells.values()), ask.at or 0.0))
+            then = await in_thread(lambda: self._then(entity.cells.every(), ask.at or 0.0))
             points = [self._past_point(cell, then[cell.id], ask.at) for cell in _shown(entity)]
             return self._whole(entity, ask.at, points, is_past=True)
         points = [self._point(cell, now) for cell in _shown(entity)]
@@ -286,7 +287,7 @@ class EquipmentDesk:
 
 def _shown(entity: Entity) -> list[Cell]:
     """Return the points of an entity in the order of its kind: those that are commanded first."""
-    return sorted(entity.cells.values(), key=lambda cell: not cell.spec.access.is_commandable)
+    return sorted(entity.cells.every(), key=lambda cell: not cell.spec.access.is_commandable)
 
 
 def _spec(cell: Cell) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class Recorder:
         self._tracks = Tracks(Policies(settings).of)
         self._upkeep = Upkeep(zone, settings, health, self._breathe_or_stop)
         self._connection: Any = None
-        self._cells: Mapping[str, Any] = {}
+        self._cells: Callable[[], Iterable[Any]] = tuple
         self._inputs: deque[tuple[float, Sequence[Any]]] = deque()
         self._waiting = 0
         self._lost_since: float | None = None
@@ -107,16 +107,17 @@ class Recorder:
         self._sequence = 0
         self._next = {"write": 0.0, "quick": 0.0}
         self._round: Iterator[Any] = iter(())
+        self._most = LEAST_CELLS
         self._derived: list[Any] = []
         self.readings = 0
 
     # ── the event loop's side ────────────────────────────────────────────────────────────────
 
-    def open(self, cells: Mapping[str, Any], now: float) -> None:
+    def open(self, cells: Callable[[], Iterable[Any]], now: float) -> None:
         """Open the file and begin to record; what lay between the last run and now is a gap.
 
         Args:
-            cells: The engine's points by id, for what changes without a reading.
+            cells: Gives the engine's points, for what changes without a reading; called in the recorder's thread.
             now: Of the engine's clock.
 
         Raises:
@@ -343,13 +344,13 @@ class Recorder:
             return
         self._next["quick"] = steady + QUICK_S
         self._keep_day(now)
-        most = max(LEAST_CELLS, round(len(self._cells) * QUICK_S / ROUND_S))
-        part = list(islice(self._round, most))
+        part = list(islice(self._round, self._most))
         if not part:
-            cells = list(self._cells.values())
+            cells = list(self._cells())
+            self._most = max(LEAST_CELLS, round(len(cells) * QUICK_S / ROUND_S))
             self._round = iter(cells)
             self._derived = [cell for cell in cells if cell.source is not None]
-            part = list(islice(self._round, most))
+            part = list(islice(self._round, self._most))
         self._look_at(now, self._derived)
         self._look_at(now, part)
 
