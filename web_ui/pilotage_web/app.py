@@ -28,6 +28,7 @@ from pilotage_web.city import City, EngineAway
 from pilotage_web.errors import Net, on_error
 from pilotage_web.live.fragments import Fragments
 from pilotage_web.live.hub import Hub
+from pilotage_web.parts import Shortcut
 from pilotage_web.people import People
 from pilotage_web.people.posts import Room, room_of
 from pilotage_web.problem import Problem
@@ -66,8 +67,8 @@ class Frame:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-OFTEN: Final = ("/now/lists", "/alarms/list", "/live", "/static/{name:path}")
-"""Asked for by hundreds of browsers at the same moment; a router tries its routes one after the other."""
+OFTEN: Final = ("/alarms/list", "/live", "/static/{name:path}")
+"""Asked for by many browsers at the same moment; a router tries its routes one after the other."""
 
 
 def _rank(route: BaseRoute) -> int:
@@ -131,8 +132,9 @@ def create_app(site: Site, city: City, people: People) -> Starlette:
         routes=routes,
         middleware=[
             Middleware(Shield, site.origins, is_secure=site.is_secure),
-            Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5),
             Middleware(Net),
+            Middleware(Shortcut, frame=frame, routes=routes),
+            Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5),
         ],
         exception_handlers={
             HTTPException: on_error,

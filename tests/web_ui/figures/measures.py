@@ -369,7 +369,8 @@ def room(town: Town, cookie: str, count: int, seconds: float, say: Say) -> list[
     process.wait()
     os.sched_setaffinity(web, range(os.cpu_count() or 1))
     say(
-        f"room: {found}, pages {load:.0f} %, engine {piloting:.0f} % of a core, memory {memory_of(web)} MB"
+        f"room: {found}, pages {load:.0f} %, engine {piloting:.0f} %, operators {found['cpu']} % of a core,"
+        f" memory {memory_of(web)} MB"
     )
     return [
         Figure(

@@ -6,7 +6,7 @@ import asyncio
 import gzip
 
 import pytest
-from starlette.requests import Request
+from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from pilotage_web.live.fragments import Fragments
@@ -77,7 +77,7 @@ class TestAnswer:
 
         def answer(accepted: bytes) -> Response:
             headers = [(b"accept-encoding", accepted)]
-            return found.answer(Request({"type": "http", "headers": headers}))
+            return found.answer(Headers(raw=headers))
 
         packed = answer(b"gzip, br")
         assert packed.headers["content-encoding"] == "gzip"

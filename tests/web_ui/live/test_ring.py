@@ -18,6 +18,15 @@ class TestSince:
         assert ring.since(1) == second
         assert ring.since(2) == b""
 
+    def test_put_together_once(self) -> None:
+        """Who misses the same gets the same bytes; an event more, or less, makes others of them."""
+        ring = Ring("e")
+        first, second = ring.add("s", "a0"), ring.add("s", "a1")
+        assert ring.since(0) is ring.since(0)
+        third = ring.add("s", "a2")
+        assert ring.since(0) == first + second + third
+        assert ring.since(1) == second + third
+
     def test_as_a_stream_has_it(self) -> None:
         """An event has its number, its name and one line; a heartbeat has no number to come back to."""
         ring = Ring("e")

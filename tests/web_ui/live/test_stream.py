@@ -189,6 +189,23 @@ class TestStream:
         assert [frame.partition("|")[0] for frame in browser.of("s")] == ["30,42,12"]
         hub.streams = 1
 
+    async def test_crowd_lists(self, browser: Browser, hub: Hub, engine: list[Service]) -> None:
+        """A room full of browsers is told at once of a list that people wait for, of the others with the next frame."""
+        hub.streams, before = 500, len(browser.events)
+        hub._tell_lists({"rules": 70_001})
+        hub._tell_looks([31])
+        assert hub.lists["rules"] == 70_001
+        number = hub.ring.last
+        hub._tell_lists({"alarms": 70_002})
+        assert hub.ring.last == number + 1
+        hub._tell_lists({"commands": 70_003})
+        await until(lambda: browser.of("s"))
+        told = [(kind, data) for kind, data, _ in browser.events[before:] if kind in ("s", "t")]
+        assert [kind for kind, _ in told] == ["t", "t", "s"]
+        assert json.loads(told[0][1]) == {"rules": 70_001, "alarms": 70_002}
+        assert json.loads(told[1][1]) == {"commands": 70_003}
+        hub.streams = 1
+
     async def test_comes_back(self, browser: Browser, door: Door, engine: list[Service]) -> None:
         """A browser that comes back gets exactly what it missed."""
         report(engine[0], "lamp-3.level", 50.0)

@@ -14,12 +14,25 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.datastructures import Headers
+from starlette.responses import Response
 
 MOST: Final = 200
 WORTH_BYTES: Final = 1_000
 """A part below that is not compressed."""
+HTML: Final = (b"content-type", b"text/html; charset=utf-8")
+PACKED: Final = ((b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding"))
+
+
+class Made(Response):
+    """An answer whose headers and body are there already."""
+
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Take them as they are: to work them out anew for everybody is what this saves."""
+        self.status_code = status
+        self.raw_headers = headers
+        self.body = body
+        self.background = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +43,15 @@ class Fragment:
     packed: bytes
     tag: str
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, asked: Headers) -> Made:
         """Return it, or 304 when the browser has it."""
-        headers = {"ETag": self.tag}
-        if self.tag in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        if self.packed and "gzip" in request.headers.get("accept-encoding", ""):
-            headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-            return HTMLResponse(self.packed, headers=headers)
-        return HTMLResponse(self.content, headers=headers)
+        tag = (b"etag", self.tag.encode())
+        if self.tag in asked.get("if-none-match", ""):
+            return Made(304, [tag], b"")
+        is_packed = bool(self.packed) and "gzip" in asked.get("accept-encoding", "")
+        body = self.packed if is_packed else self.content
+        length = (b"content-length", str(len(body)).encode())
+        return Made(200, [HTML, length, tag, *(PACKED if is_packed else ())], body)
 
 
 class Fragments:
@@ -48,6 +61,16 @@ class Fragments:
         """Keep at most so many."""
         self._most = most
         self._kept: OrderedDict[Hashable, tuple[Hashable, asyncio.Task[Fragment]]] = OrderedDict()
+
+    async def found(self, key: Hashable, version: Hashable) -> Fragment | None:
+        """Return a part that is made or being made; None when nobody has asked for this version yet, or it could not be made."""
+        kept, task = self._kept.get(key, (None, None))
+        if task is None or kept != version:
+            return None
+        try:
+            return task.result() if task.done() else await asyncio.shield(task)
+        except Exception:
+            return None  # whoever asks the usual way is told why
 
     async def get(
         self, key: Hashable, version: Hashable, make: Callable[[], Awaitable[str]]

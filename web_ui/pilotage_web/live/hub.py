@@ -33,6 +33,8 @@ FRAME_S: Final = 0.05
 FEW: Final = 50
 """So many browsers get each frame of the engine, twenty a second; more of them get half as many, each of two."""
 CROWD_FRAME_S: Final = 0.1
+WAITED_FOR: Final = frozenset({"alarms", "glass", "incidents", "journal", "overrides", "plans"})
+"""Lists that people wait for are told at once; in a crowd the others go with the next frame."""
 MOST_SPREAD_MS: Final = 250
 """A list that changed is read again by each browser within so long: at once in a small room, not all at once in a large one."""
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -73,7 +75,8 @@ class Hub:
         self._tasks: list[asyncio.Task[None]] = []
         self._complaint: asyncio.TimerHandle | None = None
         self._looks_held: dict[int, int] = {}
-        self._looks_timer: asyncio.TimerHandle | None = None
+        self._lists_held: dict[str, int] = {}
+        self._held_timer: asyncio.TimerHandle | None = None
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────
 
@@ -89,8 +92,8 @@ class Hub:
         self.end()
         if self._complaint is not None:
             self._complaint.cancel()
-        if self._looks_timer is not None:
-            self._looks_timer.cancel()
+        if self._held_timer is not None:
+            self._held_timer.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -193,6 +196,7 @@ class Hub:
             return
         self._soon(self._fetch_glass(), "live-glass")
         self._looks_held.clear()
+        self._lists_held.clear()
         self._engine_epoch, self.looks, self.places = now.epoch, looks, None
         self._placed.clear()
         self.lists = dict(now.lists)
@@ -263,27 +267,40 @@ class Hub:
                 self._tell("hb", self._pulse(), is_kept=False)
 
     def _tell_looks(self, changed: list[int]) -> None:
-        if self.streams <= FEW and self._looks_timer is None:
+        if self.streams <= FEW and self._held_timer is None:
             self._tell_frame(changed)
             return
         self._looks_held.update((c // 10, c) for c in changed)
-        if self._looks_timer is None:
+        self._tell_soon()
+
+    def _tell_lists(self, lists: Mapping[str, int]) -> None:
+        self.lists = {**self.lists, **lists}
+        self._lists_held.update(lists)
+        if self.streams <= FEW or not WAITED_FOR.isdisjoint(lists):
+            self._tell_held_lists()
+        elif lists:
+            self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        """Tell what is held with the next frame of a crowd: each telling costs a write to every browser."""
+        if self._held_timer is None:
             loop = asyncio.get_running_loop()
-            self._looks_timer = loop.call_later(CROWD_FRAME_S - FRAME_S / 2, self._tell_held)
+            self._held_timer = loop.call_later(CROWD_FRAME_S - FRAME_S / 2, self._tell_held)
 
     def _tell_held(self) -> None:
-        held, self._looks_held, self._looks_timer = self._looks_held, {}, None
+        held, self._looks_held, self._held_timer = self._looks_held, {}, None
+        self._tell_held_lists()
         self._tell_frame(held.values())
+
+    def _tell_held_lists(self) -> None:
+        held, self._lists_held = self._lists_held, {}
+        if held:
+            self._tell("t", msgspec.json.encode(held).decode())
 
     def _tell_frame(self, changed: Collection[int]) -> None:
         if changed:
             listed = ",".join(f"{base36(c // 10)}{c % 10}" for c in changed)
             self._tell("s", f"{listed}|{time.time() * 1000:.1f}")
-
-    def _tell_lists(self, lists: Mapping[str, int]) -> None:
-        if lists:
-            self.lists = {**self.lists, **lists}
-            self._tell("t", msgspec.json.encode(dict(lists)).decode())
 
     def _pulse(self) -> str:
         """Return a heartbeat: the server's time, and what is known of the engine and of the field; ages in seconds."""

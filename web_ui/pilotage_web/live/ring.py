@@ -26,6 +26,8 @@ class Ring:
         self.last = 0
         self._events: deque[bytes] = deque(maxlen=most)
         self._kept: deque[tuple[int, float]] = deque(maxlen=most)
+        # Browsers that keep pace miss the same: it is put together once for all of them.
+        self._joined: tuple[int, int, bytes] = (0, 0, b"")
 
     def add(self, event: str, data: str, *, is_kept: bool = True, now: float = 0.0) -> bytes:
         """Add an event and return it as it is sent.
@@ -53,7 +55,10 @@ class Ring:
             return b"" if behind == 0 else None
         if behind > len(self._events):
             return None
-        return b"".join(self._events[index] for index in range(-behind, 0))
+        if self._joined[:2] != (number, self.last):
+            joined = b"".join(self._events[index] for index in range(-behind, 0))
+            self._joined = number, self.last, joined
+        return self._joined[2]
 
     def missed_since(self, number: int) -> float | None:
         """Return when the oldest event came that a browser at a number has missed, heartbeats apart; None when it has all."""

@@ -7,14 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from starlette.responses import Response
-
 from pilotage import api
 from pilotage.model.looks import Look
 from pilotage_web.live.hub import Hub
 from pilotage_web.live.places import NOWHERE, Places
 from pilotage_web.pages.alarms import Line, lines_of
 from pilotage_web.pages.live import MEANINGS
+from pilotage_web.parts import part
 from pilotage_web.request import Visit, page
 from pilotage_web.texts import mark
 
@@ -42,17 +41,10 @@ async def wall(visit: Visit) -> dict[str, Any]:
     return {**await _lists(visit), **await _map(visit), "bare": True}
 
 
-@page("/now/lists", "")
-async def lists(visit: Visit) -> Response:
+@part("/now/lists", TOPICS)
+async def lists(visit: Visit) -> str:
     """The lists beside the map, again."""
-
-    async def make() -> str:
-        return visit.text_of("_now_lists.html", **await _lists(visit))
-
-    version = tuple(visit.lists.get(topic) for topic in TOPICS)
-    fragments = visit.frame.fragments
-    found = await fragments.get(("now", visit.who.language), version, make)
-    return found.answer(visit.request)
+    return visit.text_of("_now_lists.html", **await _lists(visit))
 
 
 async def _lists(visit: Visit) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -45,6 +45,7 @@ T = TypeVar("T")
 
 HAND_OVER_S: Final = 1.0
 SHOWN_S: Final = 600.0
+MOST_STANDINGS: Final = 5_000
 VISITOR: Final = "visitor"
 BEARER: Final = "bearer "
 
@@ -62,6 +63,15 @@ class Policy:
 
     second_factor: bool = True
     password: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the file says of who shows a secret, as long as nobody writes to it; None when no session has it."""
+
+    session: Session | None
+    roles: Mapping[str, str]
+    csrf: str
 
 
 class Reception(People):
@@ -94,6 +104,8 @@ class Reception(People):
         self.refusals: dict[tuple[str, str, int, int], Response] = {}
         """Refusals of this second, as the sign-in makes them."""
         self._shown: dict[tuple[str, str], tuple[float, list[str]]] = {}
+        self._standings: dict[str, Standing] = {}
+        self._version = -1
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -142,28 +154,44 @@ class Reception(People):
     async def who(self, request: HTTPConnection) -> Who:
         """Return who asks, by the session's cookie; nobody when there is none, or it is over."""
         secret = request.cookies.get(self._session_cookie, "")
-        now = self.now()
-        session = self.register.sessions.of(secret, now) if secret else None
-        address = _address(request)
-        if session is None:
+        now, address = self.now(), _address(request)
+        standing = self._standing(secret) if secret else None
+        session = None if standing is None else standing.session
+        if standing is None or session is None or session.ends <= now:
             return replace(self._nobody, address=address)
-        if _is_click(request) and session.is_touched_by(now):
-            await self.change(lambda: self.register.sessions.touch(session, now))
-        roles = self.register.accounts.roles(session.person)
-        if session.kind == KIOSK:
-            roles = {session.post: Role.VIEWER}
+        if session.is_touched_by(now) and _is_click(request):
+            touched = session
+            await self.change(lambda: self.register.sessions.touch(touched, now))
         return Who(
             person=session.person,
             name=session.full_name or session.person,
-            roles=roles,
+            roles=standing.roles,
             post=session.post,
             language=session.language,
             theme=session.theme,
-            csrf=csrf_of(secret),
+            csrf=standing.csrf,
             session=session.id,
             address=address,
             held=self._held(session, now),
         )
+
+    def _standing(self, secret: str) -> Standing:
+        """Return what the file says of a secret; it is asked once for as long as nobody writes to it."""
+        version = self.register.store.version
+        if version != self._version or len(self._standings) >= MOST_STANDINGS:
+            self._version, self._standings = version, {}
+        found = self._standings.get(secret)
+        if found is None:
+            found = self._standings[secret] = self._looked_up(secret)
+        return found
+
+    def _looked_up(self, secret: str) -> Standing:
+        session = self.register.sessions.of(secret, self.now())
+        if session is None:
+            return Standing(None, {}, "")
+        if session.kind == KIOSK:
+            return Standing(session, {session.post: Role.VIEWER}, csrf_of(secret))
+        return Standing(session, self.register.accounts.roles(session.person), csrf_of(secret))
 
     async def bearer(self, request: HTTPConnection) -> Who:
         """Return which program asks, by its token."""

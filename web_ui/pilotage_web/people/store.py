@@ -103,6 +103,12 @@ class Store:
         rows = self.read(sql, *values)
         return rows[0] if rows else None
 
+    @property
+    def version(self) -> int:
+        """A number that differs once anybody has written to the file: we, or another program."""
+        # Source: https://sqlite.org/pragma.html#pragma_data_version; our own writer is another connection than the reader.
+        return int(self.read("PRAGMA data_version")[0][0])
+
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
         """Give a transaction: all of it is on disk at its end, or nothing when it raises."""

@@ -35,6 +35,7 @@
   let state = "";
   let calm = 0; // until then a stop was announced
   let lists = JSON.parse(bar.dataset.lists || "{}");
+  const waiting = new Set(); // topics that are about to be told
   const takers = new Set();
 
   const live = (window.live = {
@@ -94,13 +95,20 @@
     return 1000 * known + (at - beatAt) * (isOurs ? 1 : speed);
   }
 
-  // A list that changed is read again; not by everybody at the same moment.
+  // A list that changed is read again; not by everybody at the same moment, and once for what comes until then.
   function takeLists(changed) {
     for (const [topic, version] of Object.entries(changed)) {
       if (lists[topic] === version) continue;
       lists[topic] = version;
-      setTimeout(() => tell(topic), Math.random() * (beat ? beat.spread_ms : 50));
+      if (waiting.has(topic)) continue;
+      waiting.add(topic);
+      setTimeout(tellWaiting, Math.random() * (beat ? beat.spread_ms : 50), topic);
     }
+  }
+
+  function tellWaiting(topic) {
+    waiting.delete(topic);
+    tell(topic);
   }
 
   function tell(topic) {
