@@ -1,14 +1,17 @@
 """schemathesis against the whole JSON interface, as each role: requests that fit the document and requests that do not.
 
     python -m tests.web_ui.schema_run --requests 10000
+    python -m tests.web_ui.schema_run --minutes 4 --kept schema.json    # again and again, until it ends with 0 or 1
 
-The interface stands in front of a real engine; what fits is carried out there. Prints a line a role, and what was found.
+The interface stands in front of a real engine; what fits is carried out there. Prints a line a run, and what was found. With `--minutes`
+it ends in time (with 3 when there is more to do), and goes on from what `--kept` holds when it is started again.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import re
 import socket
@@ -24,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import uvicorn
 from starlette.requests import HTTPConnection
 from tests.web_ui.city import make_city
@@ -41,9 +45,12 @@ BIN: Final = Path(sys.executable).parent
 POST: Final = "control"
 AT_ONCE: Final = 2
 """schemathesis itself is what takes the time: it makes and checks some 70 requests per second of a processor."""
-MOST_EXAMPLES: Final = 200
-PER_EXAMPLE: Final = 60
-"""About so many requests of a run come of one example of each route; the rest does not depend on it."""
+FIRST: Final = ("--phases", "examples,coverage")
+"""What does not depend on the seed is run once."""
+FURTHER: Final = ("--phases", "fuzzing,stateful", "--max-examples", "8")
+"""A run of these takes about half a minute, so that it can be broken off after any."""
+MORE: Final = 3
+"""Ends with this when time was up before all requests were sent."""
 ROLES: Final = tuple(role.value for role in Role)
 
 
@@ -163,36 +170,67 @@ def _answers(control: Path) -> bool:
     return False
 
 
-def until(url: str, role: str, wanted: int) -> list[Found]:
-    """Run as a role, with a new seed each time, until there were so many requests; says a line a run."""
-    runs: list[Found] = []
-    while (sent := sum(found.requests for found in runs)) < wanted:
-        seed, examples = len(runs) + 1, max(1, min(MOST_EXAMPLES, (wanted - sent) // PER_EXAMPLE))
-        found = run(url, role, "--max-examples", str(examples), "--seed", str(seed))
+class Kept:
+    """What was run already, by role: kept in a file, so that the next one goes on from there."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        is_there = file is not None and file.exists()
+        self.runs = (
+            msgspec.json.decode(file.read_bytes(), type=list[Found]) if is_there and file else []
+        )
+
+    def of(self, role: str) -> list[Found]:
+        """Return the runs as a role."""
+        return [found for found in self.runs if found.role == role]
+
+    def add(self, found: Found) -> None:
+        """Keep a run, and say it."""
+        with self._lock:
+            self.runs.append(found)
+            if self._file is not None:
+                self._file.write_bytes(msgspec.json.encode(self.runs))
+        sent = sum(each.requests for each in self.of(found.role))
+        print(f"{found.role}: {found.requests} requests, {sent} in all", found.failures, flush=True)
+
+
+def until(url: str, role: str, wanted: int, kept: Kept, ends: float) -> bool:
+    """Run as a role, with a new seed each time, until there were so many requests; False when time was up before."""
+    while sum(found.requests for found in kept.of(role)) < wanted:
+        if time.monotonic() >= ends:
+            return False
+        seed = len(kept.of(role))
+        found = run(url, role, *(FURTHER if seed else FIRST), "--seed", str(seed))
         assert found.requests, found.failures
-        runs.append(found)
-        print(f"seed {seed}, {role}: {found.requests} requests", found.failures, flush=True)
-    return runs
+        kept.add(found)
+    return True
 
 
 def main() -> int:
     """Run as every role, two at a time, until each has sent enough requests; 1 when something was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=10_000, help="as each role, at the least")
-    wanted = parser.parse_args().requests
-    began = time.monotonic()
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="begin no run after so long"
+    )
+    parser.add_argument(
+        "--kept", type=Path, help="goes on from what this file holds, and adds to it"
+    )
+    given = parser.parse_args()
+    kept, ends = Kept(given.kept), time.monotonic() + 60 * given.minutes
     with (
         engine() as control,
         tempfile.TemporaryDirectory() as folder,
         served(control, Path(folder)) as url,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
-        runs = list(pool.map(lambda role: until(url, role, wanted), ROLES))
-    for role, of_it in zip(ROLES, runs, strict=True):
-        print(f"{role}: {sum(found.requests for found in of_it)} requests")
-    bad = sum(bool(found.failures) for of_it in runs for found in of_it)
-    print(f"{bad} runs found something, in {(time.monotonic() - began) / 60:.0f} min")
-    return 1 if bad else 0
+        done = list(pool.map(lambda role: until(url, role, given.requests, kept, ends), ROLES))
+    for role in ROLES:
+        print(f"{role}: {sum(found.requests for found in kept.of(role))} requests")
+    bad = sum(bool(found.failures) for found in kept.runs)
+    print(f"{bad} runs found something")
+    return 1 if bad else 0 if all(done) else MORE
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,6 +52,7 @@ class Hub:
         places: What the numbers stand for; None until the engine was asked.
         streams: How many browsers listen.
         glass: Who has broken the glass, as far as is known; who orders something on the strength of it asks the engine.
+        on_placed: Called when the places of another run of the engine are there.
     """
 
     def __init__(self, socket: Path) -> None:
@@ -63,6 +64,7 @@ class Hub:
         self.streams = 0
         self.glass: list[api.BrokenGlass] = []
         self.is_ending = False
+        self.on_placed: Callable[[], None] = lambda: None
         self._socket = socket
         self._engine_epoch = ""
         self._heard_at: float | None = None
@@ -220,6 +222,7 @@ class Hub:
             if places.epoch == self._engine_epoch == epoch:
                 self.places = places
                 self._placed.set()
+                self.on_placed()
 
     def _take(self, news: api.News) -> None:
         if isinstance(news, api.LooksChanged):
