@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from tests.web_ui.conftest import ORIGIN, Desk
 
 from pilotage_web.app import Frame
 from pilotage_web.parts import PartRoute
+from pilotage_web.shield import WIRE
 
 LISTS = "/now/lists"
 
@@ -123,6 +125,27 @@ class TestWhoMayNot:
         client = desk.visitor("operator")
         answer = await client.get(LISTS, headers={"Host": "elsewhere.example"})
         assert answer.status_code == 421
+
+
+@pytest.mark.parametrize("path", [LISTS, "/accessibility", "/nowhere"])
+async def test_no_circle(desk: Desk, path: str) -> None:
+    """A request that was answered leads back to itself nowhere: a full collection would have to find it."""
+    headers = [(b"host", urlsplit(ORIGIN).netloc.encode()), (b"cookie", b"person=viewer")]
+    desk.visitor("viewer")
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": path, "query_string": b""}
+    scope |= {"headers": headers, "state": {}, "root_path": "", "client": ("127.0.0.1", 1)}
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await desk.app(scope, receive, send)
+    assert sent[0]["status"] in (200, 404)
+    assert WIRE not in scope
+    assert scope["state"] == {}
 
 
 async def test_failure_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ from typing import Any, Final, cast
 import uvloop
 
 SPREAD_S: Final = 0.25
+THROTTLE_S: Final = 0.25
+"""As the first page: a list that was read is read again after so long at the earliest (`throttle:250ms`)."""
 ALARMS: Final = re.compile(rb'"alarms":(\d+)')
 FRAME: Final = re.compile(rb"\nevent: s\ndata: [^|\n]*\|([0-9.]+)")
 LENGTH: Final = re.compile(rb"content-length: (\d+)")
@@ -109,8 +111,7 @@ class Reader(asyncio.Protocol):
         self._room = room
         self._request = f"GET /now/lists HTTP/1.1\r\n{room.head}HX-Request: true\r\n\r\n".encode()
         self._is_asking = False
-        self._began = 0.0
-        self._left = -1
+        self._began = self._next = 0.0
         self._answer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -121,7 +122,10 @@ class Reader(asyncio.Protocol):
         """Read the lists within the spread."""
         if not self._is_asking:
             self._is_asking = True
-            asyncio.get_running_loop().call_later(random.random() * SPREAD_S, self._ask)
+            loop = asyncio.get_running_loop()
+            spread_until = loop.time() + random.random() * SPREAD_S
+            self._next = max(spread_until, self._next + THROTTLE_S)
+            loop.call_at(self._next, self._ask)
 
     def _ask(self) -> None:
         if self._transport.is_closing():

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from starlette.requests import HTTPConnection
-from tests.web_ui.people.conftest import PASSWORD
 from tests.web_ui.people.house import CLI, Browser, House, make_house
 
 from pilotage_web.people import reception
@@ -30,7 +29,6 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 @pytest.fixture
 def browser(house: House) -> Browser:
     """A browser in which nadia is signed in at traffic."""
-    house.add("nadia", "traffic", Role.OPERATOR, PASSWORD)
     return house.browser_of("nadia", "traffic")
 
 
