@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pilotage.runtime.plugins import Catalogue
 
 CONFIG_NAME: Final = "config.yaml"
-RULE_SUFFIXES: Final = (".yaml", ".yml")
 
 
 class UsageError(Exception):
@@ -133,11 +132,13 @@ def read_rule_set(selection: Selection) -> RuleSet:
     from pilotage.language.rules import load_rules, readable
     from pilotage.runtime.isolation.factory import load_catalogue
     from pilotage.runtime.plugins import load_plugins
+    from pilotage.runtime.rule_folders import read_files, rule_files
 
     settings, findings, sources = _settings(selection.config)
     catalogue = load_plugins() if settings is None else load_catalogue(settings)
     files = _all_files(selection, settings, catalogue)
-    contents = {name: path.read_bytes() for name, path in files.items()}
+    contents, unread = read_files(files)
+    unread = [*(f for path in _folders(selection, settings) for f in rule_files(path)[1]), *unread]
     program, found = load_rules(contents, catalogue.kinds, catalogue.functions, catalogue.calls)
     texts = {name: readable(content) for name, content in contents.items()}
     focus = _focus(selection, files, settings)
@@ -145,7 +146,7 @@ def read_rule_set(selection: Selection) -> RuleSet:
     if settings is not None:
         rules.site = site_time(settings)
         findings += _site_findings(rules, settings, sources, whole=not selection.named)
-    rules.findings = [*findings, *(f for f in found if f.at.file in focus or f.is_error)]
+    rules.findings = [*findings, *unread, *(f for f in found if f.at.file in focus or f.is_error)]
     rules.sources = {**sources, **texts}
     return rules
 
@@ -178,7 +179,8 @@ def site_time(settings: Settings) -> SiteTime:
 def shown(path: Path) -> str:
     """Return a path as it is shown: from here when it lies below, else as it was written."""
     try:
-        return str(path.resolve().relative_to(Path.cwd()))
+        place = path.resolve() if path.exists() else path.parent.resolve() / path.name
+        return str(place.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
 
@@ -205,9 +207,14 @@ def _config_near(path: Path) -> Path | None:
 
 
 def _rule_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    return sorted(p for p in path.rglob("*") if p.suffix in RULE_SUFFIXES and p.is_file())
+    from pilotage.runtime.rule_folders import rule_files
+
+    return rule_files(path)[0]
+
+
+def _folders(selection: Selection, settings: Settings | None) -> Sequence[Path]:
+    """Return the folders that were asked for: none when files were named."""
+    return () if selection.named or settings is None else settings.rules
 
 
 def _all_files(

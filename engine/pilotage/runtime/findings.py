@@ -58,6 +58,12 @@ def file_unreadable(at: Span, file: str, error: OSError, beside: Sequence[str] =
     )
 
 
+def link_to_nothing(at: Span, file: str, target: str) -> Finding:
+    """Return the finding for a link among the rules that leads nowhere."""
+    message = f'"{file}" is a link to {target}, where there is nothing'
+    return _error("C101", at, message, "", "make the link anew, or delete it")
+
+
 def empty_file(at: Span) -> Finding:
     """Return the finding for a configuration without a single key."""
     return _error(

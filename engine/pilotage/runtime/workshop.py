@@ -5,7 +5,7 @@ The one place of the runtime that knows how language and core are called.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -34,6 +34,7 @@ from pilotage.runtime.loop import TickEngine
 from pilotage.runtime.origins import are_unchanged, origins_of
 from pilotage.runtime.plugins import Catalogue
 from pilotage.runtime.post_settings import check_areas
+from pilotage.runtime.rule_folders import read_files, rule_files
 from pilotage.runtime.state import (
     StateUnusableError,
     Summary,
@@ -417,14 +418,14 @@ def build_program(
     Returns:
         The program (to be used only when no finding is an error), what was found, and the text of each file by name.
     """
-    raw = rule_texts(settings, catalogue)
+    raw, unread = _read_rules(settings, catalogue)
     program, found = program_of(raw, catalogue, memory)
-    return program, found, {name: readable(content) for name, content in raw.items()}
+    return program, [*unread, *found], {name: readable(content) for name, content in raw.items()}
 
 
 def rule_texts(settings: Settings, catalogue: Catalogue) -> dict[str, bytes]:
     """Return what is in each rule file of a site and of its packs, by its name as findings show it."""
-    return _contents(_rule_files(settings, catalogue), settings.folder)
+    return _read_rules(settings, catalogue)[0]
 
 
 def program_of(
@@ -451,19 +452,18 @@ def adopt_program(engine: Any, plan: CityPlan, now: float) -> None:
     engine.adopt(plan.program, now)
 
 
-def _contents(paths: Iterable[Path], folder: Path) -> dict[str, bytes]:
+def _read_rules(settings: Settings, catalogue: Catalogue) -> tuple[dict[str, bytes], list[Finding]]:
     """Return what is in each rule file, by its name as findings show it; folders with all below them."""
-    contents: dict[str, bytes] = {}
-    for path in paths:
-        files = (
-            [path]
-            if path.is_file()
-            else sorted(f for f in path.rglob("*") if f.suffix in (".yaml", ".yml"))
-        )
-        for file in files:
-            name = str(file.relative_to(folder) if file.is_relative_to(folder) else file)
-            contents[name] = file.read_bytes()
-    return contents
+    folder = settings.folder
+    files: dict[str, Path] = {}
+    findings: list[Finding] = []
+    for path in _rule_files(settings, catalogue):
+        found, refused = rule_files(path)
+        findings += refused
+        for file in found:
+            files[str(file.relative_to(folder) if file.is_relative_to(folder) else file)] = file
+    contents, unread = read_files(files)
+    return contents, findings + unread
 
 
 def _promises(program: Program) -> dict[str, float]:

@@ -96,6 +96,21 @@ class TestText:
         )
         assert "\n1 error" in out
 
+    @pytest.mark.parametrize("arguments", [(), ("rules",)])
+    def test_a_file_that_cannot_be_read(
+        self, city: Path, check: Check, arguments: tuple[str, ...]
+    ) -> None:
+        """A link among the rules that leads nowhere is a mistake, as it is for the engine; a folder called so is none."""
+        (city / "rules" / "winter.yaml").symlink_to("gone.yaml")
+        (city / "rules" / "old.yaml").mkdir()
+
+        code, out = check(*arguments)
+
+        assert code == 1
+        assert 'C101 "rules/winter.yaml" is a link to gone.yaml, where there is nothing\n' in out
+        assert "   mend: make the link anew, or delete it\n" in out
+        assert "\n1 error" in out
+
     def test_without_a_site(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: Check
     ) -> None:

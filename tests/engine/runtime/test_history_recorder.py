@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -354,6 +355,19 @@ class TestTrouble:
                 break
             city.recorder._wake.wait(0.02)
         assert health.finding("history.disk")
+        cleared: list[str] = []
+        monkeypatch.setattr(health, "cleared", cleared.append)
+        for _ in range(2):  # turns in which nothing is to be written
+            done = threading.Event()
+            city.recorder._hand_over(done.set)
+            assert done.wait(5)
+        assert "history.disk" not in cleared
         monkeypatch.undo()
+        city.recorder._next["write"] = 0.0
         assert city.values("s-1.flow") == [1.0, 2.0]
+        for _ in range(200):
+            if not health.finding("history.disk"):
+                break
+            city.recorder._wake.wait(0.02)
+        assert health.finding("history.disk") is None
         assert health.is_sound

@@ -271,12 +271,14 @@ class Recorder:
             while self._jobs:
                 self._jobs.popleft()()
             steady = time.monotonic()
-            if steady >= self._next["write"]:
+            wrote = steady >= self._next["write"]
+            if wrote:
                 self._next["write"] = steady + WRITE_S
                 self._tracks.settle(now, self._with_rests)
                 self._write(now)
             self._upkeep.step(self._connection, now)
-            self._health.cleared("history.disk")
+            if wrote:  # a turn without anything to write says nothing of the disk
+                self._health.cleared("history.disk")
         except _StoppedError:
             return
         except (sqlite.Error, OSError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 
 from pilotage.model.diagnostics import Severity
@@ -17,9 +18,11 @@ async def open_door(parts: Parts, settings: MetricsSettings) -> MetricsListener 
     try:
         await listener.open(settings.host, settings.port, _tls(settings))
     except (OSError, ssl.SSLError) as error:
+        in_use = error.errno == errno.EADDRINUSE
+        why = "another program listens there" if in_use else error
         parts.health.raised(
             "metrics.closed",
-            f"nobody can read the metrics at {settings.host}:{settings.port}: {error}",
+            f"nobody can read the metrics at {settings.host}:{settings.port}: {why}",
             "see metrics.listen and its certificate, `pilotage config check` tries them; then restart the engine",
             Severity.WARNING,
         )
