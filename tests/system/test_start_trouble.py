@@ -80,10 +80,21 @@ class TestClock:
         assert ("clock.unkept" in findings(city)) is (clock_state() == UNKEPT)
         city.stop()
 
-    def test_right(self, city: Any) -> None:
-        """A start after a stop has nothing to say."""
+
+class TestJournal:
+    def test_there_and_gone(self, city: Any) -> None:
+        """A start after a stop has nothing to say; one whose journal was taken away says what is lost, not in silence."""
         city.start()
         city.stop()
         city.start()
-        assert "clock.behind" not in findings(city)
+        assert not {"clock.behind", "recovery.anew"} & findings(city).keys()
+        city.stop()
+        for file in (city.folder / "var").glob("journal.db*"):
+            file.unlink()
+
+        city.start()
+
+        said = findings(city)["recovery.anew"]
+        assert "the journal is empty, though an engine ran here before" in said
+        assert "pilotage restore" in said
         city.stop()

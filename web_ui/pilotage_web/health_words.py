@@ -56,6 +56,7 @@ KINDS: Final = (
     _Kind("journal.input", mark("Inputs could not be recorded: a replay will differ."), mark("Report this with the engine's log.")),
     _Kind("snapshot.failed", mark("The state of the engine could not be kept: a restart takes longer."), mark("See that the disk has room and that the engine may write there.")),
     _Kind("snapshot.damaged.*", mark("A kept state of the engine is damaged, and was passed over."), _DISK),
+    _Kind("recovery.anew", mark("The engine began anew: overrides, plans, alarms and stories of before are not known."), mark("Order again what stood by hand, or put a backup back (`pilotage restore`).")),
     _Kind("recovery.carried", mark("The engine was made anew: values, overrides, plans and alarms go on, stories that were under way have ended."), _NOTHING),
     _Kind("recovery.differs", mark("Decisions that were run again came out otherwise than they were recorded."), mark("Keep a copy of the storage folder (`pilotage backup`) and report it.")),
     # audit and history

@@ -129,9 +129,18 @@ class Recovery:
             now: Where a new engine begins.
         """
         began = time.monotonic()
-        recovered = self._continue(plan) or self._begin(plan, now)
+        orphans = (
+            self._has_orphans()
+        )  # asked before: snapshots that no journal leads to are removed
+        recovered = self._continue(plan) or self._begin(plan, now, orphans)
         self._tell(recovered, time.monotonic() - began)
         return recovered
+
+    def _has_orphans(self) -> bool:
+        """Return whether an engine left its state, and the journal knows nothing of it."""
+        partition, journal = self._partition, self._journal
+        knows = journal.last_number(partition) or journal.last_position(partition)
+        return not knows and self._snapshots.newest(partition) is not None
 
     def _continue(self, plan: CityPlan) -> Recovered | None:
         partition, journal = self._partition, self._journal
@@ -219,10 +228,12 @@ class Recovery:
             self._workshop.carry(kept, plan, number), "carried", plan.digest, engine.now, why=why
         )
 
-    def _begin(self, plan: CityPlan, now: float) -> Recovered:
+    def _begin(self, plan: CityPlan, now: float, orphans: bool) -> Recovered:
         number = self._journal.last_number(self._partition)
         engine = self._workshop.make(plan, number, now)
         why = "there is no snapshot to go on from" if number else ""
+        if orphans:
+            why = "the journal is empty, though an engine ran here before"
         return Recovered(engine, "started", plan.digest, now, why=why)
 
     # ── replaying ────────────────────────────────────────────────────────────────────────────
@@ -318,6 +329,13 @@ class Recovery:
             if recovered.why:
                 log.warning(
                     "the engine begins anew: %s", recovered.why, extra={"event": "engine.anew"}
+                )
+                self._health.raised(
+                    "recovery.anew",
+                    f"the engine began anew: {recovered.why}; overrides, plans, alarms and stories of before are not known",
+                    "give again what was ordered by hand; if the storage folder was moved or replaced, stop the engine and put"
+                    " a backup back (`pilotage restore`)",
+                    Severity.WARNING,
                 )
             return
         log.info(
