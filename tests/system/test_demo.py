@@ -316,15 +316,20 @@ def _switch_a_plan(demo: Demo, wire: Wire) -> None:
     assert all(cells[1] == "100 %" for _, *cells in lamps.values()), "what is wanted"
     # The engine and its pages say so; the wire says the same.
     assert len(_orders(wire)) > told_before
-    said = {
-        topic.split("/")[2]: all_of_it[-1]
-        for topic, all_of_it in wire.of("city/lamp/", "/state").items()
-    }
-    assert {said[point.partition(".")[0]]["level"] for point in followed} == {100.0}
+    demo.until(
+        lambda: {_level_said(wire, point.partition(".")[0]) for point in followed} == {100.0},
+        "the lamps do not say on the wire what the page says of them",
+    )
 
     with httpx.Client(base_url=address) as other:
         assert other.post(link, headers={"Origin": address}).status_code == 410, "a link works once"
         assert other.get("/").headers["location"].startswith("/sign-in")
+
+
+def _level_said(wire: Wire, lamp: str) -> float:
+    """Return what a lamp said last; it is confirmed a little before it has reached its level."""
+    (said,) = wire.of(f"city/lamp/{lamp}/", "/state").values()
+    return float(said[-1]["level"])
 
 
 def _orders(wire: Wire) -> list[Any]:
@@ -341,9 +346,13 @@ def _hold_the_button(page: Page, url: str, plan: str, level: int) -> None:
     page.wait_for_timeout(1_000)
     page.keyboard.up("Enter")
     page.wait_for_url(f"**/plans/{plan}")
-    while page.locator("[name=confirmed][value=page]").count():
+    asked = page.locator("[name=confirmed][value=page]")
+    answered = page.locator(".notice-done").or_(asked).first
+    answered.wait_for(state="attached")
+    while asked.count():
         with page.expect_navigation():
             page.locator(f"#form-{plan} button.main").click()
+        answered.wait_for(state="attached")
     assert page.locator(".notice-done").count(), page.locator("main").inner_text()
 
 

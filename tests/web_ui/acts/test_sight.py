@@ -41,7 +41,7 @@ def dark(city: api.Client) -> str:
 
 async def last_page(client: httpx.AsyncClient, path: str, text: str) -> str:
     """Return a page once it says something: the audit follows the journal."""
-    for _ in range(40):
+    for _ in range(400):
         found = (await client.get(path)).text
         if text in found:
             return found
@@ -51,7 +51,7 @@ async def last_page(client: httpx.AsyncClient, path: str, text: str) -> str:
 
 async def recorded(city: api.Client, entity: str, person: str) -> None:
     """Wait until the audit has what a person did: it follows the journal."""
-    for _ in range(40):
+    for _ in range(400):
         rows = city.ask(api.ListAudit(entity=entity, last=30))
         if any(row.people.get("person") == person for row in rows):
             return
@@ -66,7 +66,7 @@ class TestAlarms:
         page = (await karim.get(f"/alarms/{dark}")).text
         nadia = desk.visitor("operator", person="nadia")
         await desk.send(nadia, "/alarms", do=f"take:{dark}")
-        await last_page(nadia, f"/alarms/{dark}", "taken in charge")
+        await recorded(city, dark, "nadia")
         here = f"/alarms/{dark}"
         seen = {"line-1": hidden(page, "line-1"), "back": here}
         answer = await desk.send(karim, "/alarms", do="take:@1", **seen)
