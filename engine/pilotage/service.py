@@ -32,8 +32,10 @@ from pilotage.ports import Clock, ConfigSwitch, DecisionRecord, LogUnusableError
 from pilotage.runtime import malloc
 from pilotage.runtime.audit.desk import AuditDesk, RuleSet, file_digest
 from pilotage.runtime.audit.log import AuditLog
+from pilotage.runtime.audit.process import AuditProcess
 from pilotage.runtime.audit.reader import AuditReader, Wanted
 from pilotage.runtime.audit.store import AUDIT_FILE
+from pilotage.runtime.audit.writer import AuditWriter
 from pilotage.runtime.clock import UNKEPT, ScaledClock, SystemClock, clock_state
 from pilotage.runtime.collector import ShortCollections, no_collections
 from pilotage.runtime.config import Settings, load_settings
@@ -100,6 +102,7 @@ class Service:
         *,
         clock: Clock | None = None,
         reread: Callable[[], Settings] | None = None,
+        audit: type[AuditLog | AuditProcess] = AuditLog,
     ) -> None:
         """Prepare a service; `start` makes it run.
 
@@ -108,6 +111,7 @@ class Service:
             workshop: How an engine is made of it.
             clock: The engine's time; the system's by default.
             reread: Reads the settings anew at a reload; from their file by default.
+            audit: Whether the audit is written by a thread of this process, or by a process of its own.
         """
         self.settings = settings
         self.health = Health()
@@ -123,15 +127,15 @@ class Service:
             allow_old_sqlite=settings.storage.allow_old_sqlite,
         )
         self.history: Recorder | None = None
-        audit = AuditLog(
+        audit_log: AuditWriter = audit(
             settings.storage.path / AUDIT_FILE,
             self.journal.path,
             self.clock,
             self.health,
             anchor_folder=settings.audit.anchor_folder,
         )
-        self.audit = AuditDesk(audit, self.clock)
-        self._audit_log = audit
+        self.audit = AuditDesk(audit_log, self.clock)
+        self._audit_log = audit_log
         self._stopped_by = ""
         self._snapshots = FileSnapshots(settings.storage.path / SNAPSHOT_FOLDER, self.health)
         self._promises = Promises(self.health)
@@ -232,6 +236,8 @@ class Service:
         # The pages come first: who waits for a city that takes its time to start reads so.
         stack.push_async_callback(self.web.stop)
         await self.web.start(settings)
+        stack.callback(self._audit_log.close)
+        self._audit_log.prepare()
         self._plan = self._read()
         for warning in self._plan.warnings:
             log.warning("%s", warning, extra={"event": "rules.warning"})
@@ -1031,7 +1037,7 @@ def loop_factory(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 async def _run(settings: Settings, workshop: Workshop, clock: Clock | None) -> None:
-    await Service(settings, workshop, clock=clock).run()
+    await Service(settings, workshop, clock=clock, audit=AuditProcess).run()
 
 
 @cache  # what runs, also after another version was installed

@@ -108,7 +108,7 @@ class Demo:
     def text(self) -> str:
         return self.output.read_text()
 
-    def until(self, true: Callable[[], object], what: str, timeout_s: float = 45.0) -> None:
+    def until(self, true: Callable[[], object], what: str, timeout_s: float = 120.0) -> None:
         end = time.monotonic() + timeout_s
         while not true():
             assert self.process.poll() is None, self.text

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from pilotage.ports import Clock
 from pilotage.runtime.audit.derive import split_origin
 from pilotage.runtime.audit.entries import Entry, as_json, told
-from pilotage.runtime.audit.log import AuditLog
+from pilotage.runtime.audit.writer import AuditWriter
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class RuleSet:
 class AuditDesk:
     """Makes rows of what the service and the control socket tell."""
 
-    def __init__(self, log: AuditLog, clock: Clock) -> None:
+    def __init__(self, log: AuditWriter, clock: Clock) -> None:
         self._log = log
         self._clock = clock
         self._has_started = False

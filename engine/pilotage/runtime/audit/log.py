@@ -8,13 +8,15 @@ again and says so, and no tick waits for it.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pilotage.model.diagnostics import Severity
 from pilotage.model.messages import Decision
@@ -36,6 +38,8 @@ LAZY_S: Final = 0.25
 """How long a decision may wait to be taken up; it is in the journal already."""
 RETRY_S: Final = (0.2, 5.0)
 REST_S: Final = 0.0005
+OTHER_S: Final = 10.0
+"""How long another process that writes to the file may take to end: the one of an engine that was killed."""
 ANCHOR_EVERY_S: Final = 3_600.0
 FIRST_ANCHOR_S: Final = 60.0
 """After a start: what a life before had left without an anchor must not wait for long."""
@@ -48,10 +52,18 @@ _ANCHOR: Final = "audit.anchor"
 _COPY: Final = "audit.anchor_folder"
 
 
+class Ticket(NamedTuple):
+    """What is asked again under the same number in the same life of the engine, since its answer was lost, is done once."""
+
+    life: str
+    number: int
+
+
 @dataclass(slots=True)
 class _Job:
     write: Callable[[Book], Any]
     result: Future[Any]
+    ticket: Ticket | None = None
 
 
 class AuditLog:
@@ -59,6 +71,7 @@ class AuditLog:
 
     Attributes:
         reached: The last decision of each partition that was taken up.
+        on_reached: Told of it, in the writing thread.
     """
 
     def __init__(
@@ -70,6 +83,7 @@ class AuditLog:
         *,
         anchor_folder: Path | None = None,
         lazy_s: float = LAZY_S,
+        rest_s: float = REST_S,
     ) -> None:
         """Name an audit; `open` makes or opens the file.
 
@@ -80,15 +94,19 @@ class AuditLog:
             health: Where trouble is told.
             anchor_folder: A second folder for anchors, on another machine if possible.
             lazy_s: How long decisions may wait to be taken up together.
+            rest_s: How long it lets the loop of this process have the interpreter between some decisions.
         """
         self.path = path
         self.reached: Mapping[str, int] = {}
+        self.on_reached: Callable[[Mapping[str, int]], object] = lambda numbers: None
         self._journal = journal
         self._clock = clock
         self._health = health
         self._folder = path.parent / FOLDER
         self._copy = anchor_folder
         self._lazy_s = lazy_s
+        self._rest_s = rest_s
+        self._lock = -1
         self._partitions: tuple[str, ...] = ()
         self._book: Book | None = None
         self._follower: Follower | None = None
@@ -102,14 +120,22 @@ class AuditLog:
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────
 
+    def prepare(self) -> None:
+        """Do nothing: a thread needs no preparation."""
+
     def open(self, *partitions: str) -> None:
         """Open the file, look whether its chains stand where they say, and start the writing thread.
 
         Raises:
-            LogUnusableError: The file is of a newer version, is no audit, or cannot be opened.
+            LogUnusableError: The file is of a newer version, is no audit, cannot be opened, or another process writes to it.
         """
         self._partitions = partitions
         self._book = Book(self.path)
+        try:
+            self._lock = _sole_writer(self.path)
+        except BaseException:
+            self._book.close()
+            raise
         self._follower = Follower(self._book, JournalReader(self._journal))
         try:
             cut_torn_line(self._folder)
@@ -118,6 +144,7 @@ class AuditLog:
                     self._begin(partition)
         except (sqlite.Error, OSError) as error:
             self._book.close()
+            self._unlock()
             raise LogUnusableError(
                 f"{self.path}: the audit cannot be written: {error}\n"
                 "   mend: give the engine's user the right to write there, and see that the disk has room"
@@ -133,8 +160,22 @@ class AuditLog:
 
     def catch_up(self) -> None:
         """Take up every decision that the journal holds; blocks until it is on disk."""
-        while self._submit(self._follow).result():
-            pass
+        self.caught_up().result()
+
+    def caught_up(self) -> Future[None]:
+        """Take up every decision that the journal holds; the result comes when it is on disk."""
+        done: Future[None] = Future()
+
+        def go_on(page: Future[bool]) -> None:
+            if (error := page.exception()) is not None:
+                done.set_exception(error)
+            elif page.result():
+                self._submit(self._follow).add_done_callback(go_on)
+            else:
+                done.set_result(None)
+
+        self._submit(self._follow).add_done_callback(go_on)
+        return done
 
     def how_it_ended(self) -> Future[str]:
         """Return how the life before ended: `stopped`, `cut off`, or nothing when there was none."""
@@ -166,10 +207,15 @@ class AuditLog:
         """Write a row as soon as the disk takes it; returns at once."""
         self.record(entry, private)
 
-    def record(self, entry: Entry, private: Mapping[str, str] | None = None) -> Future[int]:
+    def record(
+        self,
+        entry: Entry,
+        private: Mapping[str, str] | None = None,
+        ticket: Ticket | None = None,
+    ) -> Future[int]:
         """Write a row; the result, its number, comes when it is on disk."""
         told = dict(private or {})
-        return self._submit(lambda book: book.append(self._partitions[0], entry, told))
+        return self._submit(lambda book: book.append(self._partitions[0], entry, told), ticket)
 
     def rules(
         self,
@@ -177,6 +223,7 @@ class AuditLog:
         identities: Mapping[str, str],
         entry: Entry,
         private: Mapping[str, str] | None = None,
+        ticket: Ticket | None = None,
     ) -> Future[int]:
         """Write that a rule set comes into force and what each rule in it means; before the first decision under it."""
         known, told = dict(identities), dict(private or {})
@@ -194,17 +241,21 @@ class AuditLog:
             full = entry._replace(subject=digest, detail=as_json(detail))
             return book.append(self._partitions[0], full, told)
 
-        return self._submit(write)
+        return self._submit(write, ticket)
 
-    def erase(self, person: str, private: Mapping[str, str], origin: str) -> Future[int]:
+    def erase(
+        self, person: str, private: Mapping[str, str], origin: str, ticket: Ticket | None = None
+    ) -> Future[int]:
         """Erase what is told of a person in every chain; the result is the number of rows that named it."""
         people = dict(private)
-        return self._submit(lambda book: _erase(book, person, people, origin, self._clock.now()))
+        return self._submit(
+            lambda book: _erase(book, person, people, origin, self._clock.now()), ticket
+        )
 
-    def forget(self, before: float) -> Future[int]:
+    def forget(self, before: float, ticket: Ticket | None = None) -> Future[int]:
         """Seal and delete the rows before a time, up to the last anchor in it; the result is how many went."""
         return self._submit(
-            lambda book: sum(self._forget(book, p, before) for p in self._partitions)
+            lambda book: sum(self._forget(book, p, before) for p in self._partitions), ticket
         )
 
     def anchor(self) -> Future[int]:
@@ -215,8 +266,8 @@ class AuditLog:
             self._changed.notify()
         return job.result
 
-    def _submit(self, write: Callable[[Book], Any]) -> Future[Any]:
-        job = _Job(write, Future())
+    def _submit(self, write: Callable[[Book], Any], ticket: Ticket | None = None) -> Future[Any]:
+        job = _Job(write, Future(), ticket)
         with self._changed:
             if self._closing:
                 job.result.set_exception(LogClosedError(f"{self.path} is closed"))
@@ -247,6 +298,13 @@ class AuditLog:
                     return
         finally:
             self._book.close()
+            self._unlock()
+
+    def _unlock(self) -> None:
+        """Let another process write; after the file is closed, whose own locks would go with this handle."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def _next(self) -> tuple[list[_Job], bool]:
         """Wait for work; returns it, and whether it is the last."""
@@ -280,6 +338,7 @@ class AuditLog:
                     continue
             else:
                 self._health.cleared(_DISK)
+                self._note_reached()
             for job, (value, failure) in zip(jobs, outcomes, strict=True):
                 if failure is None:
                     job.result.set_result(value)
@@ -294,7 +353,7 @@ class AuditLog:
             for job in jobs:
                 try:
                     with self._book.attempt():
-                        outcomes.append((job.write(self._book), None))
+                        outcomes.append((self._do(self._book, job), None))
                 except (sqlite.Error, OSError, LogUnusableError):
                     raise
                 except Exception as error:  # a row that cannot be written must not hold the others
@@ -303,18 +362,34 @@ class AuditLog:
                     outcomes.append((None, error))
         return outcomes
 
+    def _do(self, book: Book, job: _Job) -> Any:
+        """Do a job; one whose answer was lost is not done twice, and its answer is 0."""
+        if job.ticket is None:
+            return job.write(book)
+        last = book.recall(self._partitions[0], "ticket", "") or ["", 0]
+        if last[0] == job.ticket.life and job.ticket.number <= last[1]:
+            return 0
+        book.remember(self._partitions[0], "ticket", "", list(job.ticket))
+        return job.write(book)
+
     def _follow(self, book: Book) -> bool:
         """Take up a page of decisions of each partition; True when there may be more, for the next transaction."""
         assert self._follower is not None
-        more = [self._follower.follow(partition, _rest) for partition in self._partitions]
-        self._note_reached(book)
+        more = [self._follower.follow(partition, self._rest) for partition in self._partitions]
         if any(more):
             with self._changed:
                 self._behind = True
         return any(more)
 
-    def _note_reached(self, book: Book) -> None:
-        self.reached = {p: book.head(p).decision for p in self._partitions}
+    def _note_reached(self) -> None:
+        assert self._book is not None
+        self.reached = {p: self._book.head(p).decision for p in self._partitions}
+        self.on_reached(self.reached)
+
+    def _rest(self) -> None:
+        """Let the loop have the interpreter; it would wait each time anew for a thread that goes on and on."""
+        if self._rest_s:
+            time.sleep(self._rest_s)
 
     def _follow_to_the_end(self, book: Book) -> int:
         assert self._follower is not None
@@ -458,9 +533,26 @@ class AuditLog:
             self._health.cleared(_COPY)
 
 
-def _rest() -> None:
-    """Let the loop have the interpreter; it would wait each time anew for a thread that goes on and on."""
-    time.sleep(REST_S)
+def _sole_writer(path: Path) -> int:
+    """Return a handle that keeps every other writer away, from this process or another, until it is closed.
+
+    Raises:
+        LogUnusableError: Another writer does not go.
+    """
+    handle = os.open(path, os.O_RDWR)
+    end = time.monotonic() + OTHER_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+        except OSError as error:
+            if time.monotonic() > end:
+                os.close(handle)
+                raise LogUnusableError(
+                    f"{path}: another process writes to this audit, and did not end within {OTHER_S:g} s: {error}\n"
+                    "   mend: `fuser -v` names it; end it, then start the engine again"
+                ) from error
+        time.sleep(0.02)
 
 
 def erase_alone(path: Path, person: str, people: Mapping[str, str]) -> int:

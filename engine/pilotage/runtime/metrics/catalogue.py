@@ -98,6 +98,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("pilotage_history_size_bytes", "gauge", "Size of the history's file."),
     Metric("pilotage_audit_lag_decisions", "gauge", "Decisions that the audit has not taken up yet."),
     Metric("pilotage_audit_dropped_total", "counter", "Rows that were not written into the audit."),
+    Metric("pilotage_audit_restarts_total", "counter", "Starts of the process that writes the audit, after it had ended by itself."),
     Metric("pilotage_storage_free_bytes", "gauge", "What is free on the disk of the storage folder."),
     Metric("pilotage_clock_jumps_total", "counter", "Jumps of the system's clock."),
     # the process; made by the client library of Prometheus

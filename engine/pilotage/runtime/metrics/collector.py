@@ -174,6 +174,7 @@ def _kept(parts: Parts, counters: Mapping[str, int]) -> Iterator[Metric]:
     reached = parts.audit.reached.get(parts.partition, parts.pump.number)
     yield _one("pilotage_audit_lag_decisions", max(0, parts.pump.number - reached))
     yield _total("pilotage_audit_dropped_total", counters.get("audit.dropped", 0))
+    yield _total("pilotage_audit_restarts_total", counters.get("audit.restarts", 0))
     yield _one("pilotage_storage_free_bytes", _free(parts.journal.path.parent))
     yield _total("pilotage_clock_jumps_total", counters.get("clock.jumps", 0))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pilotage.runtime.audit.log import AuditLog
+from pilotage.runtime.audit.writer import AuditWriter
 from pilotage.runtime.dispatcher import Dispatcher
 from pilotage.runtime.health import Health
 from pilotage.runtime.history.recorder import Recorder
@@ -55,7 +55,7 @@ class Parts:
     supervisor: Supervisor
     journal: SqliteJournal
     snapshots: FileSnapshots
-    audit: AuditLog
+    audit: AuditWriter
     history: Recorder | None
     doors: Callable[[], Mapping[str, ConnectionDoor]]
     rules: Callable[[], int]
