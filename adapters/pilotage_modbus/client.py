@@ -21,45 +21,13 @@ from pymodbus.transport import CommParams, CommType
 
 from pilotage_modbus.binding import Line, Tls
 from pilotage_modbus.codec import Table
+from pilotage_modbus.reading import Reader
+from pilotage_modbus.trouble import BadAnswer, ConnectionLost, Refusal, Silence
 
 # What it has to say is said by us, once and with the connection's name.
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
 
-EXCEPTIONS: Final = {
-    1: "illegal function",
-    2: "illegal data address",
-    3: "illegal data value",
-    4: "device failure",
-    5: "acknowledge",
-    6: "device busy",
-    7: "negative acknowledge",
-    8: "memory parity error",
-    10: "gateway path unavailable",
-    11: "gateway target does not respond",
-}
-"""V1.1b3, section 7."""
-
 _LONG_S: Final = 3600.0  # the library's own time-outs would count silences and hang up
-
-
-class ConnectionLost(ConnectionError):
-    """The line cannot be opened, or is gone; the text says why."""
-
-
-class Silence(Exception):
-    """The unit did not answer in time."""
-
-
-class Refusal(Exception):
-    """The unit answered with an exception code."""
-
-    def __init__(self, code: int) -> None:
-        self.code = code
-        super().__init__(f"exception {code} ({EXCEPTIONS.get(code, 'unknown')})")
-
-
-class BadAnswer(Exception):
-    """The unit answered with something else than what was asked."""
 
 
 class Client:
@@ -73,10 +41,13 @@ class Client:
     def __init__(self, line: Line) -> None:
         self.down: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.requests = 0
+        self._asks_library = False
         self._line = line
         self._why = ""
         self._is_closed = False
         self._library = _make(line, self._on_link)
+        is_tcp = line.serial is None and not line.is_rtu
+        self._reader = Reader(self._send) if is_tcp else None
         self._guard()
 
     @property
@@ -126,6 +97,10 @@ class Client:
             BadAnswer: It answered something else.
             ConnectionLost: The connection is gone.
         """
+        if self._reader is not None:
+            self._see_that_it_is_up()
+            self.requests += 1
+            return await self._reader.ask(unit, table, start, count, timeout_s)
         ask = {
             Table.HOLDING: self._library.read_holding_registers,
             Table.INPUT: self._library.read_input_registers,
@@ -175,9 +150,9 @@ class Client:
         await self._ask(request, timeout_s)
 
     async def _ask(self, request: Callable[[], Awaitable[Any]], timeout_s: float) -> Any:
-        if not self.is_up:
-            raise ConnectionLost(self.down.result() if self.down.done() else "not connected")
+        self._see_that_it_is_up()
         self.requests += 1
+        self._asks_library = True
         try:
             async with asyncio.timeout(timeout_s):
                 answer = await request()
@@ -187,16 +162,28 @@ class Client:
             if self.down.done():
                 raise ConnectionLost(self.down.result()) from error
             raise BadAnswer(str(error)) from error
+        finally:
+            self._asks_library = False
         if isinstance(answer, ExceptionResponse):
             raise Refusal(answer.exception_code)
         return answer
+
+    def _see_that_it_is_up(self) -> None:
+        if not self.is_up:
+            raise ConnectionLost(self.down.result() if self.down.done() else "not connected")
+
+    def _send(self, data: bytes) -> None:
+        """Send a question of our own; what is left of an older answer is forgotten, as the library does."""
+        context: Any = self._library.ctx
+        context.recv_buffer = b""
+        context.transport.write(data)
 
     # ── what the library says ────────────────────────────────────────────────────────────────
 
     def _guard(self) -> None:
         """Learn why it cannot connect, and keep an answer that cannot be decoded from ending the transport."""
         context: Any = self._library.ctx
-        create, take = context.call_create, context.callback_data
+        create, take, reader = context.call_create, context.callback_data, self._reader
         if self._line.tls is not None and self._line.tls.server_name:
             create = partial(create, server_hostname=self._line.tls.server_name)
 
@@ -208,6 +195,8 @@ class Client:
                 raise
 
         def take_or_drop(data: bytes, addr: Any = None) -> int:
+            if reader is not None and reader.waits:
+                return reader.take(data)
             try:
                 used: int = take(data, addr)
             except Exception as error:
@@ -220,8 +209,10 @@ class Client:
         def lost(down: asyncio.Future[str]) -> None:
             # Who waits for an answer hears it here: a task and a wait of its own for each question cost a tenth of it.
             waiting = context.response_future
-            if self.requests and not waiting.done():
+            if self._asks_library and not waiting.done():
                 waiting.set_exception(ModbusException(down.result()))
+            if reader is not None:
+                reader.end(ConnectionLost(down.result()))
 
         context.call_create, context.callback_data = create_and_tell, take_or_drop
         self.down.add_done_callback(lost)

@@ -20,9 +20,10 @@ from pilotage.model.messages import CallOut, Command, Outcome, PointHandle, Requ
 from pilotage.model.quality import Quality
 from pilotage_modbus.binding import Plan, Target, bind
 from pilotage_modbus.blocks import Block, Part
-from pilotage_modbus.client import BadAnswer, Client, ConnectionLost, Refusal, Silence
+from pilotage_modbus.client import Client
 from pilotage_modbus.codec import Garbage
 from pilotage_modbus.heartbeat import Guards
+from pilotage_modbus.trouble import BadAnswer, ConnectionLost, Refusal, Silence
 
 JITTER: Final = 0.05
 """A pause between two polls is up to so much shorter or longer, so that connections do not keep step."""
@@ -211,7 +212,8 @@ class _Poller:
         self._clock = asyncio.get_running_loop().time
         self._waiting: dict[str, _Write] = {}
         self._under_way: _Write | None = None
-        self._news = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._sleeping: asyncio.Future[None] | None = None
         self._units: dict[int, _Unit] = {}
         self._turns: list[_Turn] = []
         self._turn_of: dict[str, _Turn] = {}
@@ -233,7 +235,7 @@ class _Poller:
         if older is not None:
             older.settle(Outcome.NOT_SENT)
         self._waiting[key] = write
-        self._news.set()
+        self._wake()
         try:
             return await write.outcome
         finally:
@@ -255,7 +257,8 @@ class _Poller:
         if not self._turns:
             self._announce()  # nothing to ask: a connection that only writes
         while self._client.is_up:
-            await self._write_all()
+            if self._waiting:
+                await self._write_all()
             if self._guards and self._guards.due <= self._clock():
                 await self._guards.beat(self._clock())
             if self._turns and self._turns[0].due <= self._clock():
@@ -266,14 +269,18 @@ class _Poller:
     async def _sleep(self) -> None:
         if self._waiting:
             return
-        self._news.clear()
         dues = [turn.due for turn in self._turns[:1]] + [self._guards.due] * bool(self._guards)
-        pause = min(dues) - self._clock() if dues else None
+        self._sleeping = self._loop.create_future()
+        timer = self._loop.call_at(min(dues), self._wake) if dues else None
         try:
-            async with asyncio.timeout(pause):
-                await self._news.wait()
-        except TimeoutError:
-            pass
+            await self._sleeping
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._sleeping is not None and not self._sleeping.done():
+            self._sleeping.set_result(None)
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────
 

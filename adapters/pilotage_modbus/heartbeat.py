@@ -6,9 +6,10 @@ A device that holds them takes the value by itself when the heartbeat has stoppe
 from __future__ import annotations
 
 from pilotage.adapter import Door
-from pilotage_modbus.client import BadAnswer, Client, Refusal, Silence
+from pilotage_modbus.client import Client
 from pilotage_modbus.codec import Garbage, Table
 from pilotage_modbus.guard import REGISTER, Guard
+from pilotage_modbus.trouble import BadAnswer, Refusal, Silence
 
 
 class Guards:
