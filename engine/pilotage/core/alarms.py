@@ -34,6 +34,12 @@ class Alarm:
         suspended_by: Who shelved it or took it out of service, and `suspended_why`.
     """
 
+    __slots__ = (
+        "_acknowledged", "_active", "_desk", "_held", "_open", "_suppressed", "_suspended", "_timer", "acknowledged_by", "id", "instance",
+        "latched", "name", "out_at_most_s", "out_by", "passing", "raised_at", "severity", "shelve_at_most_s", "since", "state",
+        "suspended_by", "suspended_why", "taken_at", "taken_by", "text", "until", "waits_since", "wording",
+    )  # fmt: skip
+
     def __init__(
         self,
         desk: Desk,
@@ -255,7 +261,7 @@ class _Wording:
 
     __slots__ = ("desk", "env", "program")
 
-    def __init__(self, desk: Desk, program: AlarmProgram, env: dict[str, Entity]) -> None:
+    def __init__(self, desk: Desk, program: AlarmProgram, env: Mapping[str, Entity]) -> None:
         self.desk = desk
         self.program = program
         self.env = env
@@ -268,8 +274,10 @@ class _Wording:
 class _AlarmInstance:
     """A declared alarm of one entity: follows its condition, with delays on and off."""
 
+    __slots__ = ("_decl", "_desk", "_timer", "_watches", "alarm")
+
     def __init__(
-        self, desk: Desk, program: AlarmProgram, env: dict[str, Entity], alarm: Alarm
+        self, desk: Desk, program: AlarmProgram, env: Mapping[str, Entity], alarm: Alarm
     ) -> None:
         self._desk = desk
         self._decl = program.decl
@@ -336,14 +344,14 @@ class Alarms:
             partial(self._instance, program),
         )
 
-    def _instance(self, program: AlarmProgram, env: dict[str, Entity]) -> _AlarmInstance:
+    def _instance(self, program: AlarmProgram, env: Mapping[str, Entity]) -> _AlarmInstance:
         return _AlarmInstance(self._desk, program, env, self._declared(program, env))
 
     def stop(self, name: str) -> None:
         """Follow an alarm's condition no longer."""
         self._programs.pop(name).close()
 
-    def _declared(self, program: AlarmProgram, env: dict[str, Entity]) -> Alarm:
+    def _declared(self, program: AlarmProgram, env: Mapping[str, Entity]) -> Alarm:
         decl = program.decl
         alarm = self._get(
             program.name,

@@ -6,7 +6,7 @@ as the machine holds, and leaves by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -62,7 +62,7 @@ class Placement:
         self,
         desk: Desk,
         program: HoldProgram,
-        env: dict[str, Entity],
+        env: Mapping[str, Entity],
         owner: str,
         by: str,
         reason: str,
@@ -94,7 +94,7 @@ class Placement:
             for standing in self._several.live.values():
                 standing.stand()
 
-    def _for_one(self, env: dict[str, Entity]) -> _Standing:
+    def _for_one(self, env: Mapping[str, Entity]) -> _Standing:
         standing = self._standing(env)
         if self._is_up:
             standing.stand()
@@ -125,7 +125,7 @@ class Placement:
             if standing.cell is not None:
                 yield self._owner, standing.cell
 
-    def _standing(self, env: dict[str, Entity]) -> _Standing:
+    def _standing(self, env: Mapping[str, Entity]) -> _Standing:
         return _Standing(
             self._desk,
             self._program,
@@ -266,7 +266,7 @@ class HoldInstance:
         self,
         desk: Desk,
         rule: RuleProgram,
-        env: dict[str, Entity],
+        env: Mapping[str, Entity],
         rests: dict[tuple[str, ...], float],
     ) -> None:
         self._desk = desk
@@ -542,7 +542,7 @@ class Evaluator:
             ),
         )
 
-    def _instance(self, rule: RuleProgram, env: dict[str, Entity]) -> HoldInstance:
+    def _instance(self, rule: RuleProgram, env: Mapping[str, Entity]) -> HoldInstance:
         return HoldInstance(self._desk, rule, env, self.rests[rule.name])
 
     def stop(self, name: str) -> None:

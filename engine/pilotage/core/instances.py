@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from pilotage.core.graph import Graph
 from pilotage.core.sets import LiveSet, Nearby
-from pilotage.core.store import Entity
+from pilotage.core.store import Entity, One
 from pilotage.language.program import SetProgram
 from pilotage.model import sentences
 
@@ -45,7 +45,7 @@ class Instances(Generic[_I]):
         graph: Graph,
         for_each: tuple[SetProgram, ...],
         nearby: Nearby,
-        make: Callable[[dict[str, Entity]], _I],
+        make: Callable[[Mapping[str, Entity]], _I],
         env: Mapping[str, Entity] | None = None,
     ) -> None:
         self._graph = graph
@@ -66,7 +66,7 @@ class Instances(Generic[_I]):
         """Return the live instances that an entity is part of."""
         return [instance for key, instance in self.live.items() if entity in key]
 
-    def branch(self, env: dict[str, Entity], depth: int) -> _Branch:
+    def branch(self, env: Mapping[str, Entity], depth: int) -> _Branch:
         """Return the instances below these entities."""
         return _Branch(self, env, depth)
 
@@ -78,7 +78,7 @@ class Instances(Generic[_I]):
     def follow(
         self,
         program: SetProgram,
-        env: dict[str, Entity],
+        env: Mapping[str, Entity],
         joins: Callable[[Entity], None],
         leaves: Callable[[Entity], None],
     ) -> LiveSet:
@@ -104,11 +104,11 @@ class Instances(Generic[_I]):
         if not self._is_bounded:
             self._graph.pairs -= 1
 
-    def begin(self, env: dict[str, Entity]) -> None:
+    def begin(self, env: Mapping[str, Entity]) -> None:
         """Make the instance of these entities."""
         self.live[_key(env)] = self._make(env)
 
-    def end(self, env: dict[str, Entity]) -> None:
+    def end(self, env: Mapping[str, Entity]) -> None:
         """Close the instance of these entities."""
         instance = self.live.pop(_key(env), None)
         if instance is not None:
@@ -128,7 +128,7 @@ class _Branch:
 
     __slots__ = ("_children", "_depth", "_env", "_owner", "_set")
 
-    def __init__(self, owner: Instances[Any], env: dict[str, Entity], depth: int) -> None:
+    def __init__(self, owner: Instances[Any], env: Mapping[str, Entity], depth: int) -> None:
         self._owner = owner
         self._env = env
         self._children = _NO_CHILDREN if depth == len(owner.for_each) else {}
@@ -143,9 +143,8 @@ class _Branch:
         if self._depth and not self._owner.admit_pair():
             return
         variable = self._owner.for_each[self._depth].variable
-        self._children[entity] = self._owner.branch(
-            {**self._env, variable: entity}, self._depth + 1
-        )
+        env = {**self._env, variable: entity} if self._env else One(variable, entity)
+        self._children[entity] = self._owner.branch(env, self._depth + 1)
 
     def _leaves(self, entity: Entity) -> None:
         child = self._children.pop(entity, None)

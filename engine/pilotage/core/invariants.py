@@ -6,7 +6,7 @@ live in the local controllers, and hold without us.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ class _Guard:
     MADE: ClassVar = ("_never", "_value")
 
     def __init__(
-        self, room: Invariants, desk: Desk, program: InvariantProgram, env: dict[str, Entity]
+        self, room: Invariants, desk: Desk, program: InvariantProgram, env: Mapping[str, Entity]
     ) -> None:
         self._room = room
         self._desk = desk

@@ -16,7 +16,7 @@ from pilotage.core.open_calls import OpenCalls
 from pilotage.core.open_cancels import OpenCancels
 from pilotage.core.paces import LOOP_S, LOOP_TURNS, QUIET_S, Fight, Gate
 from pilotage.core.pursuits import NOTHING, PATIENCE_S, Heard, Pursuit
-from pilotage.core.store import Cell, Entity, to_value
+from pilotage.core.store import Cell, Entity, One, to_value
 from pilotage.language import typed
 from pilotage.model import sentences
 from pilotage.model.diagnostics import NOWHERE
@@ -162,7 +162,7 @@ class Reconciler:
             pursuit.echo = Watch(
                 self._graph,
                 self._reading_of(heard),
-                {"x": heard.entity},
+                One("x", heard.entity),
                 Heard(self._on_heard, pursuit),
             )
             pursuit.echo.value = heard.value

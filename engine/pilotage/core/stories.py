@@ -94,7 +94,7 @@ class StoryInstance:
         desk: Desk,
         schedule: Schedule,
         rule: RuleProgram,
-        env: dict[str, Entity],
+        env: Mapping[str, Entity],
     ) -> None:
         self._stories = stories
         self._desk = desk
@@ -280,7 +280,7 @@ class Stories:
 
     # ── beginning and ending ─────────────────────────────────────────────────────────────────
 
-    def begin(self, rule: RuleProgram, env: dict[str, Entity], instance: str) -> None:
+    def begin(self, rule: RuleProgram, env: Mapping[str, Entity], instance: str) -> None:
         """Start a run, or do what `runs` says when one is under way."""
         runs = rule.decl.runs
         mode = runs.mode if runs is not None else "one"

@@ -272,15 +272,15 @@ class TestAdopt:
         self, town: Callable[..., Any], street_program: Callable[..., Program]
     ) -> None:
         """What was compiled of a rule that is gone goes with it; that of one that stays, stays."""
-        both = {**dim(), "eco": dim("street.b")["dim"]}
+        both = {**dim("not street.a"), "eco": dim("not street.b")["dim"]}
         city = town(rules=both)
-        city.at(0, {"s1.a": True, "s1.b": True})
+        city.at(0, {"s1.a": False, "s1.b": False})
         old, eco = city.engine.program.rules
         (new,) = street_program(rules=dim("street.a or street.b")).rules
         city.engine.adopt(replace(city.engine.program, rules=(new, eco)), city.engine.now)
         compiled = city.engine.graph._compiled
         assert (old.enter in compiled, eco.enter in compiled) == (False, True)
-        city.at(1, {"s1.b": False})
+        city.at(1, {"s1.b": True})
         assert city.state("eco") == "idle"
 
     def test_windows_keep_their_past(self, town: Callable[..., Any]) -> None:
