@@ -32,11 +32,16 @@ def calls(receiver: str, methods: tuple[str, ...]) -> Iterator[Call]:
     for file in sorted(file for root in ROOTS for file in root.rglob("*.py")):
         if "demo" in file.parts or "testing" in file.parts:
             continue
-        tree = ast.parse(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        if not re.search(rf"{receiver}\.(?:{'|'.join(methods)})\(", text):
+            continue
+        tree = ast.parse(text)
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                if node.func.attr not in methods:
+                    continue
                 of = ast.unparse(node.func.value).rpartition(".")[2].lstrip("_")
-                if of == receiver and node.func.attr in methods:
+                if of == receiver:
                     where = f"{file.relative_to(ROOT)}:{node.lineno}"
                     yield Call(where, node.func.attr, node, tree)
 

@@ -65,6 +65,8 @@ KINDS: Final = (
     _Kind("audit.anchor", mark("An anchor of the audit cannot be written."), mark("See that the disk has room and that the engine may write there.")),
     _Kind("audit.anchor_folder", mark("The copies of the audit's anchors hold other ones: one of the two was changed."), mark("Run `pilotage audit verify`, keep a copy of the file, and find out who changed it."), "holds other anchors"),
     _Kind("audit.anchor_folder", mark("The anchors of the audit cannot be copied to their second folder."), mark("Mount the folder, or give the engine's user the right to write there.")),
+    _Kind("audit.process", mark("The process that writes the audit ends again and again, or cannot open its file."), mark("See the engine's log for what it said last; restart the engine when it stays so, and report it."), "does not go on"),
+    _Kind("audit.process", mark("The process that writes the audit has ended, and is started again; nothing is missing."), mark("See the engine's log for what it said last; restart the engine when it stays so, and report it.")),
     _Kind("history.disk", mark("The history cannot be written: values are kept in memory for a while, then dropped."), _ROOM),
     _Kind("history.fault", mark("The history failed on something, and goes on without it."), mark("Report this with the engine's log.")),
     _Kind("history.damaged", mark("A part of the history cannot be read, and is left out."), _DISK),

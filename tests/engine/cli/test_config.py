@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from pilotage.cli import main
 from pilotage.language.loader import load, plain
 from pilotage.runtime.config import SETTINGS
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 ROOT: Final = Path(__file__).parents[3]
 SITE: Final = "site: {name: Dijon, time_zone: Europe/Paris, position: [47.322, 5.041]}\n"
@@ -145,6 +147,8 @@ class TestSchema:
     def validator(self, capsys: pytest.CaptureFixture[str]) -> Draft202012Validator:
         assert main(["config", "schema"]) == 0
         schema = json.loads(capsys.readouterr().out)
+        from jsonschema import Draft202012Validator  # builds forty grammars
+
         Draft202012Validator.check_schema(schema)
         return Draft202012Validator(schema)
 
