@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +11,9 @@ import httpx
 import pytest
 from tests.web_ui.conftest import ORIGIN, Desk
 
+from pilotage import api
 from pilotage_web.app import Frame
+from pilotage_web.live.fragments import AT_MOST_EVERY_S
 from pilotage_web.parts import PartRoute
 from pilotage_web.shield import WIRE
 
@@ -81,13 +84,26 @@ class TestKnown:
         assert (again.status_code, again.content) == (304, b"")
 
     async def test_new_version(self, desk: Desk, asked: list[Any]) -> None:
-        """A list that changed is made anew."""
+        """A list that changed is made anew, and the engine is asked for that list alone."""
         client = desk.visitor("operator")
         await client.get(LISTS)
         asked.clear()
         desk.frame.hub.lists = {**desk.frame.hub.lists, "alarms": 999_999}
         await client.get(LISTS)
-        assert len(asked) == 4
+        assert [type(question) for question in asked] == [api.ListAlarms]
+
+    async def test_before_anybody_asks(self, desk: Desk, asked: list[Any]) -> None:
+        """Who reads a list finds the next version ready: it is begun when the change is told. What nobody read waits."""
+        client = desk.visitor("operator")
+        await client.get(LISTS)
+        await asyncio.sleep(AT_MOST_EVERY_S)
+        asked.clear()
+        for version in (999_001, 999_002):
+            desk.frame.hub._tell_lists({"plans": version})
+            await asyncio.sleep(AT_MOST_EVERY_S)
+        assert [type(question) for question in asked] == [api.ListPlans]
+        await client.get(LISTS)
+        assert len(asked) == 2
 
     async def test_own_language(self, desk: Desk) -> None:
         """Each language has its own."""

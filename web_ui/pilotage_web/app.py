@@ -26,6 +26,7 @@ from pilotage_web.assets import Assets
 from pilotage_web.bar import Link, links_of
 from pilotage_web.city import City, EngineAway
 from pilotage_web.errors import Net, on_error
+from pilotage_web.live.answers import Answers
 from pilotage_web.live.fragments import Fragments
 from pilotage_web.live.hub import Hub
 from pilotage_web.parts import Shortcut
@@ -49,6 +50,7 @@ class Frame:
         room: The posts.
         hub: What moves: looks, versions of lists, the stream.
         fragments: Parts of pages that many people see alike.
+        answers: What the engine said of each list, as long as it has not changed.
         more: What a room keeps for its routes, under its own name.
     """
 
@@ -60,6 +62,7 @@ class Frame:
     repeats: Repeats
     hub: Hub
     room: Room
+    answers: Answers
     fragments: Fragments = field(default_factory=Fragments)
     bar: tuple[Link, ...] = ()
     languages: dict[str, str] = field(default_factory=lambda: dict(LANGUAGE_NAMES))
@@ -97,6 +100,7 @@ def create_app(site: Site, city: City, people: People) -> Starlette:
         Repeats(site.storage / REPEATS_FILE),
         hub,
         room_of(site.posts),
+        Answers(hub, lambda question: frame.city.ask(question)),
     )
     for language in LANGUAGES:
         words = frame.texts[language]

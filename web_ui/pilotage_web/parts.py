@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pilotage_web.request import GuardedRoute, Visit, Who, page
+from pilotage_web.request import GuardedRoute, Visit, page
 from pilotage_web.rights import Right
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ class PartRoute(GuardedRoute):
         super().__init__(path, endpoint, "GET", Right.SEE)
         self.topics = topics
 
-    def key(self, who: Who) -> Hashable:
+    def key(self, language: str) -> Hashable:
         """Return what the part depends on besides its version."""
-        return self.path, who.language
+        return self.path, language
 
     def version(self, frame: Frame) -> Hashable:
         """Return the version of what it shows: of the lists, in this run of the engine."""
@@ -51,7 +51,7 @@ def part(path: str, topics: tuple[str, ...]) -> Callable[[PartHandler], PartRout
     def wrap(handler: PartHandler) -> PartRoute:
         @page(path, "")
         async def guarded(visit: Visit) -> Response:
-            key, version = route.key(visit.who), route.version(visit.frame)
+            key, version = route.key(visit.who.language), route.version(visit.frame)
             made = await visit.frame.fragments.get(key, version, lambda: handler(visit))
             return made.answer(visit.request.headers)
 
@@ -69,6 +69,14 @@ class Shortcut:
         self._app = app
         self._frame = frame
         self._parts = {route.path: route for route in routes if isinstance(route, PartRoute)}
+        frame.hub.on_lists = self.renew
+
+    def renew(self) -> None:
+        """Begin to make the parts that are read at present and show something else by now."""
+        for route in self._parts.values():
+            version = route.version(self._frame)
+            for language in self._frame.languages:
+                self._frame.fragments.renew(route.key(language), version)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, at once or the usual way."""
@@ -83,5 +91,5 @@ class Shortcut:
         who = await frame.people.who(asks)
         if not who.may(route.right) or who.held in ("password", "second"):
             return None
-        made = await frame.fragments.found(route.key(who), route.version(frame))
+        made = await frame.fragments.found(route.key(who.language), route.version(frame))
         return None if made is None else made.answer(asks.headers)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -76,7 +75,7 @@ class Shield:
                 ]
             await send(message)
 
-        refused = self._refused(Headers(scope=scope))
+        refused = self._refused(scope["headers"])
         if refused is not None:
             await refused(scope, receive, guarded)
             return
@@ -99,9 +98,12 @@ class Shield:
             del scope[WIRE]
             scope.get("state", {}).pop("visit", None)
 
-    def _refused(self, headers: Headers) -> PlainTextResponse | None:
+    def _refused(self, headers: Sequence[tuple[bytes, bytes]]) -> PlainTextResponse | None:
+        given = dict(
+            reversed(headers)
+        )  # of two of a name the first counts, as for the layers within
         # A name that somebody else made point here (DNS rebinding) must not reach a page.
-        host = headers.get("host", "").lower()
+        host = given.get(b"host", b"").lower().decode("latin-1")
         if host not in self._hosts:
             known = ", ".join(sorted(self._hosts))
             return PlainTextResponse(
@@ -109,7 +111,7 @@ class Shield:
                 "mend: set web.address to the name that browsers use\n",
                 421,
             )
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self._most:
+        length = given.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self._most:
             return PlainTextResponse(f"a request has at most {self._most} bytes\n", 413)
         return None

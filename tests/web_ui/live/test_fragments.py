@@ -66,6 +66,50 @@ class TestGet:
         assert make.calls == 4
 
 
+class TestRenew:
+    @pytest.fixture
+    def soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A part may be made at any moment."""
+        monkeypatch.setattr("pilotage_web.live.fragments.AT_MOST_EVERY_S", 0.0)
+
+    async def test_ready(self, soon: None) -> None:
+        """A part that was asked for is made when its version changes, and found by who asks then."""
+        fragments, make = Fragments(), Maker()
+        await fragments.get("a", 1, make)
+        fragments.renew("a", 2)
+        found = await fragments.found("a", 2)
+        assert found is not None
+        assert (found.content, make.calls) == (b"text 2", 2)
+
+    async def test_nobody_asks(self, soon: None) -> None:
+        """What nobody wanted is not made a second time; what never was, not once."""
+        fragments, make = Fragments(), Maker()
+        fragments.renew("a", 1)
+        await fragments.get("a", 1, make)
+        for version in (2, 3, 4):
+            fragments.renew("a", version)
+            await asyncio.sleep(0.001)
+        assert make.calls == 2
+
+    async def test_flood(self) -> None:
+        """In a flood it is made for who asks, and no more often."""
+        fragments, make = Fragments(), Maker()
+        await fragments.get("a", 1, make)
+        fragments.renew("a", 2)
+        await asyncio.sleep(0.001)
+        assert make.calls == 1
+
+    async def test_failure(self, soon: None) -> None:
+        """What could not be made ahead is made anew for who asks."""
+        fragments, make = Fragments(), Maker()
+        await fragments.get("a", 1, make)
+        make.fails = True
+        fragments.renew("a", 2)
+        assert await fragments.found("a", 2) is None
+        make.fails = False
+        assert (await fragments.get("a", 2, make)).content == b"text 3"
+
+
 class TestAnswer:
     async def test_compressed_once(self) -> None:
         """A browser that can unpack it gets what was compressed when it was made; others get the text."""

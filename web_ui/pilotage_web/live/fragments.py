@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from starlette.responses import Response
 MOST: Final = 200
 WORTH_BYTES: Final = 1_000
 """A part below that is not compressed."""
+AT_MOST_EVERY_S: Final = 0.1
+"""A part is made so often at most before anybody asks for it."""
 HTML: Final = (b"content-type", b"text/html; charset=utf-8")
 PACKED: Final = ((b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding"))
 
@@ -54,21 +57,39 @@ class Fragment:
         return Made(200, [HTML, length, tag, *(PACKED if is_packed else ())], body)
 
 
+@dataclass(slots=True)
+class _Kept:
+    """A part as it was made last, or is being made; `is_asked` once somebody wanted this version of it."""
+
+    version: Hashable
+    make: Callable[[], Awaitable[str]]
+    task: asyncio.Task[Fragment]
+    began: float
+    is_asked: bool = True
+
+    @property
+    def has_failed(self) -> bool:
+        """True when it could not be made."""
+        task = self.task
+        return task.done() and (task.cancelled() or task.exception() is not None)
+
+
 class Fragments:
     """The parts that were asked for last."""
 
     def __init__(self, most: int = MOST) -> None:
         """Keep at most so many."""
         self._most = most
-        self._kept: OrderedDict[Hashable, tuple[Hashable, asyncio.Task[Fragment]]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
 
     async def found(self, key: Hashable, version: Hashable) -> Fragment | None:
         """Return a part that is made or being made; None when nobody has asked for this version yet, or it could not be made."""
-        kept, task = self._kept.get(key, (None, None))
-        if task is None or kept != version:
+        kept = self._kept.get(key)
+        if kept is None or kept.version != version:
             return None
+        kept.is_asked = True
         try:
-            return task.result() if task.done() else await asyncio.shield(task)
+            return kept.task.result() if kept.task.done() else await asyncio.shield(kept.task)
         except Exception:
             return None  # whoever asks the usual way is told why
 
@@ -82,19 +103,38 @@ class Fragments:
             version: Of what it shows, read before `make` asks for that.
             make: Renders it; what it raises is raised to everybody who waits, and nothing is kept.
         """
-        known = self._kept.get(key)
-        if known is None or known[0] != version:
-            task = asyncio.ensure_future(_made(make))
-            self._kept[key] = known = version, task
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)
+        kept = self._kept.get(key)
+        if kept is None or kept.version != version or kept.has_failed:
+            kept = self._begin(key, version, make)
         self._kept.move_to_end(key)
-        try:
-            return await asyncio.shield(known[1])
-        except BaseException:
-            if known[1].done() and self._kept.get(key) is known:
-                del self._kept[key]
-            raise
+        kept.is_asked = True
+        return await asyncio.shield(kept.task)
+
+    def renew(self, key: Hashable, version: Hashable) -> None:
+        """Begin to make a part of which another version is there now, when somebody wanted the last one.
+
+        They will ask again in a moment: it is ready by then. In a flood it is left to who asks, as seldom as they do.
+        """
+        kept = self._kept.get(key)
+        if kept is None or kept.version == version or not kept.is_asked:
+            return
+        is_quick = time.monotonic() - kept.began < AT_MOST_EVERY_S
+        if not is_quick and kept.task.done() and not kept.has_failed:
+            self._begin(key, version, kept.make).is_asked = False
+
+    def _begin(self, key: Hashable, version: Hashable, make: Callable[[], Awaitable[str]]) -> _Kept:
+        task = asyncio.ensure_future(_made(make))
+        task.add_done_callback(_heard)
+        self._kept[key] = kept = _Kept(version, make, task, time.monotonic())
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return kept
+
+
+def _heard(task: asyncio.Task[Fragment]) -> None:
+    """Hear of a failure also when nobody waits: who asks next makes it anew."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _made(make: Callable[[], Awaitable[str]]) -> Fragment:

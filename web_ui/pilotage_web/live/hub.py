@@ -52,6 +52,7 @@ class Hub:
         places: What the numbers stand for; None until the engine was asked.
         streams: How many browsers listen.
         glass: Who has broken the glass, as far as is known; who orders something on the strength of it asks the engine.
+        on_lists: Called when lists have changed, before any browser is told.
         on_placed: Called when the places of another run of the engine are there.
     """
 
@@ -64,6 +65,7 @@ class Hub:
         self.streams = 0
         self.glass: list[api.BrokenGlass] = []
         self.is_ending = False
+        self.on_lists: Callable[[], None] = lambda: None
         self.on_placed: Callable[[], None] = lambda: None
         self._socket = socket
         self._engine_epoch = ""
@@ -278,6 +280,7 @@ class Hub:
 
     def _tell_lists(self, lists: Mapping[str, int]) -> None:
         self.lists = {**self.lists, **lists}
+        self.on_lists()
         self._lists_held.update(lists)
         if self.streams <= FEW or not WAITED_FOR.isdisjoint(lists):
             self._tell_held_lists()

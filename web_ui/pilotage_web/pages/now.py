@@ -27,6 +27,8 @@ DIJON: Final = (47.322, 5.041)
 AROUND: Final = 0.03
 """Degrees that a map shows around a city without any place."""
 TOPICS: Final = ("alarms", "overrides", "plans")
+VIA: Final = "web"
+"""How the engine is asked for what is shown to everybody."""
 
 
 @page("/", "now.html")
@@ -44,7 +46,13 @@ async def wall(visit: Visit) -> dict[str, Any]:
 @part("/now/lists", TOPICS)
 async def lists(visit: Visit) -> str:
     """The lists beside the map, again."""
-    return visit.text_of("_now_lists.html", **await _lists(visit))
+    ask, hub = visit.frame.answers.ask, visit.frame.hub
+    plans, alarms, held = await asyncio.gather(
+        ask("plans", api.ListPlans(via=VIA)),
+        ask("alarms", api.ListAlarms(via=VIA)),
+        ask("overrides", api.ListOverrides(via=VIA)),
+    )
+    return visit.text_of("_now_lists.html", **view(plans, alarms, held, hub.city_now))
 
 
 async def _lists(visit: Visit) -> dict[str, Any]:
