@@ -16,7 +16,7 @@ from babel.messages.extract import extract_from_dir
 import pilotage_web
 from pilotage import api
 from pilotage_web.live.hub import Hub
-from pilotage_web.texts import LANGUAGES, LOCALE, Texts, catalogue
+from pilotage_web.texts import LANGUAGES, LOCALE, Texts, catalogue, tied
 
 PACKAGE = Path(pilotage_web.__file__).parent
 NEWSTYLE = {"newstyle_gettext": "true", "trimmed": "false"}
@@ -75,6 +75,36 @@ class TestCatalogues:
                     assert isinstance(node.args[0], ast.Constant), f"{file}:{node.lineno}"
 
 
+class TestFrenchSpaces:
+    @pytest.mark.parametrize(
+        ("loose", "set_"),
+        [
+            ("« Plan neige » : fini ?", "«_Plan neige_»_: fini_?"),
+            ("12 % en 40 s ; 2 h 5 min !", "12_% en 40_s_; 2_h 5_min_!"),
+            ("%(count)s min, %(name)s s'est tu", "%(count)s_min, %(name)s s'est tu"),
+            ("500 lx à 3 km/h", "500_lx à 3_km/h"),
+            ("3 signaux, 2 mois, 12:30, a:b", "3 signaux, 2 mois, 12:30, a:b"),
+        ],
+    )
+    def test_set(self, loose: str, set_: str) -> None:
+        """No line begins with `: ; ! ? » %` or a unit."""
+        assert tied(loose) == set_.replace("_", "\u00a0")
+
+    def test_everywhere(self) -> None:
+        """What the catalogue says, values that come into it, durations and what people wrote; English stays as it is."""
+        french, english = Texts(PARIS)["fr"], Texts(PARIS)["en"]
+        assert french.words(7_500) == "2\u00a0h 5\u00a0min"
+        assert french.say("At %(wanted)s, confirmed", wanted="60 %") == "À 60\u00a0%, confirmé"
+        assert (french.quoted("verglas"), english.quoted("ice")) == (
+            "«\u00a0verglas\u00a0»",
+            "“ice”",
+        )
+        assert english.words(7_500) == "2 h 5 min"
+        sentences = [str(message.string) for message in catalogue("fr")]
+        assert not [said for said in sentences if said != tied(said)]
+        assert any("\u00a0:" in said for said in sentences)
+
+
 class TestWords:
     def test_durations(self) -> None:
         """Two units at the most, in the reader's language."""
@@ -82,7 +112,7 @@ class TestWords:
         assert [texts["en"].words(s) for s in (0, 40, 125, 7_500, 93_600, None)] == [
             *("0 s", "40 s", "2 min 5 s", "2 h 5 min", "1 d 2 h", "–")
         ]
-        assert texts["fr"].words(93_600) == "1 j 2 h"
+        assert texts["fr"].words(93_600).replace("\u00a0", " ") == "1 j 2 h"
 
     def test_times_have_seconds(self) -> None:
         """On the clock of the city, with the date when it is not today."""

@@ -200,10 +200,10 @@ def value_in_words(words: Words, value: Any, unit: str, text: str) -> str:
     if isinstance(value, bool):
         return words.say("yes") if value else words.say("no")
     if isinstance(value, (int, float)) and ":" not in text:
-        return f"{words.number(value)} {unit}".rstrip()
+        return words.tie(f"{words.number(value)} {unit}".rstrip())
     if value is None:
         return words.say("nothing") if text == "nothing" else words.say("unknown")
-    return text
+    return words.tie(text)
 
 
 def reason_in_words(words: Words, said: str) -> str:

@@ -6,6 +6,7 @@ English is the message id. A catalogue is a folder of `.po` files, one per area,
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -34,6 +35,17 @@ _UNITS: Final = {
     "en": ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s")),
     "fr": ((86_400.0, "j"), (3_600.0, "h"), (60.0, "min"), (1.0, "s")),
 }
+
+
+_LOOSE: Final = re.compile(
+    r"(?<=«) | (?=[:;!?»%])|(?:(?<=\d)|(?<=\)s)) (?=(?:ms|s|min|h|j|lx|lm|W|kW|kWh|V|A|K|°C|m|km|mm|cm|km/h|veh/h|[kMG]?[oB])(?![\w'’/]))"
+)
+"""A space at which French does not break a line."""
+
+
+def tied(text: str) -> str:
+    """Return French with the spaces that do not break: before `: ; ! ? » %`, after `«`, between a number and its unit."""
+    return _LOOSE.sub("\N{NO-BREAK SPACE}", text)
 
 
 def mark(text: str) -> str:
@@ -74,6 +86,8 @@ class Words:
             moment=self.moment,
             day=self.day,
             words=self.words,
+            tie=self.tie,
+            quoted=self.quoted,
             name=self.name,
             incident_number=number_of,
         )
@@ -81,7 +95,15 @@ class Words:
     def say(self, text: str, **values: Any) -> str:
         """Return a text in this language; `%(name)s` in it stands for a value."""
         said = self._translations.gettext(text)
-        return said % values if values else said
+        return self.tie(said % values) if values else said
+
+    def tie(self, text: str) -> str:
+        """Return a text with the spaces that do not break in this language."""
+        return tied(text) if self.language == "fr" else text
+
+    def quoted(self, text: str) -> str:
+        """Return what somebody wrote between the quotation marks of this language."""
+        return tied(f"« {text} »") if self.language == "fr" else f"“{text}”"
 
     def number(self, value: float | int | None, digits: int = 2) -> str:
         """Return a number with at most so many decimals; a dash when there is none."""
@@ -118,7 +140,7 @@ class Words:
                 parts.append(f"{count:.0f} {unit}")
             elif parts:
                 break
-        return " ".join(parts[:2]) or "0 s"
+        return self.tie(" ".join(parts[:2]) or "0 s")
 
     def name(self, value: str | Mapping[str, str]) -> str:
         """Return a name that a city's YAML gives, once for all or by language; French where this language is missing."""
@@ -155,8 +177,15 @@ def catalogue(language: str) -> Catalog:
             area = read_po(stream, locale=language, abort_invalid=True)
         for message in area:
             if message.id and message.string and not message.fuzzy:
-                whole.add(message.id, message.string, context=message.context)
+                whole.add(message.id, _set(message.string, language), context=message.context)
     return whole
+
+
+def _set(said: str | tuple[str, ...], language: str) -> str | tuple[str, ...]:
+    """Return a translation as it is set in its language, in all its numbers."""
+    if language != "fr":
+        return said
+    return tied(said) if isinstance(said, str) else tuple(map(tied, said))
 
 
 def _read(language: str) -> NullTranslations | Translations:

@@ -162,7 +162,7 @@
     if (heardAt !== null && beat) {
       clock.textContent = time.format(cityTime(state === "live" ? performance.now() : beatAt));
     }
-    const seconds = (ms) => (ms === null ? "–" : (ms < 9950 ? tenths : whole).format(ms / 1000) + " s");
+    const seconds = (ms) => (ms === null ? "–" : (ms < 9950 ? tenths : whole).format(ms / 1000) + "\u00a0s");
     ages.textContent =
       bar.dataset.ages
         .replace("{server}", seconds(age.server))
