@@ -60,11 +60,11 @@ def test_french() -> None:
     found = alarm("not-following", RESTARTED + text)
     assert alarm_title(TEXTS["fr"], found) == "Ne suit pas"
     assert alarm_text(TEXTS["fr"], found) == (
-        "le moteur a été redémarré ; l-1.level a reçu l'ordre 80 % 3 fois et indique inconnu"
+        "le moteur a été redémarré\u00a0; l-1.level a reçu l'ordre 80\u00a0% 3 fois et indique inconnu"
     )
     assert alarm_text(TEXTS["en"], found) == RESTARTED + text
     assert ending_text(TEXTS["fr"], text) == (
-        "l-1.level a reçu l'ordre 80 % 3 fois et indique inconnu"
+        "l-1.level a reçu l'ordre 80\u00a0% 3 fois et indique inconnu"
     )
     assert ending_text(TEXTS["fr"], "the next order waits") == "the next order waits"
 

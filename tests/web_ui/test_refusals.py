@@ -44,7 +44,8 @@ def test_french() -> None:
     )
     assert said.startswith("event est actif, et un seul plan")
     assert (
-        why_not(TEXTS["fr"], 'there is no plan "<b>%(x)s"') == "il n'y a pas de plan « <b>%(x)s »"
+        why_not(TEXTS["fr"], 'there is no plan "<b>%(x)s"')
+        == "il n'y a pas de plan «\u00a0<b>%(x)s\u00a0»"
     )
 
 

@@ -123,8 +123,8 @@ class TestSentence:
             " Without that: 30 % (rule “Night”)."
         )
         assert sentence(TEXTS["fr"], why) == (
-            "À 60 %, confirmé, parce que le plan «\u00a0Plan neige\u00a0», mis au niveau 2 par karim, le veut depuis 00:00:07."
-            " Sans cela\u00a0: 30 % (règle «\u00a0Nuit\u00a0»)."
+            "À 60\u00a0%, confirmé, parce que le plan «\u00a0Plan neige\u00a0», mis au niveau 2 par karim, le veut depuis 00:00:07."
+            " Sans cela\u00a0: 30\u00a0% (règle «\u00a0Nuit\u00a0»)."
         )
 
     @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ class TestSentence:
             unit="veh/h", quality="good", who=api.Wanter(sort="default"),
         )  # fmt: skip
         assert "left alone" in sentence(TEXTS["en"], nobody)
-        assert sentence(TEXTS["fr"], flow) == "Il indique 20,5 veh/h, entendu il y a 4 s."
+        assert sentence(TEXTS["fr"], flow) == "Il indique 20,5\u00a0veh/h, entendu il y a 4\u00a0s."
 
 
 def _wrong(why: api.PointWhy, language: str) -> list[str]:
@@ -179,14 +179,14 @@ def _wrong(why: api.PointWhy, language: str) -> list[str]:
     missing: list[str] = []
     wanted = value_in_words(words, why.wanted, why.unit, why.text)
     name = words.name(why.who.titles) if why.who.titles else why.who.name
-    missing += [part for part in (wanted, name) if part not in first]
+    missing += [part for part in (wanted, words.tie(name)) if part not in first]
     if (why.otherwise is None) is bool(mark):
         missing.append("otherwise")
     if why.otherwise is not None:
         other = why.otherwise
         value = value_in_words(words, other.value, why.unit, other.text)
         named = words.name(other.who.titles) if other.who.titles else other.who.name
-        missing += [part for part in (value, named) if part not in rest]
+        missing += [part for part in (value, words.tie(named)) if part not in rest]
     return [f"{text!r} lacks {part!r}" for part in missing]
 
 
@@ -195,7 +195,7 @@ class TestRuleWords:
         """What would turn a clause, in both languages."""
         flip = api.Flip(how="at_least", left="segment.flow", right="60 veh/h")
         assert flip_in_words(TEXTS["en"], flip) == "segment.flow at or above 60 veh/h"
-        assert flip_in_words(TEXTS["fr"], flip) == "segment.flow à 60 veh/h ou plus"
+        assert flip_in_words(TEXTS["fr"], flip) == "segment.flow à 60\u00a0veh/h ou plus"
 
     @pytest.mark.parametrize(
         "verdict",

@@ -38,7 +38,9 @@ _UNITS: Final = {
 
 
 _LOOSE: Final = re.compile(
-    r"(?<=«) | (?=[:;!?»%])|(?:(?<=\d)|(?<=\)s)) (?=(?:ms|s|min|h|j|lx|lm|W|kW|kWh|V|A|K|°C|m|km|mm|cm|km/h|veh/h|[kMG]?[oB])(?![\w'’/]))"
+    r"(?<=«) | (?=[:;!?»]|%(?!\())"
+    r"|(?<=\)s) (?=(?:ms|s|min|h)(?![\w'’]))"
+    r"|(?<=\d) (?=(?:ms|s|min|h|j|lx|lm|W|kW|kWh|V|A|K|°C|m|km|mm|cm|km/h|veh/h|[kMG]?[oB])(?![\w'’/]))"
 )
 """A space at which French does not break a line."""
 

@@ -186,7 +186,10 @@ class TestPage:
         answer = await desk.send(client, "/alarms", do=f"take:{dark}")
         client.cookies.update(answer.cookies)
         assert "vous l&#39;avez déjà" in (await client.get("/alarms")).text
-        assert "il n&#39;y a pas de plan « frost »" in (await client.get("/plans/frost")).text
+        assert (
+            "il n&#39;y a pas de plan «\u00a0frost\u00a0»"
+            in (await client.get("/plans/frost")).text
+        )
         await desk.send(client, "/alarms", do=f"give_back:{dark}")
 
     async def test_incident(self, desk: Any, city: api.Client, dark: str) -> None:
@@ -201,7 +204,7 @@ class TestPage:
                 break
             await asyncio.sleep(0.05)  # the audit follows the journal
         assert dark in text.replace("%5B", "[").replace("%5D", "]")
-        assert "attached « Dark street Rue" in text
+        assert "attached “Dark street Rue" in text
         await desk.send(client, where, do="note", text="crew on its way <i>")
         assert "crew on its way &lt;i&gt;" in (await client.get(where)).text
         await desk.send(client, where, do="close", text="light is back")

@@ -125,7 +125,7 @@ class TestReview:
         done = await desk.send(admin, "/glass/review", row=row[1], note="in order")
         assert done.status_code == 303
         page = (await admin.get("/glass")).text
-        assert "root · « in order »" in page
+        assert "root · “in order”" in page
         other = desk.visitor("admin", person="eve")
         assert (await desk.send(other, "/glass/review", row=row[1], note="why?")).status_code == 303
         page = (await other.get("/glass")).text

@@ -108,11 +108,11 @@ class TestPage:
             city.ask(api.WriteNote(text=f"line {n}", person="many"))
         client = desk.visitor("viewer")
         first = (await client.get("/journal?kind=log&person=many")).text
-        assert "line 50" in first and "« line 0 »" not in first
+        assert "line 50" in first and "“line 0”" not in first
         oldest = city.ask(api.ListAudit(kinds=["log"], person="many", last=50))[0].number
         assert f"before={oldest}" in first
         older = (await client.get(f"/journal?kind=log&person=many&before={oldest}")).text
-        assert "« line 0 »" in older
+        assert "“line 0”" in older
 
     @pytest.mark.parametrize("query", ["kind=gossip", "before=-1", "before=x"])
     async def test_unknown(self, desk: Any, query: str) -> None:
@@ -164,7 +164,7 @@ class TestPage:
         await desk.send(client, "/journal", text="no such line", corrects="999999")
         page = (await client.get("/journal")).text
         assert "There is no line 999999 to correct." in page
-        assert "« no such line »" not in page
+        assert "“no such line”" not in page
         headers = {"Origin": ORIGIN, "Idempotency-Key": secrets.token_urlsafe(9)}
         body = {"text": "no such line", "corrects": 999_999}
         assert (await client.post("/api/v1/journal", json=body, headers=headers)).status_code == 404

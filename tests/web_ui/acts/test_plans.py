@@ -212,7 +212,7 @@ class TestOrders:
         sent = await desk.send(client, "/plans/snow", **form)
         assert sent.status_code == 409
         assert "Nothing was done" in sent.text
-        assert "« first »" in sent.text
+        assert "“first”" in sent.text
         assert standing(city, "snow").level == 2
 
     async def test_drifted(self, desk: Any, city: api.Client) -> None:
