@@ -37,6 +37,7 @@ _UNITS: Final = {
 }
 
 
+_Said = str | list[str] | tuple[str, ...]
 _LOOSE: Final = re.compile(
     r"(?<=«) | (?=[:;!?»]|%(?!\())"
     r"|(?<=\)s) (?=(?:ms|s|min|h)(?![\w'’]))"
@@ -183,7 +184,7 @@ def catalogue(language: str) -> Catalog:
     return whole
 
 
-def _set(said: str | tuple[str, ...], language: str) -> str | tuple[str, ...]:
+def _set(said: _Said, language: str) -> _Said:
     """Return a translation as it is set in its language, in all its numbers."""
     if language != "fr":
         return said
