@@ -110,13 +110,22 @@ class TestSegment:
 
 class TestGathered:
     @settings(max_examples=50, deadline=None)
-    @given(parts=st.lists(st.one_of(samples_of(numbers), samples_of(words)), max_size=4))
-    def test_comes_back(self, parts: list[list[Sample]]) -> None:
-        """What was added comes back in order, also when a number is followed by a word."""
+    @given(
+        parts=st.lists(
+            st.tuples(st.integers(1, 4), st.one_of(samples_of(numbers), samples_of(words))),
+            max_size=6,
+        )
+    )
+    def test_comes_back(self, parts: list[tuple[int, list[Sample]]]) -> None:
+        """What was added comes back by point, in order, also when a number is followed by a word."""
         gathered = Gathered()
-        for part in parts:
-            gathered.add(part)
-        assert gathered.all() == [sample for part in parts for sample in part]
+        wanted: dict[int, list[Sample]] = {}
+        for number, part in parts:
+            gathered.add(number, part)
+            wanted.setdefault(number, []).extend(part)
+        assert list(gathered.by_point(lambda: None)) == sorted(
+            (number, samples) for number, samples in wanted.items() if samples
+        )
 
 
 class TestSample:

@@ -48,6 +48,8 @@ SLICE: Final = 400
 READINGS: Final = 100
 """Of a slice: each takes some microseconds."""
 PAUSE_S: Final = 0.0005
+MOST_BESIDE: Final = 1_000
+"""So many readings may wait while an hour is packed."""
 MOST_WAITING: Final = 300_000
 MOST_FRESH: Final = 500_000
 UPKEEP_S: Final = 600.0
@@ -323,10 +325,15 @@ class Recorder:
         time.sleep(self._pause_s)
 
     def _breathe_or_stop(self) -> None:
-        """Let the loop have the interpreter; at the end, leave the work: it is done again at the next start."""
+        """Let the loop have the interpreter; at the end, leave the work: it is done again at the next start.
+
+        What comes in meanwhile is taken up: the readings of half a minute would take some MB, which Python keeps from then on.
+        """
         self._breathe()
         if self._closing:
             raise _StoppedError
+        if self._waiting > MOST_BESIDE:
+            self._drain()
 
     def _now(self) -> float:
         """Return the engine's time: the last tick's, and what has passed since."""

@@ -110,12 +110,12 @@ class Upkeep:
             return False
         hour, shard = found
         with _transaction(connection):
-            samples = self._segments(connection, hour, shard)
+            gathered = self._segments(connection, hour, shard)
             keeps = _keeps(connection, shard)
-            for number in sorted(samples):
+            for number, samples in gathered.by_point(self._breathe):
                 # Points that were erased meanwhile have no row any more.
                 if number in keeps:
-                    self._pack(connection, keeps[number], hour, number, samples.pop(number).all())
+                    self._pack(connection, keeps[number], hour, number, samples)
             connection.execute("DELETE FROM segments WHERE hour = ? AND shard = ?", (hour, shard))
             day = int(day_start(hour * HOUR, self._zone))
             for each in {day, int(day_start(hour * HOUR + HOUR - 1, self._zone))}:
@@ -123,19 +123,16 @@ class Upkeep:
                 self._todo.pop((each, shard), None)
         return True
 
-    def _segments(self, connection: Any, hour: int, shard: int) -> dict[int, Gathered]:
-        found: dict[int, Gathered] = {}
+    def _segments(self, connection: Any, hour: int, shard: int) -> Gathered:
+        gathered = Gathered()
         rows = connection.execute(
             "SELECT blob FROM segments WHERE hour = ? AND shard = ? ORDER BY seq", (hour, shard)
-        ).fetchall()
+        )
         for (blob,) in rows:
             for number, samples in self._readable(decode_segment, blob, {}).items():
-                gathered = found.get(number)
-                if gathered is None:
-                    gathered = found[number] = Gathered()
-                gathered.add(samples)
+                gathered.add(number, samples)
             self._breathe()
-        return found
+        return gathered
 
     def _pack(
         self, connection: Any, keep: int, hour: int, number: int, samples: list[Sample]
