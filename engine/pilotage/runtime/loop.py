@@ -36,9 +36,7 @@ from pilotage.runtime.envelope import encode_inputs
 from pilotage.runtime.histogram import SHORT_S, Histogram
 from pilotage.runtime.inbox import Batch, Inbox, Receipt
 
-MOST_INPUTS: Final = (
-    2_000  # a tick of some milliseconds, so that orders and commands get their turn in a burst
-)
+MOST_INPUTS: Final = 500  # a tick of few milliseconds, so that orders and commands get their turn
 LOOK_EVERY_S: Final = 1.0  # the wall clock may jump over a timer that the event loop counts down
 SOON_S: Final = 0.001
 # So long a decision waits for a disk that refuses; then it is sent although its record is in memory only.
@@ -385,13 +383,19 @@ class Pump:
             return None
 
     def _set_timer(self, wait_s: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._loop is not None:
-            self._timer = self._loop.call_later(wait_s, self._look)
+        """Look again after a wait, or sooner: a timer that ends before stays, and then it is seen how long to wait on."""
+        if self._loop is None:
+            return
+        when, timer = self._loop.time() + wait_s, self._timer
+        if timer is not None and timer.when() <= when:
+            return
+        if timer is not None:
+            timer.cancel()
+        self._timer = self._loop.call_at(when, self._look)
 
     def _look(self) -> None:
         """Tick when something is due; else wait on."""
+        self._timer = None
         if self.records_are_in_memory:
             self._send_unwritten()
         due = self._due()
