@@ -42,7 +42,8 @@ from pilotage.runtime.journal import sqlite
 LOOK_S: Final = 0.25
 WRITE_S: Final = 5.0
 QUICK_S: Final = 1.0
-ROUND_S: Final = 10.0
+ROUND_S: Final = 30.0
+"""All points are looked at in so long; when a value grew stale is known to the second, however late it is seen."""
 LEAST_CELLS: Final = 2_000
 SLICE: Final = 400
 READINGS: Final = 100
