@@ -404,7 +404,7 @@ class Link:
         seconds = min(max(1, math.ceil(left_s)), 0xFFFF_FFFF)
         properties = self._expiries.get((seconds, content_type))
         if properties is None:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties = _Packed(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.MessageExpiryInterval = seconds
             if content_type:
                 properties.ContentType = content_type
@@ -455,6 +455,17 @@ class Link:
         if sock is not None:
             with suppress(OSError):
                 sock.close()
+
+
+class _Packed(Properties):
+    """Properties that go with many orders: written out once."""
+
+    def pack(self) -> bytes:
+        """Return their bytes."""
+        packed: bytes | None = self.__dict__.get("packed")
+        if packed is None:
+            packed = self.__dict__["packed"] = super().pack()  # type: ignore[no-untyped-call]
+        return packed
 
 
 def _settle(future: asyncio.Future[Any], result: Any) -> None:

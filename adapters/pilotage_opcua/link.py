@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -133,6 +133,7 @@ class Link:
             point: Watched(item, _refresh_s(item.point.spec.max_age_s, server.refresh_s))
             for point, item in plan.items.items()
         }
+        self._look_s = _look_s(watched.refresh_s for watched in self._watched.values())
         self._handles: dict[int, Watched] = {}
         self._next_handle = itertools.count(1)
         self._subscriptions: dict[float, int] = {}
@@ -402,7 +403,7 @@ class Link:
         """Read again what was not heard of for long, and look again for what was not there."""
         try:
             while True:
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(self._look_s)
                 try:
                     await self._refresh_once()
                 except TROUBLE as error:
@@ -578,6 +579,11 @@ class Link:
                 client.disconnect_socket()
             if protocol is not None and protocol.transport is not None:
                 protocol.transport.abort()
+
+
+def _look_s(refreshes: Iterable[float]) -> float:
+    """Return how often to look who was not heard of for long: with every node, so no more often than an eighth of that."""
+    return max(LOOK_S, min((*refreshes, RETRY_S)) / 8)
 
 
 def _refresh_s(max_age_s: float | None, refresh_s: float) -> float:
