@@ -156,10 +156,10 @@ class AuditProcess:
 
     def committed(self, decision: Decision) -> None:
         """Hear that a decision is in the journal; it is taken up soon."""
-        if self._hinted:
-            self._is_more = True
-            return
         with self._changed:
+            if self._hinted:
+                self._is_more = True
+                return
             self._hinted = True
             self._outbox.append(wire.Committed())
             self._changed.notify_all()
