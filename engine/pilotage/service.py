@@ -9,8 +9,10 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -85,6 +87,8 @@ GOODBYE_S: Final = 0.05
 """So long have those who listen to take note of a planned stop, before they are let go."""
 STOP_AT_MOST_S: Final = 20.0  # one that hangs is ended as a loop that is stuck
 STATUS_EVERY_S: Final = 5.0
+WORKERS: Final = 6
+"""Threads for what would block the loop: connecting, reading the rules anew, long answers."""
 # How long a thread that writes may keep the interpreter while the event loop wants it. Python's own 5 ms would be added to a
 # command's way at each call that gives the interpreter up.
 SWITCH_S: Final = 0.0005
@@ -1036,7 +1040,20 @@ def loop_factory(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
     return asyncio.new_event_loop
 
 
+def workers() -> ThreadPoolExecutor:
+    """Return the threads for what would block the loop, all of them begun.
+
+    Begun by need they came one by one over hours, as two pieces of work happened to meet.
+    """
+    pool = ThreadPoolExecutor(WORKERS, "pilotage-worker")
+    together = threading.Barrier(WORKERS)
+    for _ in range(WORKERS):
+        pool.submit(together.wait)
+    return pool
+
+
 async def _run(settings: Settings, workshop: Workshop, clock: Clock | None) -> None:
+    asyncio.get_running_loop().set_default_executor(workers())
     await Service(settings, workshop, clock=clock, audit=AuditProcess).run()
 
 

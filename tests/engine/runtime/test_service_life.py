@@ -21,7 +21,7 @@ from pilotage.ports import OwnedElsewhereError
 from pilotage.runtime.clock import ScaledClock
 from pilotage.runtime.config import load_settings
 from pilotage.runtime.journal import JournalReader, sqlite
-from pilotage.service import Service, loop_factory
+from pilotage.service import WORKERS, Service, loop_factory, workers
 
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
 
@@ -294,6 +294,18 @@ class TestReload:
         assert time.monotonic() - began < 0.09
         assert not reload.done()
         assert (await reload).adopted
+
+
+class TestWorkers:
+    def test_all_there(self) -> None:
+        """The threads for what blocks are begun at once: their number does not rise while the engine runs."""
+        pool = workers()
+        try:
+            assert len(pool._threads) == WORKERS
+            assert pool.submit(lambda: 7).result(5) == 7
+            assert len(pool._threads) == WORKERS
+        finally:
+            pool.shutdown()
 
 
 class TestLoops:
