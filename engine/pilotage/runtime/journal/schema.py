@@ -6,9 +6,7 @@ import contextlib
 import importlib
 import os
 from pathlib import Path
-from typing import Any, Final
-
-from sqlite_utils import Database
+from typing import TYPE_CHECKING, Any, Final
 
 from pilotage.model.diagnostics import Severity
 from pilotage.ports import HealthLog, LogUnusableError
@@ -18,6 +16,9 @@ try:
     sqlite: Any = importlib.import_module("pysqlite3.dbapi2")
 except ImportError:  # pragma: no cover - the packages that we declare bring it
     sqlite = importlib.import_module("sqlite3")
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 SCHEMA_VERSION: Final = 2
 APPLICATION_ID: Final = 0x70696C6F  # "pilo": `file journal.db` names it
@@ -176,6 +177,10 @@ def _tables(connection: Any) -> int:
 
 def _migrate(connection: Any, found: int) -> None:
     """Bring a journal from a version to this one, in one transaction."""
+    from sqlite_utils import (
+        Database,
+    )  # 3 MB that an engine, its audit and its pages need once in the life of a journal
+
     database = Database(connection)
     with database.atomic():
         if found == 0:
