@@ -28,6 +28,11 @@ from pilotage_modbus.trouble import BadAnswer, ConnectionLost, Refusal, Silence
 JITTER: Final = 0.05
 """A pause between two polls is up to so much shorter or longer, so that connections do not keep step."""
 
+UNHURRIED_S: Final = 0.5
+TOGETHER_S: Final = 0.02
+"""Polls with a pause from `UNHURRIED_S` on begin at the same moments in all connections, so many a second: one waking of the engine, and one
+tick, serve several. Half of a city's wakings were for one answer each."""
+
 FIRST_PAUSE_S: Final = 1.0
 """Before a unit that fell silent is tried again; it doubles with each try."""
 
@@ -457,7 +462,8 @@ class _Poller:
         base = began if is_late else turn.due
         self._figures.late += is_late and turn.due > 0.0
         spread = pause_s * JITTER * (2 * random.random() - 1)
-        self._again(turn, base + pause_s + spread)
+        due = base + pause_s + spread
+        self._again(turn, due if pause_s < UNHURRIED_S else round(due / TOGETHER_S) * TOGETHER_S)
 
     # ── who answers ──────────────────────────────────────────────────────────────────────────
 
