@@ -108,6 +108,8 @@ def run_report(arguments: argparse.Namespace) -> int:
     holdings = [holding for store in STORES for holding in store(settings)]
     if arguments.json:
         print_json([asdict(holding) for holding in holdings])
+    elif not holdings:
+        console().print(f"nothing is kept in {settings.storage.path} yet", markup=False)
     else:
         _print(holdings, settings)
     return FAILED if any(holding.older for holding in holdings) else OK

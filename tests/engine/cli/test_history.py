@@ -230,6 +230,15 @@ class TestPrivacy:
         for word in ("history.db", "personal", "proof of gritting", "public task", "60 d"):
             assert word in line
 
+    def test_report_of_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Before the first start there is nothing, and a sentence says so."""
+        config = tmp_path / "config.yaml"
+        config.write_text("site: {name: Testville}\n")
+        assert main(["privacy", "report", "-c", str(config)]) == 0
+        assert f"nothing is kept in {tmp_path / 'var'} yet" in capsys.readouterr().out.replace(
+            "\n", " "
+        )
+
     def test_report_for_programs(self, run: Run) -> None:
         """And it can be read by programs."""
         _, out, _ = run("privacy", "report", "--json")
