@@ -191,6 +191,17 @@ class TestActions:
         client = desk.visitor("operator")
         answer = await desk.send(client, "/press", what="x" * (MOST_BODY_BYTES + 1))
         assert (answer.status_code, done) == (413, [])
+        assert "too large" in answer.text
+
+    async def test_too_large_for_programs(self, desk: Desk) -> None:
+        """A program is told so as of everything else that is refused: as `application/problem+json`."""
+        client = desk.visitor("operator")
+        headers = {"Origin": ORIGIN, "Content-Type": "application/json"}
+        body = b"x" * (MOST_BODY_BYTES + 1)
+        answer = await client.post("/api/v1/rules/check", content=body, headers=headers)
+        assert answer.status_code == 413
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["code"] == "too-large"
 
     async def test_get_changes_nothing(self, desk: Desk, done: list[str]) -> None:
         """An action answers no GET."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -75,15 +75,20 @@ class Shield:
                 ]
             await send(message)
 
-        refused = self._refused(scope["headers"])
+        given = dict(reversed(scope["headers"]))  # of two of a name the first counts, as within
+        refused = self._refused(given)
         if refused is not None:
             await refused(scope, receive, guarded)
             return
+        length = given.get(b"content-length", b"0")
+        is_too_large = not length.isdigit() or int(length) > self._most
         scope[WIRE] = send
         taken = 0
 
         async def bounded() -> Message:
             nonlocal taken
+            if is_too_large:
+                raise TooLarge  # nothing of it is read
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > self._most:
@@ -98,20 +103,14 @@ class Shield:
             del scope[WIRE]
             scope.get("state", {}).pop("visit", None)
 
-    def _refused(self, headers: Sequence[tuple[bytes, bytes]]) -> PlainTextResponse | None:
-        given = dict(
-            reversed(headers)
-        )  # of two of a name the first counts, as for the layers within
+    def _refused(self, headers: Mapping[bytes, bytes]) -> PlainTextResponse | None:
         # A name that somebody else made point here (DNS rebinding) must not reach a page.
-        host = given.get(b"host", b"").lower().decode("latin-1")
-        if host not in self._hosts:
-            known = ", ".join(sorted(self._hosts))
-            return PlainTextResponse(
-                f"This service is not called {host[:100]!r}; it answers to {known}.\n"
-                "mend: set web.address to the name that browsers use\n",
-                421,
-            )
-        length = given.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._most:
-            return PlainTextResponse(f"a request has at most {self._most} bytes\n", 413)
-        return None
+        host = headers.get(b"host", b"").lower().decode("latin-1")
+        if host in self._hosts:
+            return None
+        known = ", ".join(sorted(self._hosts))
+        return PlainTextResponse(
+            f"This service is not called {host[:100]!r}; it answers to {known}.\n"
+            "mend: set web.address to the name that browsers use\n",
+            421,
+        )

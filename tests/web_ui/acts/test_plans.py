@@ -262,6 +262,11 @@ class TestOrders:
         await desk.send(karim, "/plans/evacuation", **await fields(karim, "evacuation"))
         assert standing(city, "evacuation").level == 0
         assert "karim wants level 1" in (await nadia.get("/plans/evacuation")).text
+        buttons = [
+            re.findall(r">(Join|Refuse|Undo)</button>", (await who.get("/plans/evacuation")).text)
+            for who in (karim, nadia)
+        ]
+        assert buttons == [["Undo"], ["Join", "Refuse"]]
         await desk.send(karim, "/plans/evacuation/answer", question="second", yes="yes")
         assert standing(city, "evacuation").level == 0
         await desk.send(nadia, "/plans/evacuation/answer", question="second", yes="yes")
