@@ -240,6 +240,7 @@ class TestKeyboard:
         with page.expect_navigation():
             page.keyboard.down("Enter")
         page.keyboard.up("Enter")
+        page.wait_for_selector("html[data-link=live]")
         (plan,) = town.ask(api.ListPlans())
         assert plan.level == 1
 
