@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 from playwright.sync_api import Browser, Page, StorageState
-from tests.faults.city import temporary_folder
+from tests.faults.city import temporary_folder, until
 from tests.web_ui.browser.conftest import (
     PHONE,
     NewPage,
@@ -178,6 +178,11 @@ class TestNoBarrier:
         assert wrong == [], "\n".join(wrong)
 
 
+def holders(town: Town, entity: str) -> list[api.OverrideShown]:
+    """Return the overrides of a piece of equipment."""
+    return [held for held in town.ask(api.ListOverrides()) if held.entity == entity]
+
+
 class TestKeyboard:
     def test_everything_is_reached(
         self, new_page: NewPage, busy: None, admin: StorageState
@@ -258,7 +263,8 @@ class TestKeyboard:
         with page.expect_navigation():
             page.keyboard.down("Enter")
         page.keyboard.up("Enter")
-        (held,) = (o for o in town.ask(api.ListOverrides()) if o.entity == "L-9")
+        until(lambda: holders(town, "L-9"), "nobody holds it", 5.0)
+        (held,) = holders(town, "L-9")
         assert held.person == "visitor"
         page.locator("form[action$='/release'] button").focus()
         with page.expect_navigation():
