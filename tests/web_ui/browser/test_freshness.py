@@ -27,7 +27,7 @@ class TestFreshness:
         assert page.inner_text("#link-word") == "direct"
         until_true(
             page,
-            "/serveur [0-9].* s .* moteur [0-9].* s/.test(document.getElementById('link-ages').textContent)",
+            r"/serveur\s[0-9].*\ss\s.*\smoteur\s[0-9].*\ss/.test(document.getElementById('link-ages').textContent)",
         )
         assert page.is_hidden("#frozen")
 
