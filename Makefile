@@ -85,8 +85,17 @@ $(AXE): tests/web_ui/browser/package-lock.json
 	    echo "== npm could not install it: the tests with axe-core are skipped"; \
 	else echo "== no npm here: the tests with axe-core are skipped"; fi
 
+# Lighthouse, for the same browser; only `make ui` asks for it.
+LIGHTHOUSE := tests/web_ui/browser/lighthouse/node_modules/.package-lock.json
+$(LIGHTHOUSE): tests/web_ui/browser/lighthouse/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  echo "== installing Lighthouse for the browser tests (once)"; \
+	  { cd $(<D) && npm ci --silent && touch node_modules/.package-lock.json; } || \
+	    echo "== npm could not install it: the tests with Lighthouse are skipped"; \
+	else echo "== no npm here: the tests with Lighthouse are skipped"; fi
+
 .PHONY: ui
-ui: $(STAMP) system axe ## Measure and try the pages in a real browser at length, and print what was reached (ARGS="--only pixel")
+ui: $(STAMP) system axe $(LIGHTHOUSE) ## Measure and try the pages in a real browser at length, and print what was reached (ARGS="--only pixel")
 	@$(BIN)/python -m pytest -q -m ui tests/web_ui
 	@$(BIN)/python -m tests.web_ui.figures $(ARGS)
 	@echo "== schemathesis, 10,000 requests as each role"
