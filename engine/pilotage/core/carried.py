@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from pilotage.core.alarms import Alarm
 from pilotage.core.arbiter import Demand
+from pilotage.core.city_cells import INCIDENT_POINTS
 from pilotage.core.engine import Engine
 from pilotage.core.glass import Broken
 from pilotage.core.modes import Hand
 from pilotage.core.plans import Plan
-from pilotage.core.store import Cell, Entity, EntitySet, PointTable, to_value
-from pilotage.language.resolver import INCIDENT
+from pilotage.core.store import Cell, Entity, EntitySet, to_value
 from pilotage.model.entities import Access
 from pilotage.model.messages import RunChanged
 from pilotage.model.priorities import BY_HAND, Priority
@@ -217,7 +217,7 @@ def _incident(incident: Entity) -> dict[str, Any]:
 
 
 def _reopen(engine: Engine, row: dict[str, Any]) -> None:
-    incident = Entity(row["id"], "incident", row["name"], points=PointTable(INCIDENT.points))
+    incident = Entity(row["id"], "incident", row["name"], points=INCIDENT_POINTS)
     engine.graph.add_entity(incident)
     for point, plain in row["values"].items():
         cell = incident.cells.get(point)

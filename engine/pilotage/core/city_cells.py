@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
-from pilotage.core.store import Cell, Entity
+from pilotage.core.store import Cell, Entity, PointTable
 from pilotage.language.resolver import INCIDENT
+
+INCIDENT_POINTS: Final = PointTable(INCIDENT.points)
 
 
 class CityCells(Mapping[str, Cell]):

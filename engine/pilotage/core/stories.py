@@ -14,17 +14,17 @@ from itertools import islice
 from typing import Any, Final
 
 from pilotage.core.arbiter import Demand
+from pilotage.core.city_cells import INCIDENT_POINTS
 from pilotage.core.evaluator import MOST_READ, Desk
 from pilotage.core.graph import Env, Watch
 from pilotage.core.instances import Instances, label
 from pilotage.core.open_calls import BAD_ANSWERS, OpenCalls
 from pilotage.core.patterns import Listener
 from pilotage.core.schedule import Schedule
-from pilotage.core.store import Cell, Entity, EntitySet, PointTable, can_be
+from pilotage.core.store import Cell, Entity, EntitySet, can_be
 from pilotage.core.timers import Timer
 from pilotage.language import typed
 from pilotage.language.program import RuleProgram, SetProgram, StepProgram, TextProgram
-from pilotage.language.resolver import INCIDENT
 from pilotage.language.typed import Typed, walk
 from pilotage.model import sentences
 from pilotage.model.messages import CallOut, CallResult, IncidentChanged, Noted, Notice, RunChanged
@@ -663,9 +663,7 @@ class Stories:
     ) -> Entity:
         """Open an incident, for a rule or for a person."""
         graph = self._desk.graph
-        incident = Entity(
-            self._incident_id(), "incident", title, points=PointTable(INCIDENT.points)
-        )
+        incident = Entity(self._incident_id(), "incident", title, points=INCIDENT_POINTS)
         graph.add_entity(incident)
         values = {
             "closed": False, "type": type_, "severity": severity, "title": title,
