@@ -376,6 +376,8 @@ class AuditProcess:
             sock = None
         with self._changed:
             self._sock = sock
+            if self._over:  # closed meanwhile, without patience: nobody ends this one else
+                self._kill()
             again = [ask for ask, _ in self._asked.values() if ask is not self._begin]
             self._outbox = deque([self._begin, *again, wire.Committed()])
             self._hinted, self._is_more = True, False

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
@@ -45,7 +46,13 @@ class KeeperLink(asyncio.Protocol):
             process = _start_process(theirs.fileno())
         ours.setblocking(False)
         keeper = cls(process, ours)
-        await asyncio.get_running_loop().create_connection(lambda: keeper, sock=ours)
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: keeper, sock=ours)
+        except BaseException:
+            ours.close()
+            keeper._kill()
+            keeper._reap()
+            raise
         return keeper
 
     async def load(self, keep: wire.Keep) -> None:
@@ -104,9 +111,20 @@ class KeeperLink(asyncio.Protocol):
         self.is_sound = False
         if self._transport is not None:
             self._transport.abort()
+        self._kill()
+        try:
+            await self._code(1.0)
+        finally:
+            self._reap()
+
+    def _kill(self) -> None:
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        await self._code(1.0)
+
+    def _reap(self) -> None:
+        """Take note of its end even when nobody waits for it any more: it would stay in the table of processes."""
+        if self._process.poll() is None:
+            threading.Thread(target=self._process.wait, name="pilotage-reaper", daemon=True).start()
 
     # ── the socket ───────────────────────────────────────────────────────────────────────────
 

@@ -140,7 +140,7 @@ class TestDone:
         """Actions, demands and the last one are counted as decisions go to disk."""
         await quiet(service, eventually)
         await report(service, eventually, pedestrian_detected=True)
-        await _traces(client, 2)
+        await eventually(lambda: service.rule_figures.of("tell").actions)  # the later of the two
         dim, tell = await client.ask(api.ListRuleFigures())
 
         assert (dim.rule, dim.actions, dim.demands, dim.actions_24h) == ("dim", 1, 1, 1)

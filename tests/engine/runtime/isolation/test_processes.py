@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from tests.processes import still_run
 
 from pilotage.model.messages import CallOut, Command, Outcome
 from pilotage.model.values import Position
+from pilotage.runtime.isolation.keeper_link import KeeperLink
 from pilotage.runtime.supervisor import State
 
 OTHERS: set[int] = set()
@@ -101,6 +103,23 @@ class TestSame:
         with pytest.raises(RuntimeError, match="ValueError: it cannot be sent"):
             await adapter.send(order())
 
+    @pytest.mark.parametrize("steps", range(6))
+    async def test_cancelled_while_it_starts_or_ends(self, steps: int) -> None:
+        """A keeper whose start or end is cancelled leaves no process and no entry in the table of processes."""
+        for work in (KeeperLink.start, _start_and_end):
+            task = asyncio.create_task(work())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                keeper = await task
+                if keeper is not None:
+                    await keeper.end()
+        deadline = time.monotonic() + 20
+        while family():
+            assert time.monotonic() < deadline, family()
+            await asyncio.sleep(0.01)
+
     async def test_stop_leaves_nothing(self, bench: Any) -> None:
         """Stopping ends the process, and the one that keeps it."""
         bench.open()
@@ -123,6 +142,10 @@ WAYS = {
     "sleep": "hung: it was not heard for",
     "spin": "hung: it was not heard for",
 }
+
+
+async def _start_and_end() -> None:
+    await (await KeeperLink.start()).end()
 
 
 class TestDeaths:
