@@ -17,7 +17,7 @@ from typing import Any, Final
 from tests.faults.broker import Broker, calm, street
 from tests.faults.city import City, temporary_folder
 from tests.faults.figures import Figure, Size
-from tests.faults.records import CITY, Commands, lines, settled
+from tests.faults.records import CITY, Commands, commands, lines, settled
 
 from pilotage import api
 from pilotage.runtime.journal import JournalReader
@@ -301,13 +301,13 @@ def _figures(
     lamps: list[dict[str, Any]],
     say: Callable[[str], None],
 ) -> list[Figure]:
-    record = _record(journal)
+    record, sent = _record(journal), commands(journal)  # also what was sent after all had settled
     told_of = Counter(told.accepted.values())
     lost = [number for number, count in told_of.items() if record.taken[number] < count]
     early = [
         line["id"]
         for line in lamps
-        if line["id"] not in found.sent or found.decided_at[line["id"]] > line["time"]
+        if line["id"] not in sent.sent or sent.decided_at[line["id"]] > line["time"]
     ]
     rings = Counter(line["street"] for line in lamps if line["point"] == "ring")
     twice = sum(max(0, count - record.rings[name]) for name, count in rings.items())

@@ -20,7 +20,7 @@ from typing import Final
 
 from tests.faults.city import City, free_port, temporary_folder, under_load
 from tests.faults.figures import Figure, Size
-from tests.faults.records import Commands, lines, settled
+from tests.faults.records import Commands, commands, lines, settled
 
 from pilotage import api
 
@@ -134,11 +134,11 @@ def measure(size: Size, say: Callable[[str], None]) -> list[Figure]:
     """Harm both servers under load, and compare what they wrote down with the journal."""
     rounds: list[Ways] = list(SHORT) if size is Size.SHORT else _drawn()
     with temporary_folder() as folder, _servers(folder) as servers:
-        seen, found = asyncio.run(
+        seen, found, at_the_end = asyncio.run(
             _suffer(folder, servers, rounds, Seen(back_within_s=BACK_S[size]), say)
         )
         writes = [line for server in servers for line in lines(server.log)]
-    return _figures(seen, found, writes)
+    return _figures(seen, found, at_the_end, writes)
 
 
 def _drawn() -> list[Ways]:
@@ -178,8 +178,11 @@ async def _suffer(
     rounds: list[Ways],
     seen: Seen,
     say: Callable[[str], None],
-) -> tuple[Seen, Commands]:
-    """Do every round on both servers at once, under load; return what was seen, and what the journal says."""
+) -> tuple[Seen, Commands, Commands]:
+    """Do every round on both servers at once, under load; return what was seen, and what the journal says then and at the end.
+
+    An override that ends between the two still has something sent.
+    """
     rng = random.Random("pauses")
     city = City(folder, _connections(servers), 2 * STREETS)
     try:
@@ -198,7 +201,7 @@ async def _suffer(
         await asyncio.to_thread(city.stop)
     finally:
         city.kill()
-    return seen, found
+    return seen, found, commands(city.journal)
 
 
 async def _harm(watch: _Watch, way: tuple[str, ...], rng: random.Random) -> None:
@@ -288,8 +291,10 @@ def _is_old(point: api.Point, link: api.Connection) -> bool:
 # ── the figures ──────────────────────────────────────────────────────────────────────────────
 
 
-def _figures(seen: Seen, found: Commands, writes: list[dict[str, object]]) -> list[Figure]:
-    twice, late, strange = _wrong(found, writes)
+def _figures(
+    seen: Seen, found: Commands, at_the_end: Commands, writes: list[dict[str, object]]
+) -> list[Figure]:
+    twice, late, strange = _wrong(at_the_end, writes)
     count = seen.faults.total()
     times = [took for each in seen.back_s.values() for took in each] or [float("inf")]
     how = ", ".join(f"{number} {kind}" for kind, number in sorted(seen.faults.items()))

@@ -226,6 +226,7 @@ class TestDay:
         """After kill -9 and a start the rules go on: no lamp that already obeys is told again, then the light returns."""
         start(city, loop)
         dim(city, field)
+        city.until(lambda: verified(city) == ["s-1.level"], "that it obeys is not on disk")
         city.kill()
         start(city, loop)
         field.flow("s-1", 41)

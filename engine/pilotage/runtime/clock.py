@@ -1,4 +1,4 @@
-"""The clocks of the engine: the system's, and one that runs faster for demonstrations.
+"""The clocks of the engine: the system's, one that runs faster for demonstrations, and that of another process.
 
 A clock never goes back. When the system's time jumps (an NTP correction, a wrong hand), the jump is told, and:
 forward, the engine follows at once, and what fell due in between happens once; back, the engine goes on counting from
@@ -116,6 +116,37 @@ class ScaledClock:
     def delay(self, seconds: float) -> float:
         """Return the real seconds that this clock takes for `seconds`."""
         return max(0.0, seconds) / self.speed
+
+
+class FollowedClock:
+    """The clock of another process of this machine, as it was told last and counted on from there."""
+
+    def __init__(self) -> None:
+        """Begin with the system's time."""
+        self._told = (time.time(), time.monotonic(), 1.0)
+
+    def follow(self, now: float, monotonic: float, speed: float) -> None:
+        """Take over what `reading_of` gave in the other process."""
+        self._told = (now, monotonic, speed)
+
+    def now(self) -> float:
+        """Return the wall time of the other clock, seconds since 1970."""
+        now, monotonic, speed = self._told
+        return now + (time.monotonic() - monotonic) * speed
+
+    def monotonic(self) -> float:
+        """Return seconds that no jump changes."""
+        return time.monotonic() * self._told[2]
+
+    def delay(self, seconds: float) -> float:
+        """Return the real seconds that these seconds take."""
+        return max(0.0, seconds) / self._told[2]
+
+
+def reading_of(clock: object) -> tuple[float, float, float]:
+    """Return what a `FollowedClock` follows: the clock's time, the machine's monotonic time, and the clock's speed."""
+    now: Read = getattr(clock, "now", time.time)
+    return now(), time.monotonic(), float(getattr(clock, "speed", 1.0))
 
 
 def clock_state() -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from pilotage.ports import ConfigSwitch, DecisionRecord, Envelope
 from pilotage.runtime.health import Health
-from pilotage.runtime.journal import JournalReader, SqliteJournal, sqlite
+from pilotage.runtime.journal import JournalReader, SqliteJournal, archive, sqlite
 
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
 PARTITIONS = ("city", "north")
@@ -157,6 +157,24 @@ class TestArchive:
         connection.close()
         found = JournalReader(journal.path).archived("digest-7")
         assert found == {**self.FILES, "rules/b.yaml": b"# 7"}
+
+    async def test_forgotten_while_it_is_read(self, journal: SqliteJournal) -> None:
+        """Who reads a configuration gets all of its texts, also when it is forgotten in the middle."""
+        journal.archive("old", self.FILES, 5.0)
+        await journal.flushed("city")
+        connection, other = sqlite.connect(journal.path), sqlite.connect(journal.path)
+
+        class Interrupted:
+            def execute(self, statement: str, *values: object) -> Any:
+                found = connection.execute(statement, *values)
+                if "FROM archive" in statement:
+                    other.execute("DELETE FROM texts")
+                    other.commit()
+                return found
+
+        assert archive.read(Interrupted(), "old") == self.FILES
+        connection.close()
+        other.close()
 
     async def test_forgotten_with_its_switch(
         self, journal: SqliteJournal, eventually: Eventually

@@ -12,7 +12,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final, assert_never
@@ -22,34 +21,11 @@ from pilotage.model.messages import Decision
 from pilotage.ports import LogClosedError, LogUnusableError
 from pilotage.runtime.audit import wire
 from pilotage.runtime.audit.log import AuditLog, Ticket
+from pilotage.runtime.clock import FollowedClock
 
 LESS_URGENT: Final = 5
 """By how much it yields to the engine (`nice`): the journal has what it is to write already."""
 _NOTHING: Final = Decision(0, 0.0, ())
-
-
-class EngineTime:
-    """The engine's time, as it said it last and counted on."""
-
-    def __init__(self) -> None:
-        """Begin with the system's time."""
-        self._now, self._at, self._speed = time.time(), time.monotonic(), 1.0
-
-    def hear(self, told: wire.Time) -> None:
-        """Take over what the engine says."""
-        self._now, self._at, self._speed = told.now, told.monotonic, told.speed
-
-    def now(self) -> float:
-        """Return seconds since 1970."""
-        return self._now + self.monotonic() - self._at * self._speed
-
-    def monotonic(self) -> float:
-        """Return seconds that no jump changes."""
-        return time.monotonic() * self._speed
-
-    def delay(self, seconds: float) -> float:
-        """Return the real seconds that these seconds take."""
-        return max(0.0, seconds) / self._speed
 
 
 class Told:
@@ -95,7 +71,7 @@ class Child:
         """Serve the engine at the other end of a socket."""
         self._sock = sock
         self._told = Told(sock)
-        self._time = EngineTime()
+        self._clock = FollowedClock()
         self._log: AuditLog | None = None
         self._life = ""
 
@@ -103,7 +79,7 @@ class Child:
         """Do what is asked until the engine has enough of it, or is gone."""
         while (message := wire.receive(self._sock, wire.TO_CHILD)) is not None:
             if isinstance(message, wire.Time):
-                self._time.hear(message)
+                self._clock.follow(message.now, message.monotonic, message.speed)
                 self._told.say(wire.Heard())
             elif isinstance(message, wire.Committed):
                 if self._log is not None:
@@ -157,7 +133,7 @@ class Child:
         log = AuditLog(
             Path(ask.path),
             Path(ask.journal),
-            self._time,
+            self._clock,
             self._told,
             anchor_folder=Path(ask.anchor_folder) if ask.anchor_folder else None,
             lazy_s=ask.lazy_s,

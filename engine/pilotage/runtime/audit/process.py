@@ -27,6 +27,7 @@ from pilotage.ports import Clock, HealthLog, LogClosedError, LogUnusableError
 from pilotage.runtime.audit import wire
 from pilotage.runtime.audit.entries import Entry
 from pilotage.runtime.audit.log import LAZY_S, MOST_WAITING
+from pilotage.runtime.clock import reading_of
 
 T = TypeVar("T")
 
@@ -244,9 +245,7 @@ class AuditProcess:
 
     def _send_all(self, sock: socket.socket, messages: Sequence[wire.ToChild]) -> None:
         """Send the time, then messages; what does not arrive is asked again when the process was started again."""
-        now = wire.Time(
-            self._clock.now(), time.monotonic(), float(getattr(self._clock, "speed", 1.0))
-        )
+        now = wire.Time(*reading_of(self._clock))
         with contextlib.suppress(OSError):
             for message in (now, *messages):
                 wire.send(sock, message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from pilotage.adapter import Site
 from pilotage.model.entities import Access, EntitySpec, Kind, PointSpec
 from pilotage.model.messages import PointHandle
 from pilotage.model.values import TEXT, enum, set_of
+from pilotage.runtime.clock import FollowedClock
 from pilotage.runtime.isolation import wire
 
 
@@ -32,7 +32,7 @@ class RemoteSite:
         for entity in site.entities:
             self._by_kind.setdefault(entity.kind, []).append(entity)
         self._specs = {kind.name: _specs(kind) for kind in site.kinds}
-        self._time = wire.Time(time.time(), time.monotonic(), 1.0)
+        self._clock = FollowedClock()
 
     @property
     def name(self) -> str:
@@ -56,12 +56,11 @@ class RemoteSite:
 
     def now(self) -> float:
         """Return the engine's time, seconds since 1970."""
-        at = self._time
-        return at.now + (time.monotonic() - at.monotonic) * at.speed
+        return self._clock.now()
 
     def set_time(self, at: wire.Time) -> None:
         """Follow the engine's clock."""
-        self._time = at
+        self._clock.follow(at.now, at.monotonic, at.speed)
 
 
 def describe(site: Site) -> wire.Site:

@@ -15,6 +15,7 @@ from typing import Final
 
 from pilotage.adapter import ConnectionSettings, Site
 from pilotage.model.messages import Outcome
+from pilotage.runtime.clock import reading_of
 from pilotage.runtime.inbox import ConnectionDoor
 from pilotage.runtime.isolation import wire
 from pilotage.runtime.isolation.child_link import ChildLink, Order
@@ -146,9 +147,7 @@ class IsolatedAdapter:
         )
 
     def _time(self) -> wire.Time:
-        clock = getattr(self._site, "clock", None)
-        now = getattr(self._site, "now", time.time)
-        return wire.Time(now(), time.monotonic(), getattr(clock, "speed", 1.0))
+        return wire.Time(*reading_of(getattr(self._site, "clock", self._site)))
 
     # ── ending ───────────────────────────────────────────────────────────────────────────────
 

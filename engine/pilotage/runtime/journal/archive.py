@@ -51,7 +51,11 @@ def write(cursor: Any, packed: Packed) -> None:
 
 
 def read(connection: Any, digest: str) -> dict[str, bytes] | None:
-    """Return the texts of a configuration by their names; None when it is not archived, or was forgotten."""
+    """Return the texts of a configuration by their names; None when it is not archived, or was forgotten.
+
+    Leaves a transaction open, in which all was read: what is forgotten meanwhile is there or not as a whole.
+    """
+    connection.execute("BEGIN")
     found = connection.execute("SELECT files FROM archive WHERE digest = ?", (digest,)).fetchone()
     if found is None:
         return None
