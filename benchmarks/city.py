@@ -5,7 +5,7 @@ their loops, 180 buses, 205 vehicles, 269 cameras, 180 buildings and 26 bollards
 server and a Modbus gateway, each in a process of its own. First dusk falls on every lamp at once; then the city speaks at a
 rate, with bursts, while people walk, buses ask for green, vehicles open bollards, fires free gates, intrusions turn cameras and
 peaks change plans. Each change that must have an answer is noted by who makes it, each command by who gets it. A run in which a
-command is missing, or a device is not at the end as the last change wants it, prints no figure and fails.
+command is missing, or a device is not at the end as the last change wants it, prints no figure and fails. At the end `city_floor` hears the same with the bare libraries, for its CPU.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ ORDER_EVERY_S: Final = 0.5
 AFTER_BURST_S: Final = 10.0
 """So long after a burst counts as the burst: what came in it is taken, and the history catches up."""
 
+FLOOR_S: Final = 30.0
 SETTLE_S: Final = 180.0
 START_S: Final = 180.0
 QUIET_S: Final = 2.5
@@ -86,7 +87,10 @@ def percentile(values: Sequence[float], share: float) -> float:
 class Equipment:
     """The three processes of the equipment."""
 
-    def __init__(self, parts: dict[str, subprocess.Popen[str]], folder: Path) -> None:
+    def __init__(
+        self, parts: dict[str, subprocess.Popen[str]], ports: dict[str, int], folder: Path
+    ) -> None:
+        self.ports = ports
         self._parts = parts
         self._folder = folder
         for name in parts:
@@ -128,7 +132,7 @@ def city(folder: Path, lamps: int) -> Iterator[tuple[Equipment, psutil.Process]]
             command = [sys.executable, "-W", "ignore", "-m", "benchmarks.city_peers", name]
             command += [str(ports[name]), str(folder / f"{name}.json"), str(lamps)]
             parts[name] = stack.enter_context(process(command, folder / f"{name}.log", **pipes))
-        equipment = Equipment(parts, folder)
+        equipment = Equipment(parts, ports, folder)
         main = "import sys; from pilotage.cli import main; sys.exit(main())"
         command = [sys.executable, "-c", main, "run", "-c", str(folder / "config.yaml")]
         engine = stack.enter_context(
@@ -189,6 +193,19 @@ def until_quiet(equipment: Equipment, end: float) -> None:
         time.sleep(0.1)
 
 
+def floor(ports: dict[str, int], seconds: float) -> tuple[float, float]:
+    """Return how many messages a second a bare script hears of the equipment, and what per cent of a core that takes."""
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.city_floor"]
+    command += [*(str(ports[protocol]) for protocol in PROTOCOLS), str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"the floor failed: {done.stderr[-1_000:]}")
+    failed, messages, percent = done.stdout.split()[-3:]
+    if int(failed):
+        sys.exit(f"the floor stopped {failed} of its polls: {done.stderr[-1_000:]}")
+    return float(messages), float(percent)
+
+
 def measure(
     lamps: int, seconds: float, rate: int, burst: int, burst_every_s: float
 ) -> dict[str, Any]:
@@ -218,6 +235,7 @@ def measure(
             found = until_right(equipment)
             with api.Client(socket, 30.0) as client:
                 health = client.ask(api.GetHealth())
+            bare = floor(equipment.ports, min(FLOOR_S, seconds))
     taken = sum(after.readings.values()) - sum(before.readings.values())
     calm, whole = cpu_percent(watch, bursts)
     trouble = {
@@ -236,6 +254,8 @@ def measure(
         "ticks_per_s": (after.ticks - before.ticks) / flowed_s,
         "cpu_calm_percent": calm,
         "cpu_percent": whole,
+        "floor_messages_per_s": bare[0],
+        "floor_cpu_percent": bare[1],
         "memory_mb": watch.memory_mb[-1],
         "slope_mb_per_min": watch.slope_mb_per_min(),
         "ways": ways_of(found, bursts),
@@ -293,6 +313,10 @@ def show(seen: dict[str, Any]) -> None:
     print(
         f"CPU: {seen['cpu_calm_percent']:.1f} % of one core, with the bursts {seen['cpu_percent']:.1f} % (aim: under 10 %);"
         f" {seen['ticks_per_s']:.0f} ticks a second"
+    )
+    print(
+        f"a bare script that only hears the same, {seen['floor_messages_per_s']:,.0f} messages a second: {seen['floor_cpu_percent']:.1f} %,"
+        f" so that ours is {seen['cpu_calm_percent'] / seen['floor_cpu_percent']:.1f} times the floor"
     )
     print(
         f"memory: {seen['memory_mb']:.0f} MB (aim: under 400), {seen['slope_mb_per_min']:+.2f} MB a minute"

@@ -76,7 +76,12 @@ class OpcUaConnection:
             detail = await link.open()
             self._link = link
             self._door.connected(detail)
-            log.info("connection %s: %s", self._name, detail, extra={"event": "opcua.connected"})
+            log.info(
+                "connection %s: %s",
+                self._name,
+                detail,
+                extra={"event": "opcua.connected", "about": self._name},
+            )
             raise ConnectionLost(await link.down)
         except ConnectionLost as error:
             if link.has_reported:
@@ -207,7 +212,7 @@ class OpcUaConnection:
             self._name,
             target,
             why,
-            extra={"event": "opcua.order"},
+            extra={"event": "opcua.order", "about": self._name},
         )
         return Outcome.UNKNOWN
 

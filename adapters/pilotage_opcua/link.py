@@ -295,7 +295,7 @@ class Link:
                 self._name,
                 len(self.too_slow),
                 named,
-                extra={"event": "opcua.intervals"},
+                extra={"event": "opcua.intervals", "about": self._name},
             )
 
     def _detail(self) -> str:
@@ -357,7 +357,7 @@ class Link:
                     self._name,
                     abs(skew),
                     "ahead of" if skew > 0 else "behind",
-                    extra={"event": "opcua.clock"},
+                    extra={"event": "opcua.clock", "about": self._name},
                 )
 
     async def _listen_for_silence(self) -> None:
@@ -569,7 +569,10 @@ class Link:
                 await client.disconnect()
         except Exception as error:
             log.debug(
-                "connection %s: closing: %s", self._name, error, extra={"event": "opcua.closing"}
+                "connection %s: closing: %s",
+                self._name,
+                error,
+                extra={"event": "opcua.closing", "about": self._name},
             )
         finally:
             publishing = client.uaclient.session._publish_task

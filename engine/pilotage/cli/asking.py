@@ -7,12 +7,14 @@ import getpass
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pilotage.cli.console import FAILED, OK, USAGE, console, print_error
 
 if TYPE_CHECKING:
     from pilotage.api import Client, Receipt
+
+PATIENCE_S: Final = 30.0
 
 
 def add_config_option(parser: argparse.ArgumentParser) -> None:
@@ -65,8 +67,10 @@ def duration(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{error}; write 2h, 90s or '1 h 30 min'") from error
 
 
-def ask_engine(arguments: argparse.Namespace, talk: Callable[[Client], int]) -> int:
-    """Talk to the engine and return the exit code; a refusal is shown with its mend.
+def ask_engine(
+    arguments: argparse.Namespace, talk: Callable[[Client], int], patience_s: float = PATIENCE_S
+) -> int:
+    """Talk to the engine and return the exit code; a refusal is shown with its mend, and so is an engine that says nothing.
 
     Raises:
         RuleError: The configuration that should say where the socket is cannot be read.
@@ -74,7 +78,7 @@ def ask_engine(arguments: argparse.Namespace, talk: Callable[[Client], int]) -> 
     from pilotage.api import ApiError, Client
 
     try:
-        with Client(_socket(arguments), via="cli") as client:
+        with Client(_socket(arguments), patience_s, via="cli") as client:
             return talk(client)
     except ApiError as error:
         print_error(error.text, error.mend)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.markup import escape
 from rich.text import Text
@@ -20,6 +20,8 @@ _EXAMPLES = """\
   pilotage status --points 'seg-*.lights.level'
   pilotage status --json
 """
+LOOK_S: Final = 5.0
+"""An engine that says nothing for so long is not well: who asks how it is need not wait longer to be told."""
 _STYLES = {
     "up": "good",
     "down": "bad",
@@ -50,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Ask and show."""
     if arguments.points is not None:
         return ask_engine(arguments, lambda client: _points(client, arguments))
-    return ask_engine(arguments, lambda client: _status(client, arguments))
+    return ask_engine(arguments, lambda client: _status(client, arguments), LOOK_S)
 
 
 def _status(client: Client, arguments: argparse.Namespace) -> int:

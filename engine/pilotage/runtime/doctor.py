@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from pilotage.runtime.backup import JOURNAL_FILE
 from pilotage.runtime.clock import UNKEPT, clock_state
 from pilotage.runtime.config import Settings
 
@@ -71,6 +72,7 @@ def examine(settings: Settings, broker_file: Path = BROKER_FILE) -> Iterator[Che
     """
     yield from check_versions()
     yield from check_disk(settings.storage.path, settings.storage.ballast_bytes)
+    yield from check_data(settings.storage.path)
     yield from check_rights(settings)
     yield from check_clock(settings.storage.path)
     yield from check_certificates(settings)
@@ -97,6 +99,43 @@ def check_versions() -> Iterator[Check]:
         yield Check("TLS", BAD, f"{ssl.OPENSSL_VERSION} is out of support", mend)
     else:
         yield Check("TLS", GOOD, ssl.OPENSSL_VERSION)
+
+
+def check_data(storage: Path) -> Iterator[Check]:
+    """Look whether this engine reads what was written; nothing is yielded for a file that is not there yet."""
+    from pilotage.runtime import journal
+    from pilotage.runtime.audit import store
+    from pilotage.runtime.history import file as history
+
+    known = (
+        (JOURNAL_FILE, journal.SCHEMA_VERSION),
+        (store.AUDIT_FILE, store.SCHEMA_VERSION),
+        (history.HISTORY_FILE, history.SCHEMA_VERSION),
+    )
+    for name, newest in known:
+        path = storage / name
+        if path.is_file():
+            yield _data(path, newest)
+
+
+def _data(path: Path, newest: int) -> Check:
+    from pilotage.runtime.journal import sqlite
+
+    try:
+        with contextlib.closing(
+            sqlite.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        ) as connection:
+            (found,) = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite.Error as error:
+        mend = "look at it as the engine's user, with `pilotage verify`"
+        return Check("data", BAD, f"{path.name} cannot be read: {error}", mend)
+    if found > newest:
+        text = f"{path.name} has version {found}, and this engine knows versions up to {newest}"
+        return Check("data", BAD, text, "run the version of pilotage that wrote it, or a newer one")
+    if found < newest:
+        text = f"{path.name} has version {found}; the next start makes it version {newest}"
+        return Check("data", DOUBT, text, "make a backup before: `pilotage backup`")
+    return Check("data", GOOD, f"{path.name} has version {found}")
 
 
 # ── the disk ─────────────────────────────────────────────────────────────────────────────────

@@ -210,7 +210,7 @@ class Supervisor:
                 "connection %s does not end when it is cancelled; its adapter %s was left behind",
                 name,
                 run.protocol,
-                extra={"event": "connection.left_behind"},
+                extra={"event": "connection.left_behind", "about": name},
             )
         await run.close()
         run.end()
@@ -326,7 +326,7 @@ class _Run:
                     self.name,
                     self.protocol,
                     exc_info=error,
-                    extra={"event": "plugin.failed"},
+                    extra={"event": "plugin.failed", "about": self.name},
                 )
             return error
         return ConnectionError("the adapter ended by itself")

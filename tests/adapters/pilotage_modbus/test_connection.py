@@ -15,6 +15,7 @@ from pilotage.model.messages import CallOut, Outcome
 from pilotage.model.quality import Quality
 from pilotage.model.values import number
 from pilotage.testing.adapters import FixedSite
+from pilotage_modbus.connection import TOGETHER_S
 
 EVERY = {"poll": 0.05, "timeout": 0.5}
 
@@ -112,6 +113,41 @@ class TestReading:
         ):
             await door.until(lambda: sum(r.point == "lamp-1.level" for r in door.reports) > 5)
         assert sum(r.point == "lamp-1.power" for r in door.reports) == 1
+
+    @pytest.mark.parametrize(("poll", "together"), [("500 ms", True), ("100 ms", False)])
+    async def test_together(
+        self, kit: Any, make_settings: Any, city: Any, door: Any, poll: str, together: bool
+    ) -> None:
+        """Unhurried polls of all connections begin at the same moments, so that one waking serves several; fast ones spread."""
+        point = {
+            "entity": "lamp-1",
+            "unit_id": 1,
+            "poll": poll,
+            "points": {"level": {"holding": 1}},
+        }
+        loop, moments = asyncio.get_running_loop(), []
+        call_at = loop.call_at
+
+        def noted(when: float, callback: Any, *arguments: Any, **more: Any) -> Any:
+            if getattr(callback, "__name__", "") == "_wake":
+                moments.append(when)
+            return call_at(when, callback, *arguments, **more)
+
+        async def nothing(*_: int) -> None:
+            return None
+
+        try:
+            loop.call_at = noted  # type: ignore[method-assign, assignment]
+        except AttributeError:
+            pytest.skip("nothing can be noted of this loop")
+        async with (
+            kit.acting(nothing) as port,
+            kit.running(make_settings(port=port, points=[point]), city, door),
+            kit.running(make_settings(port=port, points=[point]), city, door),
+        ):
+            await door.until(lambda: len(moments) >= 6)
+        apart = [abs(when / TOGETHER_S - round(when / TOGETHER_S)) for when in moments]
+        assert all(share < 1e-3 for share in apart) == together
 
     async def test_two_thousand_registers(
         self, kit: Any, make_street: Any, make_settings: Any, door: Any

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pilotage.runtime import doctor
 from pilotage.runtime.clock import clock_state
 from pilotage.runtime.config import Settings, load_settings
 from pilotage.runtime.doctor import BAD, DOUBT, GOOD, Check
+from pilotage.runtime.journal import sqlite
 
 CONFIG = "site: {name: Testville, time_zone: Europe/Paris, position: [47.32, 5.04]}\n"
 
@@ -83,6 +85,23 @@ class TestRights:
         found = [c for c in doctor.check_rights(settings) if "superuser" not in c.text]
         assert wrong(found) == [("rights", DOUBT), ("rights", BAD)]
         assert f"chmod o-w {site}" in found[1].mend
+
+
+class TestData:
+    def test_versions(self, tmp_path: Path) -> None:
+        """Files of a newer engine, of an older one, and what is no database at all are told; a file that is not there is not."""
+        assert list(doctor.check_data(tmp_path)) == []
+        for name, version in (("journal.db", 99), ("audit.db", 0), ("history.db", None)):
+            if version is None:
+                (tmp_path / name).write_bytes(b"no database at all" * 100)
+                continue
+            with closing(sqlite.connect(tmp_path / name)) as connection:
+                connection.executescript(f"CREATE TABLE t (x); PRAGMA user_version = {version};")
+        found = list(doctor.check_data(tmp_path))
+        assert [check.state for check in found] == [BAD, DOUBT, BAD]
+        assert "journal.db has version 99" in found[0].text
+        assert "history.db cannot be read" in found[2].text
+        assert all(check.mend for check in found)
 
 
 class TestClock:

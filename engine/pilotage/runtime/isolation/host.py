@@ -159,7 +159,7 @@ class IsolatedAdapter:
             "connection %s: the process of its plugin %s",
             self._settings.name,
             why,
-            extra={"event": "plugin.died"},
+            extra={"event": "plugin.died", "about": self._settings.name},
         )
         if len(recent) > MOST_DEATHS:
             await self._end_keeper()

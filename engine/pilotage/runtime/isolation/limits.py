@@ -14,7 +14,7 @@ from typing import Final
 MARGIN: Final = 1 << 30
 """Address space beside what may be resident: code of libraries, stacks of threads, arenas of the allocator."""
 FILES: Final = 1_024
-NICE: Final = 5
+NICE: Final = 10
 OOM_FIRST: Final = 800
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -34,10 +34,22 @@ def confine(memory: int) -> None:
     die_with_parent()
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 0)
-    with contextlib.suppress(OSError):
-        os.nice(NICE)
+    _yield_to_the_engine()
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OOM_FIRST))
+
+
+def _yield_to_the_engine() -> None:
+    """Be less urgent than the engine, and all that this process starts with it.
+
+    Where the kernel schedules sessions as groups (`sched_autogroup_enabled`), a value of `nice` counts within its session only, and a
+    keeper has one of its own: the group gets the same value (sched(7), "The autogroup feature").
+    """
+    with contextlib.suppress(OSError):
+        os.nice(NICE)
+    if os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(NICE))
 
 
 def die_with_parent() -> None:

@@ -19,6 +19,7 @@ from tests.processes import still_run
 from pilotage.model.messages import CallOut, Command, Outcome
 from pilotage.model.values import Position
 from pilotage.runtime.isolation.keeper_link import KeeperLink
+from pilotage.runtime.isolation.limits import NICE
 from pilotage.runtime.supervisor import State
 
 OTHERS: set[int] = set()
@@ -150,7 +151,9 @@ async def _start_and_end() -> None:
 
 class TestDeaths:
     @pytest.mark.parametrize("fault", WAYS)
-    async def test_named_and_started_again(self, bench: Any, tmp_path: Path, fault: str) -> None:
+    async def test_named_and_started_again(
+        self, bench: Any, tmp_path: Path, fault: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """However a process ends, the reason is told in words, its points are unknown, and it is started again at once."""
         adapter = bench.open(fault=fault, times=1, marker=str(tmp_path / "opened"), after=0.3)
         await bench.until(lambda: bench.state() is State.UP)
@@ -159,6 +162,8 @@ class TestDeaths:
         first = bench.status().process.pid
         await bench.until(lambda: bench.status().failures)
         assert WAYS[fault] in bench.health.finding("connection.vendor").text
+        died = [r for r in caplog.records if getattr(r, "event", "") == "plugin.died"]
+        assert [(r.levelname, r.about) for r in died] == [("ERROR", "vendor")]  # type: ignore[attr-defined]
         assert ("L-0.level", None) in bench.readings()
         await bench.until(lambda: bench.state() is State.UP)
         process = bench.status().process
@@ -288,6 +293,16 @@ class TestAlone:
         assert rows["Max address space"] == str(150_000_000 + (1 << 30))
         assert "NoNewPrivs:\t1" in status
         assert os.getpgid(pid) == pid
+
+    async def test_less_urgent(self, bench: Any) -> None:
+        """The engine comes before the processes of plugins, also where the kernel schedules sessions as groups."""
+        bench.open()
+        await bench.until(lambda: bench.state() is State.UP)
+        kin = family()
+        assert {process.nice() for process in kin} == {os.nice(0) + NICE}
+        groups = [Path(f"/proc/{process.pid}/autogroup") for process in kin]
+        said = {group.read_text().split(" ", 1)[1].strip() for group in groups if group.exists()}
+        assert said <= {f"nice {NICE}"}
 
     async def test_no_foreign_secrets(self, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """The process inherits no secret from the environment, and no descriptor of the engine."""
