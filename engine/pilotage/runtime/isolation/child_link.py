@@ -111,8 +111,10 @@ class ChildLink(asyncio.Protocol):
     async def stop(self) -> None:
         """Have the adapter cancelled, and end the process."""
         self._say(wire.Stop())
-        await asyncio.wait([self._gone], timeout=STOP_S)
-        await self.end()
+        try:
+            await asyncio.wait([self._gone], timeout=STOP_S)
+        finally:
+            await self.end()
 
     async def end(self) -> None:
         """Kill the process, with all in its group, and wait until it is gone."""
@@ -120,17 +122,19 @@ class ChildLink(asyncio.Protocol):
             self._timer.cancel()
         self._lose("was stopped")
         self._signal(signal.SIGKILL)
-        if self._keeper is not None and self.pid > 0:  # 0 would be our own group
-            with contextlib.suppress(OSError):
-                os.killpg(self.pid, signal.SIGKILL)
-            await self._keeper.exit_of(self.pid)
-            self._keeper.forget(self.pid)
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
         if self._transport is not None:
             self._transport.abort()
         self._intake.close()
+        if self._keeper is not None and self.pid > 0:  # 0 would be our own group
+            with contextlib.suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
+            try:
+                await self._keeper.exit_of(self.pid)
+            finally:
+                self._keeper.forget(self.pid)
 
     async def _first(
         self, wanted: asyncio.Future[Any], within_s: float | None, silent: str

@@ -110,9 +110,11 @@ class IsolatedAdapter:
     async def close(self) -> None:
         """Stop the child in order, then end what is left."""
         child, self._child = self._child, None
-        if child is not None:
-            await child.stop()
-        await self._end_keeper()
+        try:
+            if child is not None:
+                await child.stop()
+        finally:  # also when nobody waits for the stop any more
+            await self._end_keeper()
 
     # ── starting ─────────────────────────────────────────────────────────────────────────────
 
@@ -171,10 +173,12 @@ class IsolatedAdapter:
 
     async def _end_child(self) -> None:
         child, self._child = self._child, None
-        if child is not None:
-            await child.end()
-        if self._keeper is not None and not self._keeper.is_sound:
-            await self._end_keeper()
+        try:
+            if child is not None:
+                await child.end()
+        finally:
+            if self._keeper is not None and not self._keeper.is_sound:
+                await self._end_keeper()
 
     async def _end_keeper(self) -> None:
         keeper, self._keeper = self._keeper, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -120,6 +121,23 @@ class TestSame:
         while family():
             assert time.monotonic() < deadline, family()
             await asyncio.sleep(0.01)
+
+    @pytest.mark.parametrize("steps", range(4))
+    async def test_stop_that_is_cancelled(self, bench: Any, steps: int) -> None:
+        """Nobody need wait for the stop of a process: it ends, and the one that keeps it, and no socket is left open."""
+        adapter = bench.open()
+        await bench.until(lambda: bench.state() is State.UP)
+        kin = family()
+        task = asyncio.create_task(adapter.close())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        if steps:  # else it had not begun
+            await bench.until(lambda: not any(p.is_running() for p in kin))
+        await bench.supervisor.stop("vendor")
+        gc.collect()
 
     async def test_stop_leaves_nothing(self, bench: Any) -> None:
         """Stopping ends the process, and the one that keeps it."""
