@@ -10,6 +10,7 @@ import math
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from pilotage.adapter import Door, has_room
 from pilotage.model.messages import Outcome
 from pilotage_mqtt.binding import Broker, Presence, Tls
 from pilotage_mqtt.intake import Intake
-from pilotage_mqtt.read_ahead import ReadAhead
+from pilotage_mqtt.write_together import WriteTogether
 
 FILTERS_PER_SUBSCRIBE: Final = 100
 HOLD_S: Final = 0.01
@@ -72,6 +73,8 @@ class Link:
         self._connack: asyncio.Future[None] = self._loop.create_future()
         self._subacks: dict[int | None, asyncio.Future[list[int]]] = {}
         self._pending: dict[int, asyncio.Future[Outcome]] = {}
+        self._patience: deque[tuple[float, asyncio.Future[Outcome]]] = deque()
+        self._looks: asyncio.TimerHandle | None = None
         self._expiries: dict[tuple[int, str], Properties] = {}
         self._socket: Any = None
         self._fd = -1
@@ -114,9 +117,9 @@ class Link:
             return answer.result()
         raise ConnectionLost(self.down.result() if self.down.done() else f"the broker {silent}")
 
-    def _make_client(self) -> ReadAhead:
+    def _make_client(self) -> WriteTogether:
         broker, five = self._broker, self._broker.version == "5"
-        client = ReadAhead(
+        client = WriteTogether(
             CallbackAPIVersion.VERSION2,
             broker.client_id,
             clean_session=None if five else broker.session_expiry_s == 0,
@@ -128,6 +131,8 @@ class Link:
         client.suppress_exceptions = True
         client.connect_timeout = broker.connect_s
         client.max_inflight_messages_set(broker.in_flight)
+        client.most = broker.in_flight
+        client.on_waiting = self._flush_soon
         if broker.presence is not None:
             client.will_set(broker.presence.topic, broker.presence.offline, qos=1, retain=True)
         if broker.username:
@@ -255,8 +260,12 @@ class Link:
         return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
     def _on_register_write(self, _client: Any, _userdata: Any, _sock: Any) -> None:
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        """Write at the end of this turn of the loop, all that it asked for together; or when a full socket has room."""
         # `connect` comes here from its thread, before `_watch`, and writes CONNECT by itself.
-        if self._fd >= 0 and not self._is_flushing:
+        if self._fd >= 0 and not self._is_flushing and not self._is_writing:
             self._is_flushing = True
             self._loop.call_soon(self._flush)
 
@@ -316,6 +325,7 @@ class Link:
         allowed = getattr(properties, "ReceiveMaximum", None)
         if isinstance(allowed, int) and 0 < allowed < self._broker.in_flight:
             self.slots = asyncio.Semaphore(allowed)
+            self._client.most = allowed
         self._connack.set_result(None)
 
     def _on_disconnect(
@@ -368,21 +378,54 @@ class Link:
     ) -> Outcome:
         """Publish an order and wait for what becomes of it; the link is up, and a slot is taken."""
         properties = self._properties(left_s, beside) if self._broker.version == "5" else None
-        info = self._client.publish(topic, payload, qos, retain=False, properties=properties)
+        answer: asyncio.Future[Outcome] = self._loop.create_future()
+        if qos == 2:
+            return await self._publish_once(topic, payload, properties, answer)
+        if not self._owns_socket():
+            return Outcome.UNKNOWN if self.down.done() else Outcome.NOT_SENT
+        packed: bytes = b"" if properties is None else properties.pack()  # type: ignore[no-untyped-call]
+        if not self._client.put(topic, payload, qos, packed, answer):
+            return (
+                Outcome.NOT_SENT
+            )  # the broker has left so many unanswered: what waited for it would be old
+        self._be_patient(answer)
+        return await answer
+
+    async def _publish_once(
+        self,
+        topic: str,
+        payload: bytes,
+        properties: Properties | None,
+        answer: asyncio.Future[Outcome],
+    ) -> Outcome:
+        """Publish with QoS 2, which is paho's."""
+        info = self._client.publish(topic, payload, 2, retain=False, properties=properties)
         if info.rc in (MQTTErrorCode.MQTT_ERR_NO_CONN, MQTTErrorCode.MQTT_ERR_QUEUE_SIZE):
             return Outcome.NOT_SENT
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS or self.down.done():
             return Outcome.UNKNOWN
-        if qos == 0 and info.is_published():
-            return Outcome.ACKNOWLEDGED
-        answer: asyncio.Future[Outcome] = self._loop.create_future()
         self._pending[info.mid] = answer
-        timer = self._loop.call_later(self._broker.ack_s, _settle, answer, Outcome.UNKNOWN)
+        self._be_patient(answer)
         try:
             return await answer
         finally:
-            timer.cancel()
             self._pending.pop(info.mid, None)
+
+    def _be_patient(self, answer: asyncio.Future[Outcome]) -> None:
+        """End an answer as unknown when it does not come in time; one timer looks for all, since all have the same time."""
+        while self._patience and self._patience[0][1].done():
+            self._patience.popleft()
+        self._patience.append((self._loop.time() + self._broker.ack_s, answer))
+        if self._looks is None:
+            self._looks = self._loop.call_at(self._patience[0][0], self._look)
+
+    def _look(self) -> None:
+        self._looks = None
+        now = self._loop.time()
+        while self._patience and (self._patience[0][0] <= now or self._patience[0][1].done()):
+            _settle(self._patience.popleft()[1], Outcome.UNKNOWN)
+        if self._patience:
+            self._looks = self._loop.call_at(self._patience[0][0], self._look)
 
     def _properties(self, left_s: float, beside: Beside) -> Properties:
         """Return what stands beside an order: how long it counts, what it is, and where its answer goes."""
@@ -421,13 +464,14 @@ class Link:
         _settle(self.down, why)
         for answer in self._pending.values():
             _settle(answer, Outcome.UNKNOWN)
+        self._client.give_up(Outcome.UNKNOWN)
 
     def close(self) -> None:
         """End the link: say good-bye when there is somebody to say it to, and free the socket."""
         self._is_closed = True
         was_up = self.is_up
         self.is_up = False
-        for timer in (self._timer, self._beats):
+        for timer in (self._timer, self._beats, self._looks):
             if timer is not None:
                 timer.cancel()
         if was_up and not self.down.done():
@@ -439,7 +483,8 @@ class Link:
         for answer in self._subacks.values():
             answer.cancel()
         # A collector that looks rarely would keep the circle of link and client, with its buffers.
-        self._timer = self._beats = None
+        self._timer = self._beats = self._looks = None
+        self._patience.clear()
         self._client.let_go()
 
     def _say_good_bye(self) -> None:

@@ -5,9 +5,9 @@ interpreter's lock, and has to wait for it again whenever another thread works: 
 message costs. Here paho's small pieces are cut from what one call brought. It also bounds a turn: paho's `loop_read` handles
 as many packets as orders are under way, whatever it is told.
 
-Nearly all that a city's devices send are small PUBLISH packets of QoS 0 or 1 without properties. Paho makes a dozen objects of
-each, which costs more than everything that the engine does with it; so these are read here. Every other packet, and each of
-which a part is missing or wrong, is paho's.
+Nearly all that a city's devices send are small PUBLISH packets of QoS 0 or 1 without properties, and nearly all that the broker
+itself says are acknowledgements of orders. Paho makes a dozen objects of each, which costs more than everything that the engine
+does with it; so these are read here. Every other packet, and each of which a part is missing or wrong, is paho's.
 """
 
 from __future__ import annotations
@@ -26,8 +26,17 @@ Plain = Callable[[str, bytes, int, bool], None]
 """Gets topic, payload, the packet identifier (0 for QoS 0), and whether the broker has sent it before."""
 
 
+Answered = Callable[[int, int], bool]
+"""Gets the packet identifier of an acknowledgement and its reason code (0 when it has none); False when it is for paho."""
+
+
 def _nobody(_topic: str, _payload: bytes, _mid: int, _dup: bool) -> None:
     """Hear a message and do nothing."""
+
+
+def _pahos(_mid: int, _code: int) -> bool:
+    """Leave an acknowledgement to paho."""
+    return False
 
 
 class ReadAhead(paho.Client):
@@ -35,12 +44,14 @@ class ReadAhead(paho.Client):
 
     Attributes:
         on_plain: Gets the messages that paho never sees; one with an identifier is to be acknowledged with `ack`.
+        on_answer: Gets the broker's acknowledgements of QoS 1 first.
     """
 
     def __init__(self, *arguments: object, **named: object) -> None:
         """Take paho's own arguments."""
         super().__init__(*arguments, **named)  # type: ignore[arg-type]
         self.on_plain: Plain = _nobody
+        self.on_answer: Answered = _pahos
         self._taken = b""
         self._at = 0
         self._may_take = False
@@ -52,6 +63,7 @@ class ReadAhead(paho.Client):
         self.on_connect = self.on_disconnect = self.on_subscribe = self.on_publish = None
         self.on_message = self.on_socket_close = self.on_socket_register_write = None
         self.on_plain = _nobody
+        self.on_answer = _pahos
 
     def take_turn(self) -> None:
         """Read from the socket once, and handle everything that it gave; what `loop_read` raises is raised."""
@@ -95,11 +107,22 @@ class ReadAhead(paho.Client):
         return part
 
     def _take_plain(self) -> None:
-        """Hand on the messages that stand next, up to the first packet that is paho's. Source: MQTT 5.0 (OASIS), 2.1, 3.3."""
+        """Hand on what stands next, up to the first packet that is paho's. Source: MQTT 5.0 (OASIS), 2.1, 3.3."""
         data, at, end = self._taken, self._at, len(self._taken)
         try:
-            while at < end and data[at] & 0xF4 == 0x30:  # PUBLISH, QoS 0 or 1
+            while at < end:
                 kind, size, start = data[at], data[at + 1], at + 2
+                if kind == 0x40 and 2 <= size <= 127:  # PUBACK
+                    last = start + size
+                    mid, code = data[start] << 8 | data[start + 1], 0
+                    if size > 2:
+                        code = data[start + 2]
+                    if last > end or not self.on_answer(mid, code):
+                        return
+                    self._at = at = last
+                    continue
+                if kind & 0xF4 != 0x30:  # PUBLISH, QoS 0 or 1
+                    return
                 if size > 127:
                     size, start = size & 127 | data[start] << 7, start + 1
                     if data[start - 1] > 127:
