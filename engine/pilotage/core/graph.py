@@ -34,6 +34,9 @@ Env = Mapping[str, Any]
 Structure = tuple[tuple[Cell, Any], ...]
 """References that an expression follows, with what they led to: when one leads elsewhere, other cells are read."""
 
+Paths = tuple[tuple[str, tuple[str, ...]], ...]
+"""What an expression reads: for each path its variable, and the points from one entity to the next; the last gives the value."""
+
 MOST_INLINED: Final = 4
 """Up to so many conditions of one point become one generated function."""
 
@@ -51,6 +54,20 @@ def _parts_that_read(node: Typed) -> Iterator[Typed]:
         yield node
     for child in typed.children(node):
         yield from _parts_that_read(child)
+
+
+def _paths_of(parts: tuple[Typed, ...]) -> Paths | None:
+    """Return what these parts read as paths, or None when one of them is more than a path of points from a variable."""
+    paths: list[tuple[str, tuple[str, ...]]] = []
+    for part in parts:
+        points: list[str] = []
+        while isinstance(part, Read):
+            points.append(part.point)
+            part = part.base
+        if not points or not isinstance(part, typed.Var):
+            return None
+        paths.append((part.name, tuple(reversed(points))))
+    return tuple(paths)
 
 
 def leads_elsewhere(structure: Structure) -> bool:
@@ -292,7 +309,7 @@ class Graph:
         on_too_many: Told which pairs are left out, since there are too many.
     """
 
-    MADE: ClassVar = ("_calls", "_compiled", "_free", "_reactions", "_readers")
+    MADE: ClassVar = ("_calls", "_compiled", "_free", "_paths", "_reactions", "_readers")
 
     def __init__(
         self,
@@ -334,6 +351,7 @@ class Graph:
         self._free: dict[Typed, tuple[str, ...]] = {}
         self._reactions: dict[tuple[Typed, ...], Reaction] = {}
         self._readers: dict[Typed, tuple[Typed, ...]] = {}
+        self._paths: dict[Typed, Paths | None] = {}
 
     def forget(self, nodes: Iterable[Typed]) -> None:
         """Let go of what was compiled of these expressions: a rule that is gone must not be kept."""
@@ -342,6 +360,7 @@ class Graph:
             self._compiled.pop(part, None)
             self._free.pop(part, None)
             self._readers.pop(part, None)
+            self._paths.pop(part, None)
         for together in [r for r in self._reactions if not gone.isdisjoint(r)]:
             del self._reactions[together]
 
@@ -470,8 +489,31 @@ class Graph:
         """Return the cells that an expression reads now, and the references that led to some of them."""
         cells: dict[Cell, None] = {}
         structure: dict[Cell, Any] = {}
-        self._collect(node, env, cells, structure)
+        if node in self._paths:
+            paths = self._paths[node]
+        else:
+            paths = self._paths[node] = _paths_of(self._parts_that_read(node))
+        if paths is None:
+            self._collect(node, env, cells, structure)
+        else:
+            self._collect_paths(paths, env, cells, structure)
         return cells, tuple(structure.items())
+
+    @staticmethod
+    def _collect_paths(
+        paths: Paths, env: Env, cells: dict[Cell, None], structure: dict[Cell, Any]
+    ) -> None:
+        """Do what `_collect` does, for plain paths: a bus that has a next junction every minute moves its watch each time."""
+        for name, points in paths:
+            holder: Any = env[name]
+            for point in points[:-1]:
+                if not isinstance(holder, Entity):
+                    break
+                cell = holder.cells[point]
+                cells[cell] = None
+                structure[cell] = holder = cell.value
+            if isinstance(holder, Entity):
+                cells[holder.cells[points[-1]]] = None
 
     def _collect(
         self, node: Typed, env: Env, cells: dict[Cell, None], structure: dict[Cell, Any]

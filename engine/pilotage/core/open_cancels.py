@@ -49,17 +49,18 @@ class OpenCancels:
         self._emit = emit
         self._next_id = next_id
         self._open: dict[str, _Open] = {}
+        self._ids: dict[tuple[str, str], str] = {}  # of the open one, by point and entity
 
     def begin(self, order: Request) -> None:
         """Follow a cancel that is being sent."""
         self.forget(order.point, order.entity)
-        self._open[order.id] = _Open(order, order.deadline - self._graph.clock.now)
+        self._add(_Open(order, order.deadline - self._graph.clock.now))
 
     def forget(self, point: str, entity: str) -> None:
         """The same is asked for again, or taken back anew: the older cancel must not be told any more."""
-        for id_, open_ in list(self._open.items()):
-            if (open_.order.point, open_.order.entity) == (point, entity):
-                self._end(id_)
+        id_ = self._ids.get((point, entity))
+        if id_ is not None:
+            self._end(id_)
 
     def result(self, result: CommandResult) -> bool:
         """Take what an adapter knows; False when it is about no cancel."""
@@ -95,11 +96,18 @@ class OpenCancels:
         open_.order = open_.order._replace(
             id=self._next_id(), deadline=deadline, attempt=open_.tries
         )
-        self._open[open_.order.id] = open_
+        self._add(open_)
         self._emit(open_.order)
 
+    def _add(self, open_: _Open) -> None:
+        order = open_.order
+        self._open[order.id] = open_
+        self._ids[order.point, order.entity] = order.id
+
     def _end(self, id_: str) -> None:
-        self._open.pop(id_).stop_waiting()
+        open_ = self._open.pop(id_)
+        self._ids.pop((open_.order.point, open_.order.entity), None)
+        open_.stop_waiting()
 
     # ── memory ───────────────────────────────────────────────────────────────────────────────
 
@@ -120,7 +128,7 @@ class OpenCancels:
         for plain in data:
             order = Request(**{name: plain[name] for name in Request._fields})
             if order.point.partition(".")[0] in self._graph.entities:
-                self._open[order.id] = _Open(order, plain["lasts_s"], plain["tries"])
+                self._add(_Open(order, plain["lasts_s"], plain["tries"]))
 
     def reconcile_after_restart(self) -> None:
         """Tell again, after its deadline, whatever nobody has answered: to be taken back twice does no harm."""

@@ -57,6 +57,7 @@ class Reconciler:
         self, graph: Graph, emit: Callable[[Any], None], next_id: Callable[[], str]
     ) -> None:
         self._graph = graph
+        self._clock = graph.clock
         self._emit = emit
         self._next_id = next_id
         self._pursuits: dict[Cell, Pursuit] = {}
@@ -71,10 +72,6 @@ class Reconciler:
         self.passed_on: Callable[[Cell], bool] = lambda cell: False
         self.connections: dict[str, str] = {}
         self.connection_rates: dict[str, Rate] = {}
-
-    @property
-    def _now(self) -> float:
-        return self._graph.clock.now
 
     def pursuit(self, cell: Cell) -> Pursuit | None:
         """Return how far a point is, or None when it was never wanted."""
@@ -146,7 +143,7 @@ class Reconciler:
         """The group's gateway tells the device: read back, and tell it directly only when it does not follow."""
         self._end(pursuit, "superseded")
         pursuit.state, pursuit.command = "sent", ""
-        pursuit.answer, pursuit.sent_at = None, self._now
+        pursuit.answer, pursuit.sent_at = None, self._clock.now
         self._wait(pursuit, self._patience(pursuit))
 
     def _begin(self, array: PriorityArray) -> Pursuit:
@@ -186,8 +183,8 @@ class Reconciler:
         if wrong:
             self._give_up(pursuit, "refused", wrong)
             return
-        due = pursuit.pace.due(self._now) if pursuit.pace is not None else self._now
-        if due > self._now:
+        due = pursuit.pace.due(self._clock.now) if pursuit.pace is not None else self._clock.now
+        if due > self._clock.now:
             self._hold_back(pursuit, due)
             return
         own = self._gate_of(pursuit.cell.id)
@@ -216,7 +213,7 @@ class Reconciler:
 
     def _hold_back(self, pursuit: Pursuit, due: float) -> None:
         """The device has been told often enough: the newest want waits, a pulse not beyond its deadline."""
-        if pursuit.cell.spec.pulse and due > self._now + pursuit.cell.spec.deadline_s:
+        if pursuit.cell.spec.pulse and due > self._clock.now + pursuit.cell.spec.deadline_s:
             rate = pursuit.cell.spec.max_rate
             text = sentences.TOO_OFTEN.say(point=pursuit.cell.id, rate=rate)
             self._give_up(pursuit, "expired", text)
@@ -236,8 +233,8 @@ class Reconciler:
         """Tell who waited at a gate, unless that is no longer needed; return whether it was told."""
         if pursuit.state != "waiting" or self._is_needless(pursuit):
             return False
-        due = pursuit.pace.due(self._now) if pursuit.pace is not None else self._now
-        if due > self._now:
+        due = pursuit.pace.due(self._clock.now) if pursuit.pace is not None else self._clock.now
+        if due > self._clock.now:
             self._hold_back(pursuit, due)
             return False
         self._send(pursuit)
@@ -246,7 +243,7 @@ class Reconciler:
     def _is_needless(self, pursuit: Pursuit) -> bool:
         """Return whether the device has come to what is wanted by itself, and what it was told last does not change that."""
         spec = pursuit.cell.spec
-        settled = pursuit.told == pursuit.to or self._now >= pursuit.settles
+        settled = pursuit.told == pursuit.to or self._clock.now >= pursuit.settles
         if spec.is_request or spec.pulse:
             settled = pursuit.attempt > 0
         if settled and pursuit.has_arrived():
@@ -270,7 +267,7 @@ class Reconciler:
 
     def _count_turn(self, pursuit: Pursuit) -> None:
         """Notice owners who want the point differently in turn, in quick succession."""
-        now, before = self._now, pursuit.turned_at
+        now, before = self._clock.now, pursuit.turned_at
         pursuit.turned_at = now
         if now - before > LOOP_S and pursuit.fight is None:
             return
@@ -293,7 +290,7 @@ class Reconciler:
 
     def _look_at_fight(self, pursuit: Pursuit, fight: Fight) -> None:
         """End a fight in which nothing has turned for some time."""
-        if self._now - fight.last < QUIET_S:
+        if self._clock.now - fight.last < QUIET_S:
             self._graph.timers.at(
                 fight.last + QUIET_S, partial(self._look_at_fight, pursuit, fight)
             )
@@ -307,7 +304,7 @@ class Reconciler:
     def _send(self, pursuit: Pursuit) -> None:
         pursuit.attempt += 1
         if pursuit.pace is not None:
-            pursuit.pace.note(self._now)
+            pursuit.pace.note(self._clock.now)
         if pursuit.cell.spec.is_request:
             request = self._request(pursuit, "request")
             self._cancels.forget(request.point, request.entity)
@@ -318,7 +315,7 @@ class Reconciler:
                 self._give_back(pursuit)
                 return
         patience_s = self._patience(pursuit)
-        pursuit.settles = self._now + patience_s
+        pursuit.settles = self._clock.now + patience_s
         self._wait(pursuit, patience_s)
 
     def _command(self, pursuit: Pursuit) -> Command:
@@ -326,7 +323,7 @@ class Reconciler:
             self._next_id(),
             pursuit.cell.id,
             as_plain(pursuit.to),
-            self._now + pursuit.cell.spec.deadline_s,
+            self._clock.now + pursuit.cell.spec.deadline_s,
             pursuit.array.owner,
             ramp_s=pursuit.ramp_s,
             attempt=pursuit.attempt,
@@ -357,7 +354,7 @@ class Reconciler:
         self._end(pursuit, "superseded")
         pursuit.state = "failed" if pursuit.given_up else "sent"
         pursuit.command, pursuit.deadline = order.id, order.deadline
-        pursuit.sent_at, pursuit.told = self._now, pursuit.to
+        pursuit.sent_at, pursuit.told = self._clock.now, pursuit.to
         pursuit.confirmed_at = 0.0
         pursuit.answer, pursuit.detail = None, ""
         pursuit.is_open = True
@@ -365,7 +362,7 @@ class Reconciler:
         self._emit(order)
 
     def _wait(self, pursuit: Pursuit, seconds: float) -> None:
-        self._wait_until(pursuit, self._now + seconds)
+        self._wait_until(pursuit, self._clock.now + seconds)
 
     def _wait_until(self, pursuit: Pursuit, due: float) -> None:
         if pursuit.timer is not None:
@@ -399,7 +396,7 @@ class Reconciler:
             return
         pursuit.stop_waiting()
         was, pursuit.state = pursuit.state, "done"
-        pursuit.confirmed_at = self._now
+        pursuit.confirmed_at = self._clock.now
         pursuit.given_up = False
         self._be_silent(pursuit)
         if not pursuit.is_open and was in ("local", "failed"):
@@ -472,8 +469,8 @@ class Reconciler:
         if not cell.spec.pulse:
             if pursuit.answer is Outcome.NOT_SENT and not is_first:
                 pursuit.patience_s = min(2 * pursuit.patience_s, LONGEST_PATIENCE_S)
-            since = self._now if is_first else pursuit.sent_at
-            self._wait_until(pursuit, max(self._now, since + pursuit.patience_s))
+            since = self._clock.now if is_first else pursuit.sent_at
+            self._wait_until(pursuit, max(self._clock.now, since + pursuit.patience_s))
         if is_first:
             pursuit.is_loud = True
             self.on_failure(cell, text)
@@ -516,7 +513,7 @@ class Reconciler:
             action,
             entity,
             {k: as_plain(v) for k, v in pursuit.data.items()},
-            self._now + pursuit.cell.spec.deadline_s,
+            self._clock.now + pursuit.cell.spec.deadline_s,
             pursuit.array.owner,
             attempt=max(pursuit.attempt, 1),
         )
@@ -538,7 +535,7 @@ class Reconciler:
             if pursuit.cell.spec.pulse:
                 self._time_is_over(pursuit)
             else:
-                self._wait_until(pursuit, max(self._now, pursuit.deadline))
+                self._wait_until(pursuit, max(self._clock.now, pursuit.deadline))
         elif result.outcome is Outcome.REFUSED:
             if self._may_repeat(
                 pursuit
@@ -578,7 +575,7 @@ class Reconciler:
     def _tell_again(self, pursuit: Pursuit, herd: Gate) -> None:
         self._begin_anew(pursuit)
         if (
-            not pursuit.command and pursuit.deadline > self._now
+            not pursuit.command and pursuit.deadline > self._clock.now
         ):  # sent before a restart, and perhaps still on its way
             self._wait_until(pursuit, pursuit.deadline)
         else:
@@ -610,7 +607,8 @@ class Reconciler:
             rate = self.connection_rates.get(name, None if name else HERD)
             if rate is not None:
                 gate = self._gate(name, rate)
-                gate.tokens, gate.at = min(plain["tokens"], rate.count), min(plain["at"], self._now)
+                gate.tokens = min(plain["tokens"], rate.count)
+                gate.at = min(plain["at"], self._clock.now)
         self.calls.recall(data.get("calls", {}))
         self._cancels.recall(data.get("cancels", ()))
 
@@ -633,7 +631,7 @@ class Reconciler:
         to, told = (
             to_value(cell.spec, plain.get(key), self._graph.entities) for key in ("to", "told")
         )
-        pursuit.recall(plain, to, told, self._now)
+        pursuit.recall(plain, to, told, self._clock.now)
         if pursuit.is_open:
             self._by_command[pursuit.command] = pursuit
         if "due" in plain:
@@ -669,7 +667,7 @@ class Reconciler:
             self._end(pursuit, outcome, RESTARTED + "it is read back, and told again if it must be")
             pursuit.command, pursuit.attempt = "", 0
             pursuit.state = "failed" if pursuit.given_up else "sent"
-            self._wait_until(pursuit, max(self._now, pursuit.deadline) + ANSWER_S)
+            self._wait_until(pursuit, max(self._clock.now, pursuit.deadline) + ANSWER_S)
 
     def _wait_again(self, pursuit: Pursuit) -> None:
         """Who waited for a rate is told now as soon as it may be; a pulse that waited is not."""
