@@ -23,7 +23,6 @@ from pilotage.model.messages import (
     OrderRefused,
     OrderTaken,
     RuleChanged,
-    encode_decision,
 )
 from pilotage.ports import DecisionRecord
 from pilotage.runtime.audit.anchors import FOLDER
@@ -31,6 +30,7 @@ from pilotage.runtime.audit.entries import EMPTY, Entry, canonical, chained
 from pilotage.runtime.audit.log import AuditLog
 from pilotage.runtime.audit.store import COLUMNS, Book, Head, read_head
 from pilotage.runtime.audit.verify import verify
+from pilotage.runtime.envelope import encode_decision
 from pilotage.runtime.health import Health
 from pilotage.runtime.journal import SqliteJournal, sqlite
 

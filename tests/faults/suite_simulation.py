@@ -36,9 +36,9 @@ from pilotage.model.messages import (
     Reconnected,
     Relinquished,
     RuleChanged,
-    encode_decision,
 )
 from pilotage.model.quality import Quality
+from pilotage.runtime.envelope import encode_decision
 
 GOALS = ("G3",)
 STREETS: Final = 8

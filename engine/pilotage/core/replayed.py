@@ -13,7 +13,7 @@ from typing import Any, Final
 from pilotage.model.values import format_value
 
 Record = Mapping[str, Any]
-"""A decision as `pilotage.model.messages.encode_decision` writes it, decoded: number, now, events."""
+"""A decision as `pilotage.runtime.envelope.encode_decision` writes it, decoded: number, now, events."""
 
 _SHADOW: Final = "shadow:"
 

@@ -8,17 +8,14 @@ The records that every rule that acts gives rise to are named tuples (0.3 µs ea
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
-from functools import cache
-from operator import attrgetter
 from typing import Any, Final, NamedTuple, Protocol
 
 from pilotage.model.entities import PointSpec
 from pilotage.model.quality import Quality
-from pilotage.model.values import Value, as_plain
+from pilotage.model.values import Value
 
 
 class PointHandle(Protocol):
@@ -539,43 +536,3 @@ class Decision:
     def outgoing(self) -> tuple[Outgoing, ...]:
         """The commands, requests, calls and notices among the events."""
         return tuple(e for e in self.events if isinstance(e, (Command, Request, CallOut, Notice)))
-
-
-def to_record(event: Any) -> dict[str, Any]:
-    """Return an event as plain JSON types, with its type under `event`."""
-    kind: Any = type(event)
-    names, values_of = _reader(kind)
-    values = values_of(event)
-    record: dict[str, Any] = dict(zip(names, values, strict=True))
-    if not _PLAIN.issuperset(map(type, values)):
-        for name, value in record.items():
-            if type(value) not in _PLAIN:
-                record[name] = value.value if isinstance(value, Enum) else as_plain(value)
-    record["event"] = kind.__name__
-    return record
-
-
-_PLAIN: Final = frozenset({str, float, int, bool, type(None)})
-
-
-@cache
-def _reader(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    """Return the names of an event's fields, in order, and what reads their values at once: dusk has a hundred thousand events."""
-    found: tuple[str, ...] | None = getattr(kind, "_fields", None)
-    names = found or tuple(field.name for field in fields(kind))
-    if len(names) > 1:
-        return names, attrgetter(*names)
-    return names, lambda event: tuple(getattr(event, name) for name in names)
-
-
-def encode_decision(decision: Decision) -> bytes:
-    """Return a decision as canonical JSON: the same decision gives the same bytes in any process."""
-    record = {
-        "number": decision.number,
-        "now": round(decision.now, 6),
-        "events": [to_record(e) for e in decision.events],
-    }
-    return _CANONICAL.encode(record).encode()
-
-
-_CANONICAL: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))

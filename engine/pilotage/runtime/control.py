@@ -40,7 +40,6 @@ from pilotage.model.messages import (
     PlanOrder,
     ReleaseOverride,
     RuleOrder,
-    encode_decision,
 )
 from pilotage.model.values import as_plain, format_value
 from pilotage.ports import Clock, DecisionRecord, LogUnusableError
@@ -54,6 +53,7 @@ from pilotage.runtime.desks.rule_figures import RuleFigures
 from pilotage.runtime.desks.rules import RuleDesk
 from pilotage.runtime.desks.vitals import VitalsDesk
 from pilotage.runtime.desks.why import WhyDesk
+from pilotage.runtime.envelope import encode_decision
 from pilotage.runtime.feed import Feed
 from pilotage.runtime.history.answers import history_of, history_status, value_at
 from pilotage.runtime.history.recorder import Recorder

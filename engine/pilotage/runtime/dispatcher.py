@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Container
 from typing import Final
 
@@ -28,6 +29,8 @@ from pilotage.ports import Clock, HealthLog
 
 AT_ONCE: Final = 64
 """Orders that one connection may have under way, each for another device."""
+SLICE_S: Final = 0.01
+"""Those whose turn comes within a slice leave together at its end: to wake for each of them costs as much as to send it."""
 
 log = logging.getLogger("pilotage.dispatcher")
 
@@ -211,7 +214,7 @@ class _Link:
         self._closing = False
         self._paces: dict[str, Pace] = {}
         self._naps: dict[str, asyncio.TimerHandle] = {}
-        self._ending = asyncio.Event()
+        self._turns: dict[float, asyncio.Event] = {}
         self._ends_at = float("inf")
         self.rate_of: RateOf = lambda point: None
         self.bucket: _Bucket | None = None
@@ -253,7 +256,9 @@ class _Link:
     def end_within(self, seconds: float) -> None:
         """Keep nobody waiting for a turn that comes later than that: it is answered now that it was not sent."""
         self._ends_at = self._clock.monotonic() + seconds
-        self._ending.set()
+        for due, turn in self._turns.items():
+            if due > self._ends_at:
+                turn.set()
         for device in list(self._naps):
             self._wake(device)
 
@@ -278,13 +283,14 @@ class _Link:
             line = self._lines[device]
             while line:
                 order = next(iter(line.values()))
-                wait_s = self._too_early(order)
+                pace, now = self._pace_of(order), self._clock.monotonic()
+                wait_s = 0.0 if pace is None else pace.due(now) - now
                 may_wait = wait_s < order.deadline - self._clock.now()
                 if wait_s and may_wait and self._is_in_time(wait_s):
                     self._nap(device, wait_s)
                     break
                 del line[_key(order)]
-                await self._send(order, wait_s)
+                await self._send(order, pace, wait_s)
             else:
                 del self._lines[device]
                 if not self._lines:
@@ -313,12 +319,8 @@ class _Link:
             pace = self._paces[order.point] = Pace(rate)
         return pace
 
-    def _too_early(self, order: Order) -> float:
-        """Return how long the order's point must not be told yet."""
-        pace, now = self._pace_of(order), self._clock.monotonic()
-        return 0.0 if pace is None else pace.due(now) - now
-
-    async def _send(self, order: Order, wait_s: float = 0.0) -> None:
+    async def _send(self, order: Order, pace: Pace | None, wait_s: float) -> None:
+        """Send an order, or answer why not: its point must not be told for so long yet."""
         left = order.deadline - self._clock.now()
         if left <= 0:
             self._say(order, Outcome.NOT_SENT, "its deadline has passed")
@@ -329,7 +331,6 @@ class _Link:
             return
         if not await self._may_leave(order, left):
             return
-        pace = self._pace_of(order)
         left = order.deadline - self._clock.now()
         outcome, detail = Outcome.UNKNOWN, ""
         try:
@@ -360,7 +361,7 @@ class _Link:
         if self.bucket is None:
             return True
         wait_s = self.bucket.wait_s(self._clock.monotonic())
-        if wait_s >= left:
+        if wait_s and wait_s + SLICE_S >= left:
             self._health.count(f"over_rate.{self.name}")
             self._say(order, Outcome.NOT_SENT, f"the connection {self.name} carries no more now")
             return False
@@ -375,17 +376,21 @@ class _Link:
         return has_come
 
     async def _turn_comes(self, wait_s: float) -> bool:
-        """Wait for a turn; False, at once, when the engine ends before."""
-        due = self._clock.monotonic() + wait_s
-        try:
-            async with asyncio.timeout(self._clock.delay(wait_s)):
-                await self._ending.wait()
-        except TimeoutError:
-            return True
+        """Wait for a turn, at the end of a slice; False, at once, when the engine ends before."""
+        now = self._clock.monotonic()
+        due = math.ceil((now + wait_s) / SLICE_S) * SLICE_S
         if due > self._ends_at:
             return False
-        await asyncio.sleep(self._clock.delay(max(0.0, due - self._clock.monotonic())))
-        return True
+        turn = self._turns.get(due)
+        if turn is None:
+            turn = self._turns[due] = asyncio.Event()
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._clock.delay(due - now), self._call, due)
+        await turn.wait()
+        return due <= self._ends_at
+
+    def _call(self, due: float) -> None:
+        self._turns.pop(due).set()
 
     def _say(self, order: Order, outcome: Outcome, detail: str) -> None:
         self._health.count(f"sent.{self.name}.{outcome.value}")

@@ -1,23 +1,29 @@
-"""Inputs as the journal keeps them: a compact, versioned JSON of one tick's inputs, and back again."""
+"""What the journal keeps of a tick, as JSON: its inputs, compact and versioned, and back again; and its decision."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from functools import cache
+from operator import attrgetter
+from types import UnionType
+from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 
 from pilotage.core.store import to_value
 from pilotage.model import messages
-from pilotage.model.messages import Input, PointHandle, Reading, to_record
+from pilotage.model.messages import Decision, Input, PointHandle, Reading
 from pilotage.model.quality import Quality
 from pilotage.model.values import Position, as_plain
 
 VERSION: Final = 1
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=as_plain)
+_CANONICAL: Final = msgspec.json.Encoder(order="sorted")
 _DECODER: Final = msgspec.json.Decoder()
+_PLAIN: Final = frozenset({str, float, int, bool, type(None)})
 
 _TYPES: Final[dict[str, type[Any]]] = {
     kind.__name__: kind
@@ -95,3 +101,56 @@ def _from_record(row: dict[str, Any]) -> Any:
     if kind is messages.Override and isinstance(row["value"], list):
         row["value"] = Position(*row["value"])
     return kind(**row)
+
+
+def encode_decision(decision: Decision) -> bytes:
+    """Return a decision as canonical JSON: the same decision gives the same bytes in any process."""
+    record = {
+        "number": decision.number,
+        "now": round(decision.now, 6),
+        "events": [to_record(e) for e in decision.events],
+    }
+    return _CANONICAL.encode(record)
+
+
+def is_same(record: bytes, other: bytes) -> bool:
+    """Return whether two records of decisions say the same: an earlier version wrote 1e-05 where this one writes 0.00001.
+
+    Raises:
+        ValueError: One of them is no JSON.
+    """
+    return bool(_DECODER.decode(record) == _DECODER.decode(other))
+
+
+def to_record(event: Any) -> dict[str, Any]:
+    """Return an event as plain JSON types, with its type under `event`."""
+    kind: Any = type(event)
+    names, values_of, mixed = _reader(kind)
+    record: dict[str, Any] = dict(zip(names, values_of(event), strict=True))
+    for name in mixed:
+        value = record[name]
+        if type(value) not in _PLAIN:
+            record[name] = value.value if isinstance(value, Enum) else as_plain(value)
+    record["event"] = kind.__name__
+    return record
+
+
+@cache
+def _reader(
+    kind: Any,
+) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], tuple[str, ...]]:
+    """Return the names of an event's fields, what reads their values at once, and which may hold more than JSON has.
+
+    Dusk has a hundred thousand events, so what their types say already is not asked of each.
+    """
+    types = get_type_hints(kind)
+    names = tuple(types)
+    mixed = tuple(n for n, type_ in types.items() if not _PLAIN.issuperset(_parts(type_)))
+    if len(names) > 1:
+        return names, attrgetter(*names), mixed
+    return names, lambda event: tuple(getattr(event, name) for name in names), mixed
+
+
+def _parts(type_: Any) -> tuple[Any, ...]:
+    """Return what a union is made of; anything else is its own only part."""
+    return get_args(type_) if isinstance(type_, UnionType) else (type_,)

@@ -28,11 +28,10 @@ from pilotage.model.messages import (
     Outcome,
     Reading,
     Request,
-    encode_decision,
 )
 from pilotage.ports import Clock, DecisionLog, DecisionRecord, Envelope, Fenced, HealthLog, InputLog
 from pilotage.runtime.collector import uninterrupted
-from pilotage.runtime.envelope import encode_inputs
+from pilotage.runtime.envelope import encode_decision, encode_inputs
 from pilotage.runtime.histogram import SHORT_S, Histogram
 from pilotage.runtime.inbox import Batch, Inbox, Receipt
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from pilotage.model.diagnostics import RuleError, Severity
-from pilotage.model.messages import Decision, encode_decision
+from pilotage.model.messages import Decision
 from pilotage.ports import (
     ConfigSwitch,
     DecisionRecord,
@@ -24,7 +24,7 @@ from pilotage.ports import (
     Snapshot,
     SnapshotStore,
 )
-from pilotage.runtime.envelope import decode_inputs
+from pilotage.runtime.envelope import decode_inputs, encode_decision, is_same
 from pilotage.runtime.state import StateUnusableError
 from pilotage.runtime.workshop import CityPlan, LiveEngine, Workshop
 
@@ -286,7 +286,7 @@ class Recovery:
             replay.undelivered.append(decision)
             return
         replay.compared += 1
-        if record.record != encoded:
+        if record.record != encoded and not is_same(record.record, encoded):
             replay.differing.append(decision.number)
 
     def _switch(self, engine: LiveEngine, plan: CityPlan, rules: str, switch: ConfigSwitch) -> str:

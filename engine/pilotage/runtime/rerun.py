@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pilotage.model.messages import Decision, encode_decision
+from pilotage.model.messages import Decision
 from pilotage.ports import Envelope, HealthLog, Snapshot
+from pilotage.runtime.envelope import encode_decision
 from pilotage.runtime.journal import JournalReader
 from pilotage.runtime.recovery import Recovery
 from pilotage.runtime.snapshots import FileSnapshots, SnapshotUnreadableError, read

@@ -31,10 +31,10 @@ from pilotage.model.messages import (
     PlanOrder,
     Reading,
     Request,
-    encode_decision,
 )
 from pilotage.model.quality import Quality
 from pilotage.model.values import Base
+from pilotage.runtime.envelope import encode_decision
 from pilotage.runtime.plugins import Catalogue, load_plugins
 
 HOME = Path(__file__).parents[3]

@@ -15,8 +15,8 @@ import pytest
 from pilotage.core.engine import Engine
 from pilotage.core.image import ImageError, dump, load
 from pilotage.model.entities import Function
-from pilotage.model.messages import encode_decision
 from pilotage.model.values import BOOLEAN
+from pilotage.runtime.envelope import encode_decision
 
 SCRIPT = Path(__file__).with_name("city_day.py")
 CODE = "as it is"

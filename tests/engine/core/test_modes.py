@@ -12,7 +12,8 @@ from pilotage.core.carried import carry_over, essentials, past_of
 from pilotage.core.engine import Engine
 from pilotage.core.image import dump, load
 from pilotage.core.why_rule import why_rule
-from pilotage.model.messages import Noted, OrderRefused, OrderTaken, RuleOrder, encode_decision
+from pilotage.model.messages import Noted, OrderRefused, OrderTaken, RuleOrder
+from pilotage.runtime.envelope import encode_decision
 
 THINGS = {"s1": {"kind": "street", "lamps": ["L"]}, "L": {"kind": "lamp"}}
 HOLD = [{"each": {"lamp": "s.lamps"}, "set": "lamp.level", "to": "20 %", "priority": "saving"}]

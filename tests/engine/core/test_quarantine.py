@@ -17,8 +17,8 @@ from pilotage.model.messages import (
     OrderRefused,
     OrderTaken,
     RuleOrder,
-    encode_decision,
 )
+from pilotage.runtime.envelope import encode_decision
 
 THINGS = {"s1": {"kind": "street", "lamps": ["L"]}, "L": {"kind": "lamp"}}
 DIM: dict[str, Any] = {

@@ -8,7 +8,8 @@ from typing import Any
 
 from pilotage import open_city
 from pilotage.core.replayed import instances_at, point_at
-from pilotage.model.messages import Decision, Override, ReleaseOverride, encode_decision
+from pilotage.model.messages import Decision, Override, ReleaseOverride
+from pilotage.runtime.envelope import encode_decision
 
 POINT = "s-1.lights.level"
 RULES = """\

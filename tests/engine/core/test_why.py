@@ -14,8 +14,9 @@ from pilotage.core.image import dump, load
 from pilotage.core.replayed import point_at
 from pilotage.core.why import PointWhy, _party, why_past, why_point
 from pilotage.language.rules import load_or_refuse
-from pilotage.model.messages import Override, PlanOrder, ReleaseOverride, encode_decision
+from pilotage.model.messages import Override, PlanOrder, ReleaseOverride
 from pilotage.model.values import as_plain
+from pilotage.runtime.envelope import encode_decision
 from pilotage.runtime.plugins import load_plugins
 from pilotage.testing.rules import Scenario, run_tests
 

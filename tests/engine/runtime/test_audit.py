@@ -19,7 +19,6 @@ from pilotage.model.messages import (
     Followed,
     OrderTaken,
     RuleChanged,
-    encode_decision,
 )
 from pilotage.ports import ConfigSwitch, DecisionRecord, LogUnusableError
 from pilotage.runtime.audit import log
@@ -29,6 +28,7 @@ from pilotage.runtime.audit.entries import Entry, spans
 from pilotage.runtime.audit.log import AuditLog, erase_alone
 from pilotage.runtime.audit.reader import AuditReader, Shown, Wanted
 from pilotage.runtime.audit.verify import verify
+from pilotage.runtime.envelope import encode_decision
 from pilotage.runtime.health import Health
 from pilotage.runtime.journal import SqliteJournal, sqlite
 
@@ -426,7 +426,7 @@ class TestTrouble:
 _WRITER = """\
 import asyncio, sys, time
 from pathlib import Path
-from pilotage.model.messages import Command, Decision, encode_decision
+from pilotage.model.messages import Command, Decision
 from pilotage.ports import DecisionRecord
 from pilotage.runtime.audit.entries import Entry
 from pilotage.runtime.audit.log import AuditLog

@@ -22,10 +22,10 @@ from pilotage.model.messages import (
     Override,
     PlanOrder,
     ReleaseOverride,
-    encode_decision,
 )
 from pilotage.runtime.audit.derive import derive, owner_of
 from pilotage.runtime.audit.entries import Entry, from_json
+from pilotage.runtime.envelope import encode_decision
 
 RULES = """\
 version: 1

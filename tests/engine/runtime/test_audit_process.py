@@ -16,7 +16,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from pilotage.model.messages import Command, Decision, encode_decision
+from pilotage.model.messages import Command, Decision
 from pilotage.ports import DecisionRecord, LogClosedError, LogUnusableError
 from pilotage.runtime.audit import log as log_room
 from pilotage.runtime.audit import process as process_room
@@ -25,6 +25,7 @@ from pilotage.runtime.audit.log import AuditLog, Ticket
 from pilotage.runtime.audit.process import AuditProcess
 from pilotage.runtime.audit.reader import AuditReader, Shown, Wanted
 from pilotage.runtime.audit.verify import verify
+from pilotage.runtime.envelope import encode_decision
 from pilotage.runtime.health import Health
 from pilotage.runtime.journal import SqliteJournal
 

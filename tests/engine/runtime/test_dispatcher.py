@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from pilotage.model.messages import (
     Request,
 )
 from pilotage.runtime.clock import SystemClock
-from pilotage.runtime.dispatcher import AT_ONCE, Dispatcher
+from pilotage.runtime.dispatcher import AT_ONCE, SLICE_S, Dispatcher
 from pilotage.runtime.health import Health
 
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
@@ -191,6 +192,48 @@ class TestRates:
         )
         await eventually(lambda: len(results) == 5)
         assert len(lamps.sent) == 1
+        await dispatcher.close()
+
+    async def test_turns_come_together(
+        self, clock: Any, health: Health, results: list[CommandResult], eventually: Eventually
+    ) -> None:
+        """Two hundred orders at a thousand a second wake the connection some twenty times, and not for each of them."""
+        times: list[float] = []
+
+        class Noting(Gateway):
+            async def send(self, order: Command | Request | CallOut) -> Outcome:
+                times.append(clock.monotonic())
+                return await super().send(order)
+
+        dispatcher = Dispatcher(results.append, clock, health)
+        lamps = Noting([f"l{n}.level" for n in range(200)])
+        dispatcher.connect("lamps", lamps, Rate(10, 0.01))
+        dispatcher.send(decision(*(command(str(n), f"l{n}.level") for n in range(200))))
+        await eventually(lambda: len(results) == 200)
+        flocks = 1 + sum(later - sooner > SLICE_S / 4 for sooner, later in pairwise(times))
+        assert flocks <= 60
+        assert sorted(int(o.id) for o in lamps.sent) == list(range(200))
+        await dispatcher.close()
+
+    async def test_the_engine_ends_before(
+        self, clock: Any, health: Health, results: list[CommandResult], eventually: Eventually
+    ) -> None:
+        """At a stop nobody waits for a turn that comes too late; one that comes in time is waited for."""
+        dispatcher = Dispatcher(results.append, clock, health)
+        slow = Gateway([f"l{n}.level" for n in range(3)])
+        quick = Gateway([f"q{n}.level" for n in range(3)])
+        dispatcher.connect("slow", slow, Rate(1, 3600.0))
+        dispatcher.connect("quick", quick, Rate(1, 0.05))
+        for name in "lq":
+            dispatcher.send(
+                decision(*(command(f"{name}{n}", f"{name}{n}.level") for n in range(3)))
+            )
+        await eventually(lambda: len(results) >= 2)
+        assert await dispatcher.drained(30.0)
+        outcomes = {r.command: (r.outcome, r.detail) for r in results}
+        late = (Outcome.NOT_SENT, "the engine ends before its turn")
+        assert [outcomes[f"l{n}"] for n in (1, 2)] == [late, late]
+        assert [o.id for o in quick.sent] == ["q0", "q1", "q2"]
         await dispatcher.close()
 
 

@@ -10,7 +10,9 @@ import pytest
 from pilotage.model.messages import (
     AlarmOrder,
     CallResult,
+    Command,
     CommandResult,
+    Decision,
     IncidentOrder,
     NoticeAcknowledged,
     Outcome,
@@ -20,10 +22,14 @@ from pilotage.model.messages import (
     Reading,
     Reconnected,
     ReleaseOverride,
+    Relinquished,
+    Request,
+    RuleChanged,
+    TargetChanged,
 )
 from pilotage.model.quality import Quality
 from pilotage.model.values import Position
-from pilotage.runtime.envelope import decode_inputs, encode_inputs
+from pilotage.runtime.envelope import decode_inputs, encode_decision, encode_inputs, is_same
 
 
 class TestRoundTrip:
@@ -74,3 +80,39 @@ class TestRoundTrip:
         """Inputs that a newer engine wrote are not guessed at."""
         with pytest.raises(ValueError, match="version 2"):
             decode_inputs(b"[2]", engine.cells, engine.entities)
+
+
+class TestDecisions:
+    def test_canonical(self) -> None:
+        """The same decision is the same bytes, its numbers exact, its texts readable."""
+        events = (
+            Relinquished("é.level", "b", "why"),
+            Command("1-1", "é.level", 0.1 + 0.2, 5.0, "b"),
+        )
+        encoded = encode_decision(Decision(1, 1.23456789, events))
+        record = json.loads(encoded)
+        assert encoded == encode_decision(Decision(1, 1.2345679, events))
+        assert (record["now"], record["events"][1]["value"]) == (1.234568, 0.1 + 0.2)
+        assert "é" in encoded.decode()
+
+    def test_values(self) -> None:
+        """What JSON has not is written as plain values: positions in seven digits."""
+        events = (
+            TargetChanged("van-1.place", Position(47.123456789, 5.0), "r", 5),
+            RuleChanged("r", "i", "idle", "holding", "why", (("a.b", Position(1.0, 2.0)),)),
+            Request("1-1", "j.go", "request", "bus-1", {"at": Position(1.0, 2.0)}, 5.0, "r"),
+        )
+        target, rule, request = json.loads(encode_decision(Decision(1, 0.0, events)))["events"]
+        assert target["value"] == [47.1234568, 5.0]
+        assert rule["read"] == [["a.b", [1.0, 2.0]]]
+        assert request["data"] == {"at": [1.0, 2.0]}
+
+    @pytest.mark.parametrize("value", [1e-05, 1e16, 1.5e300])
+    def test_as_an_earlier_version_wrote(self, value: float) -> None:
+        """Small and large numbers were spelled otherwise; a record that says the same is the same."""
+        decision = Decision(1, 0.0, (Command("1-1", "a.b", value, 5.0, "r"),))
+        encoded = encode_decision(decision)
+        earlier = json.dumps(json.loads(encoded), sort_keys=True, separators=(",", ":")).encode()
+        assert encoded != earlier
+        assert is_same(encoded, earlier)
+        assert not is_same(encoded, earlier.replace(b"a.b", b"a.c"))
