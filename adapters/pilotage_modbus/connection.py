@@ -168,12 +168,18 @@ class _Write:
 
 @dataclass(eq=False, slots=True)
 class _Turn:
-    """One block and when it is read next (on the loop's clock)."""
+    """One block and when it is read next (on the loop's clock).
+
+    Attributes:
+        words, said: What was read last and what that says, when all of it could be understood; else nothing.
+    """
 
     block: Block
     due: float
     refused: int = 0
     is_gone: bool = False
+    words: Sequence[int | bool] | None = None
+    said: Sequence[tuple[PointHandle, Any]] = ()
 
     def __lt__(self, other: _Turn) -> bool:
         return self.due < other.due
@@ -380,11 +386,12 @@ class _Poller:
             return
         except BadAnswer as error:
             self._answered(unit)
+            turn.words = None
             self._spoil(block.parts, str(error))
         else:
             turn.refused = 0
             self._answered(unit)
-            self._hand_in(block, values)
+            self._hand_in(turn, values)
         self._next(turn, now, block.every_s)
 
     async def _ask(self, block: Block, retries: int) -> Sequence[int | bool]:
@@ -406,17 +413,33 @@ class _Poller:
         if self._line.quiet_s:
             await asyncio.sleep(self._line.quiet_s)
 
-    def _hand_in(self, block: Block, values: Sequence[int | bool]) -> None:
+    def _hand_in(self, turn: _Turn, words: Sequence[int | bool]) -> None:
+        """Report what a block says; the same registers say the same as before, and are heard again, not decoded again."""
+        if words != turn.words:
+            turn.words = None
+            turn.said = self._understood(turn.block, words)
+            if len(turn.said) == len(turn.block.parts):
+                turn.words = words
+        report = self._door.report
+        for point, value in turn.said:
+            report(point, value)
+        self._figures.readings += len(turn.said)
+
+    def _understood(
+        self, block: Block, words: Sequence[int | bool]
+    ) -> Sequence[tuple[PointHandle, Any]]:
+        """Return the points of a block with what it says of them; those that it says no value of are bad."""
+        said = []
         for part in block.parts:
             at = part.address - block.start
             try:
-                value = _value(part, values[at : at + part.layout.width])
+                value = _value(part, words[at : at + part.layout.width])
             except Garbage as error:
                 self._spoil((part,), str(error))
             else:
                 self._bad.discard(part.point.id)
-                self._figures.readings += 1
-                self._door.report(part.point, value)
+                said.append((part.point, value))
+        return said
 
     def _spoil(self, parts: Sequence[Part], why: str) -> None:
         for part in parts:
@@ -435,6 +458,7 @@ class _Poller:
                 self._add(half, 0.0)
             return
         if turn.refused or error.code not in _ONCE_IS_NOTHING:
+            turn.words = None
             self._spoil(turn.block.parts, str(error))
         turn.refused += 1
         slower = min(2 ** (turn.refused - 1), SLOWEST_REFUSED)

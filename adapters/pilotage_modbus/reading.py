@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from struct import Struct
+from struct import Struct, unpack
 from typing import Final
 
 from pilotage_modbus.codec import Table
@@ -126,7 +126,7 @@ class Reader:
 
 
 def _registers(body: bytes) -> Sequence[int]:
-    return [high << 8 | low for high, low in zip(body[::2], body[1::2], strict=True)]
+    return unpack(f">{len(body) // 2}H", body)
 
 
 def _bits(body: bytes, count: int) -> Sequence[bool]:

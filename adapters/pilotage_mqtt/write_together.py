@@ -1,9 +1,9 @@
 """A paho client that lets all packets of one turn of the event loop leave together, and writes the plain ones itself.
 
 Paho asks the socket once for each packet, and makes a dozen objects, three locks and a log line of each order that it publishes:
-three times what everything else about the order's way out costs. Here orders of QoS 0 and 1, and acknowledgements, are written
-as bytes and lie in a list until the turn ends; then they are one packet in paho's own queue. So what a full socket, TLS, the
-sign of life and a packet that is half written ask for stays paho's business, and nothing is ever written into another packet.
+four times what its bytes cost. Here orders of QoS 0 and 1, and acknowledgements, are written as bytes and lie in a list until the
+turn ends; then they are one packet in paho's own queue. So what a full socket, TLS, the sign of life and a packet that is half
+written ask for stays paho's business, and nothing is ever written into another packet.
 
 Everything else (QoS 2, subscriptions, what is retained) is paho's; each packet leaves after those that were asked for before it.
 """

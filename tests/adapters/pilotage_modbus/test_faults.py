@@ -15,6 +15,7 @@ from pymodbus.framer.rtu import FramerRTU
 
 from pilotage.model.messages import Outcome
 from pilotage.model.quality import Quality
+from pilotage_modbus import connection
 
 EVERY = {"poll": 0.05, "timeout": 0.2, "retries": 0, "longest_pause": 0.2}
 
@@ -436,6 +437,54 @@ class TestGarbage:
             await door.until(lambda: len(door.reports) > 2)
         assert {(r.raw, r.quality) for r in door.reports} == {(None, Quality.BAD)}
         assert door.refusals == [("holding 1 of unit 1", why)]
+
+    @pytest.mark.parametrize("between", ["another value", "no value", "too short", "refused"])
+    async def test_same_again(
+        self,
+        kit: Any,
+        make_settings: Any,
+        city: Any,
+        door: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        between: str,
+    ) -> None:
+        """The same registers are heard at each poll and decoded once; after anything else they are decoded again."""
+        decoded: list[Any] = []
+        decode = connection._value
+
+        def noted(part: Any, words: Any) -> Any:
+            decoded.append(tuple(words))
+            return decode(part, words)
+
+        monkeypatch.setattr(connection, "_value", noted)
+        other = {
+            "another value": registers(8),
+            "no value": registers(0x8000),
+            "too short": bytes([3, 1, 0]),
+            "refused": bytes([0x83, 4]),
+        }[between]
+        answer = registers(7)
+
+        def device(transaction: int, unit: int, _pdu: bytes) -> bytes:
+            return kit.frame(transaction, unit, answer)  # type: ignore[no-any-return]
+
+        options = lamp(power={"holding": 1, "invalid": 0x8000})
+        async with (
+            kit.answering(device) as port,
+            kit.running(make_settings(port=port, **options), city, door),
+        ):
+            await door.until(lambda: len(door.reports) >= 4)
+            assert decoded == [(7,)]
+            assert {(r.raw, r.quality) for r in door.reports} == {(7.0, Quality.GOOD)}
+            answer = other
+            said = 8.0 if between == "another value" else None
+            await door.until(lambda: door.last("lamp-1.power") == said)
+            answer, heard = registers(7), len(door.reports)
+            await door.until(lambda: door.last("lamp-1.power") == 7.0)
+            await door.until(lambda: len(door.reports) >= heard + 4)
+        assert decoded[-1] == (7,)
+        assert decoded.count((7,)) == 2
+        assert door.reports[-1].quality is Quality.GOOD
 
     @pytest.mark.parametrize(("quiet", "mixed"), [("300 ms", False), (0, True)])
     async def test_late_answer(

@@ -33,7 +33,7 @@ class TestReader:
         answer = line.reader.ask(17, Table.HOLDING, 0x6B, 3, 1.0)
         assert line.sent[0][2:] == bytes.fromhex("0000 0006 11 03 006B 0003")
         assert line.reader.take(frame := line.frame(REGISTERS)) == len(frame)
-        assert await answer == [555, 0, 100]
+        assert list(await answer) == [555, 0, 100]
         assert not line.reader.waits
 
     async def test_bits(self) -> None:
@@ -53,7 +53,7 @@ class TestReader:
         assert used == len(late)
         assert not answer.done()
         assert line.reader.take(data[used:]) == len(right)
-        assert await answer == [555, 0, 100]
+        assert list(await answer) == [555, 0, 100]
 
     async def test_refusal(self) -> None:
         """An exception code is raised where the answer is awaited."""
@@ -68,7 +68,7 @@ class TestReader:
         line = Line()
         first = line.reader.ask(17, Table.HOLDING, 0, 1, 30.0)
         line.reader.take(line.frame(bytes.fromhex("03 02 0001")))
-        assert await first == [1]
+        assert list(await first) == [1]
         with pytest.raises(Silence, match=r"within 0\.02 s"):
             await line.reader.ask(17, Table.HOLDING, 0, 1, 0.02)
 
