@@ -213,8 +213,8 @@ class Arbiter:
         if demand is None or array is None:
             return
         self._forget_end(demand)
-        if not any(each.level in BY_HAND for each in array.demands.values()):
-            self.by_hand.pop(cell, None)
+        if cell in self.by_hand and not any(d.level in BY_HAND for d in array.demands.values()):
+            del self.by_hand[cell]
         array.ramp_up_s, array.ramp_down_s = demand.ramp_up_s, demand.ramp_down_s
         self.touched[cell] = None
         self._emit(Relinquished(cell.id, owner, why))
@@ -227,10 +227,13 @@ class Arbiter:
 
     def settle(self) -> bool:
         """Decide every touched point; return whether there was one."""
-        touched, self.touched = self.touched, {}
+        touched = self.touched
+        if not touched:
+            return False
+        self.touched = {}
         for cell in touched:
             self._settle(self.array(cell))
-        return bool(touched)
+        return True
 
     def _settle(self, array: PriorityArray) -> None:
         cell = array.cell

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from pilotage.core.arbiter import PriorityArray
+from pilotage.core.arbiter import AS_THE_KIND_SAYS, PriorityArray
 from pilotage.core.graph import Watch
 from pilotage.core.paces import Fight, Gate, Pace
 from pilotage.core.store import Cell
@@ -92,7 +92,7 @@ class Pursuit:
     def expect(self) -> ExpectProgram:
         """How the winner wants it verified."""
         winner = self.array.winner
-        return winner.expect if winner is not None else ExpectProgram()
+        return winner.expect if winner is not None else AS_THE_KIND_SAYS
 
     @property
     def ramp_s(self) -> float:

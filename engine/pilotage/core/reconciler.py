@@ -325,9 +325,9 @@ class Reconciler:
             as_plain(pursuit.to),
             self._clock.now + pursuit.cell.spec.deadline_s,
             pursuit.array.owner,
-            ramp_s=pursuit.ramp_s,
-            attempt=pursuit.attempt,
-            pulse=pursuit.cell.spec.pulse,
+            pursuit.ramp_s,
+            pursuit.attempt,
+            pursuit.cell.spec.pulse,
         )
 
     def _patience(self, pursuit: Pursuit) -> float:
