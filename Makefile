@@ -154,10 +154,10 @@ faults: $(STAMP) system peers ## Break the engine on purpose, at length, and pri
 soak: $(STAMP) system ## Run a city for 20 min with something going wrong all the time, and print what grew (ARGS="--minutes 2 --rate 500")
 	@$(BIN)/python -m tests.faults.suite_soak $(ARGS)
 
-bench: $(STAMP) system ## Measure the speed (three quarters of an hour, on an idle machine; ARGS="--only w1")
+bench: $(STAMP) system ## Measure the speed (some 40 minutes, on an idle machine; ARGS="--only w1")
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-bench-quick: $(STAMP) system ## Measure the speed roughly (some minutes)
+bench-quick: $(STAMP) system ## Measure the speed roughly (three minutes)
 	@$(BIN)/python -m benchmarks --quick $(ARGS)
 
 build: $(STAMP) ## Build the wheel and the source archive into dist/

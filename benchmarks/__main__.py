@@ -13,6 +13,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +34,7 @@ BENCHES: Final = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, and write the figures where asked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="smaller sizes, in two minutes")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, in three minutes")
     parser.add_argument("--only", nargs="+", choices=BENCHES, help="these alone")
     parser.add_argument("--minutes", help="how long the city runs, 10 unless given")
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -45,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in options.only or BENCHES:
         print(f"\n== {name}: {BENCHES[name]}", flush=True)
         more = ["--minutes", options.minutes] if name == "city" and options.minutes else []
+        began = time.monotonic()
         figures[name] = run(name, more, quick=options.quick)
+        print(f"({time.monotonic() - began:.0f} s)", flush=True)
         if figures[name] is None:
             failed.append(name)
     if options.json is not None:
