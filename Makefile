@@ -8,7 +8,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help venv run test lint types contracts unit bench bench-quick build clean system faults peers sbom install-test soak axe
+.PHONY: help venv run test compiled test-compiled lint types contracts unit bench bench-quick build clean system faults peers sbom install-test soak axe
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -125,6 +125,12 @@ test: $(STAMP) system peers axe ## Run every check: ruff, mypy, import contracts
 	  echo "== once more, alone, what failed beside others: a mistake fails again; what passes now is unsteady, and to be mended"; \
 	  $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none $(ARGS); }
 	@echo "== all checks passed"
+
+compiled: $(STAMP) ## Compile the core into build/compiled, which PYTHONPATH=build/compiled takes (needs gcc and Python.h)
+	@$(BIN)/python deploy/compile_core.py build/compiled
+
+test-compiled: compiled system peers axe ## Run the tests with the compiled core
+	@PYTHONPATH="$(CURDIR)/build/compiled" $(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## Check style and formatting
 	@echo "== ruff check"

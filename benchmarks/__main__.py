@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from pilotage.core.compiled import is_compiled
+
 BENCHES: Final = {
     "w1": "the core alone, beside rules written by hand",
     "w2": "end to end over MQTT, beside a bare paho loop",
@@ -39,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", help="how long the city runs, 10 unless given")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args(argv)
-    machine = f"CPython {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}"
+    core = "compiled core" if is_compiled() else "core from its source"
+    machine = (
+        f"CPython {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}, {core}"
+    )
     print(machine, flush=True)
     figures: dict[str, Any] = {"machine": machine}
     failed = []

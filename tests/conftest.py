@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from pilotage.core.compiled import is_compiled
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,6 +19,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 LONG_FIRST = (
     "tests/faults/",
+    "tests/engine/core/test_compiled.py",
     "tests/adapters/test_contract.py",
     "tests/system/",
     "tests/web_ui/",
@@ -28,8 +31,12 @@ LONG_FIRST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let what takes long come first."""
+    """Let what takes long come first, and leave out what looks at the source of a core that is compiled."""
     items.sort(key=_turn)
+    if is_compiled():
+        for item in items:
+            if item.get_closest_marker("source") is not None:
+                item.add_marker(pytest.mark.skip(reason="the core is compiled"))
 
 
 def _turn(item: pytest.Item) -> int:

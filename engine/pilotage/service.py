@@ -166,9 +166,11 @@ class Service:
         self._stop_asked = asyncio.Event()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._watch = LoopWatch(self._slow)
+        self._watch = LoopWatch(self._slow, turn=self._turn)
         self._culprit = ""  # the rule in which the engine was stuck twice
-        self._limits = Limits(settings.engine, self.health, lambda order: self.inbox.order(order))
+        self._limits = Limits(
+            settings.engine, self.health, lambda order: self.inbox.order(order), self._turn
+        )
         self._collections = ShortCollections()
         self._notifier = Notifier()
 
@@ -788,8 +790,12 @@ class Service:
     def _watch_of_settings(self) -> LoopWatch:
         stuck_s, alive = self.settings.engine.stuck_after_s, self._notifier.alive
         if not stuck_s:  # a loop that stands still is left to the service manager
-            return LoopWatch(self._slow, alive=alive)
-        return LoopWatch(self._slow, self._end_stuck, stuck_s=stuck_s, alive=alive)
+            return LoopWatch(self._slow, alive=alive, turn=self._turn)
+        return LoopWatch(self._slow, self._end_stuck, stuck_s=stuck_s, alive=alive, turn=self._turn)
+
+    def _turn(self) -> object:
+        """Return whose turn it is in the core."""
+        return self.engine.turn
 
     def _end_watch(self) -> None:
         """Watch no more; last of all, so that a stop which hangs is seen."""

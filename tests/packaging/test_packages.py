@@ -64,7 +64,7 @@ class TestProject:
         """An empty source root would stop mypy, one that is forgotten would go unchecked."""
         roots = {package.parent.name for package in PACKAGES}
 
-        assert set(PROJECT["tool"]["mypy"]["files"]) == {*roots, "tests", "benchmarks"}
+        assert set(PROJECT["tool"]["mypy"]["files"]) == {*roots, "tests", "benchmarks", "deploy"}
 
     @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
     def test_is_typed(self, package: Path) -> None:

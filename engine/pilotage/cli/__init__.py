@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NoReturn
 
 from pilotage.cli.console import COLORS, FAILED, INTERRUPTED, USAGE, choose_color, print_error
+from pilotage.core.compiled import is_compiled
 from pilotage.model.diagnostics import RuleError
 
 ORDER: Final = (
@@ -167,7 +168,7 @@ def _commands() -> list[str]:
 
 def _version() -> str:
     try:
-        return version("pilotage")
+        return version("pilotage") + (" with a compiled core" if is_compiled() else "")
     except PackageNotFoundError:
         return "(not installed)"
 

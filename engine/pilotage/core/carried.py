@@ -100,7 +100,7 @@ def _is_reported(cell: Cell) -> bool:
         and cell.since is not None
         and cell.entity.kind != "incident"
         and not cell.entity.id.startswith("plan:")
-        and cell.spec.name in cell.entity.cells
+        and cell.entity.cells.has(cell.spec.name)
     )
 
 
@@ -141,7 +141,7 @@ def _override_again(engine: Engine, row: list[Any]) -> None:
 
 
 def _plan(plan: Plan) -> dict[str, Any]:
-    reason = plan.entity.cells["reason"].value if "reason" in plan.entity.cells else ""
+    reason = plan.entity.cells["reason"].value if plan.entity.cells.has("reason") else ""
     own = {p.name for p in plan.program.parameters}
     cells = plan.entity.cells
     changed = {n: _plain(cells[n].value) for n in own if n in plan.changed_parameters}
@@ -220,7 +220,7 @@ def _reopen(engine: Engine, row: dict[str, Any]) -> None:
     incident = Entity(row["id"], "incident", row["name"], points=INCIDENT_POINTS)
     engine.graph.add_entity(incident)
     for point, plain in row["values"].items():
-        cell = incident.cells.get(point)
+        cell = incident.cells.find(point)
         value = to_value(cell.spec, plain, engine.entities) if cell is not None else None
         if cell is not None and value is not None:
             engine.graph.put(cell, value)

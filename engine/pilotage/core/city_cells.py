@@ -39,7 +39,7 @@ class CityCells(Mapping[str, Cell]):
         entity, name = self._found(id_)
         if entity is None:
             return self._of_city[id_]
-        return entity.cells[name] if name in entity.cells else entity.relations[name]
+        return entity.cells[name] if entity.cells.has(name) else entity.relations[name]
 
     def peek(self, id_: str) -> Cell:
         """Return the cell of a point to be read only: a passing one, when nobody has asked for it yet.
@@ -100,5 +100,5 @@ class CityCells(Mapping[str, Cell]):
 
 def _has(entity: Entity, name: str) -> bool:
     """Return whether an entity has a point or a relation that has an id in the city."""
-    is_there = name in entity.cells or name in entity.relations
+    is_there = entity.cells.has(name) or name in entity.relations
     return is_there and entity.kind != INCIDENT.name

@@ -145,8 +145,10 @@ class Engine:
         if self.timers.first <= now:
             self._run_timers(now)
         self._take(inputs, now)
+        graph.turn = None
         if self.arbiter.touched or not graph.is_calm or graph.has_circle:
             self._settle()
+            graph.turn = None
         if not self._events:
             return None
         events, self._events = tuple(self._events), []
@@ -156,6 +158,7 @@ class Engine:
 
     def _run_timers(self, now: float) -> None:
         while (action := self.timers.pop_due(now)) is not None:
+            self.graph.turn = action
             action()
             self.graph.flush()
 
@@ -226,6 +229,11 @@ class Engine:
         self.graph.has_circle = False
         text = sentences.CIRCLE.say()
         self.alarms.raise_own("loop", "rules", "critical", text, passing=True)
+
+    @property
+    def turn(self) -> object:
+        """Whose turn it is within a tick, as `Graph.turn` has it."""
+        return self.graph.turn
 
     @property
     def number(self) -> int:
@@ -413,9 +421,10 @@ class Engine:
                 self.entities[i] for i in spec.relations.get(relation, ()) if i in self.entities
             ]
             cell.put(EntitySet(members), Quality.GOOD, now, now)
-        for point, raw in spec.values.items():
+        values: Mapping[str, Any] = spec.values  # a position may still be a list
+        for point, raw in values.items():
             if f"{spec.id}.{point}" not in past:
-                self._first_value(entity.cells.get(point), raw, now)
+                self._first_value(entity.cells.find(point), raw, now)
         for point, its in entity.points.specs.items() if past else ():
             lasted = past.get(f"{spec.id}.{point}")
             if lasted is not None and its.access is not Access.FIXED:
@@ -632,7 +641,10 @@ class _ShadowDesk:
         self.graph = engine.graph
         self.interpreter = engine.interpreter
         self.nearby: Nearby = engine.nearby
-        self.arbiter: Any = self
+
+    @property
+    def arbiter(self) -> _ShadowDesk:
+        return self
 
     @property
     def now(self) -> float:
@@ -657,6 +669,9 @@ class _ShadowDesk:
 
     def relinquish(self, cell: Cell, owner: str, why: str = "") -> None:
         self.emit(Relinquished(cell.id, f"shadow:{owner}", why))
+
+    def touch(self, cell: Cell) -> None:
+        """A shadow has nothing to settle."""
 
 
 def _points_of(kind: Kind) -> Iterator[PointSpec]:

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final, Protocol
 
-from pilotage.core.arbiter import NO_DATA, Arbiter, Demand
+from pilotage.core.arbiter import NO_DATA, Demand
 from pilotage.core.graph import Env, Graph, Watch
 from pilotage.core.instances import Instances, label
 from pilotage.core.interpreter import Interpreter
@@ -29,12 +29,32 @@ HOLD_AT_MOST_S: Final = 3600.0
 """`if_unknown: hold` lasts this long unless the rule says otherwise."""
 
 
+class Demands(Protocol):
+    """Where demands are placed: the arbiter, or for rules in shadow a record of them."""
+
+    def place(self, cell: Cell, demand: Demand) -> None:
+        """Put a demand on a point, or change the one of the same owner."""
+        ...
+
+    def relinquish(self, cell: Cell, owner: str, why: str = "") -> None:
+        """Give up a demand."""
+        ...
+
+    def touch(self, cell: Cell) -> None:
+        """Settle a point again at the end of the tick."""
+        ...
+
+
 class Desk(Protocol):
     """What a room of the core may ask of the others; the engine provides it."""
 
     graph: Graph
-    arbiter: Arbiter
     interpreter: Interpreter
+
+    @property
+    def arbiter(self) -> Demands:
+        """Where demands are placed."""
+        ...
 
     @property
     def nearby(self) -> Nearby:

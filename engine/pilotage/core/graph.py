@@ -156,6 +156,7 @@ class Watch:
         """Ask again; fire when the answer is another."""
         if not self.alive:
             return
+        self.graph.turn = self
         value = self.evaluate()
         if self.structure and leads_elsewhere(self.structure):
             self._subscribe()
@@ -167,6 +168,7 @@ class Watch:
         if not self.alive or (type(value) is type(self.value) and value == self.value):
             return
         self.value = value
+        self.graph.turn = self
         self.fire(value)
 
     def _subscribe(self) -> None:
@@ -210,6 +212,7 @@ def _asking(watches: tuple[Watch, ...]) -> Callable[[], bool]:
     def react() -> bool:
         moved = False
         for evaluate, watch in pairs:
+            watch.graph.turn = watch
             truth = evaluate()
             if truth is not watch.value:
                 watch.changed(truth)
@@ -306,10 +309,12 @@ class Graph:
         globals: Values of the city by name.
         hoisters: Makes the node of each expression with a state of its own; the engine fills it.
         pairs: How many pairs of entities are followed by all declarations together.
+        turn: Whose turn it is within a tick, for who counts what rules cost: a watch, or what was due; a generated function says
+            nothing here.
         on_too_many: Told which pairs are left out, since there are too many.
     """
 
-    MADE: ClassVar = ("_calls", "_compiled", "_free", "_paths", "_reactions", "_readers")
+    MADE: ClassVar = ("_calls", "_compiled", "_free", "_paths", "_reactions", "_readers", "turn")
 
     def __init__(
         self,
@@ -342,6 +347,7 @@ class Graph:
 
     def remake(self) -> None:
         """Guard each function of a plugin, and compile each expression, when it is first needed."""
+        self.turn: Watch | Callable[[], None] | None = None
         self._calls: dict[str, Callable[..., Any]] = {}
         self.forget_compiled()
 
@@ -572,7 +578,7 @@ class Graph:
         for path in node.function.reads:
             kind, _, point = path.partition(".")
             for entity in self.entities_of(kind):
-                if point in entity.cells:
+                if entity.cells.has(point):
                     cells[entity.cells[point]] = None
 
     def _collect_positions(

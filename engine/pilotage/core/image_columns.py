@@ -52,8 +52,9 @@ class _Shape:
     Attributes:
         how: `scalar`, `object` (by number, with attributes), `container` (by number, with items), `entities` (by number,
             made of its members), or a value of its own: `tuple`, `record`, `enum`, `method`, `partial`, `name`,
-            `function`, `mapping`, `frozen set`.
-        names: The attributes that are written down: slots, or the fields of a frozen record.
+            `function`, `mapping`, `frozen set`, `compiled` (a method or a function of a compiled module).
+        names: The attributes that are written down: slots (of a compiled class what it has in their place), or the fields of
+            a frozen record.
         has_dict: True when each object has attributes of its own beside these.
         made: Attributes that are worked out from the others by `remake`.
     """
@@ -69,9 +70,11 @@ class _Shape:
             self.has_dict = False
             self.names = tuple(f.name for f in dataclasses.fields(cls))
         else:
+            compiled: tuple[str, ...] | None = cls.__dict__.get("__mypyc_attrs__")
             slots = [n for c in reversed(cls.__mro__) for n in c.__dict__.get("__slots__", ())]
-            self.names = tuple(n for n in slots if n not in self.made)
-            self.has_dict = hasattr(cls, "__dictoffset__") and cls.__dictoffset__ != 0
+            names = (n for n in compiled or slots if n != "__dict__")
+            self.names = tuple(n for n in names if n not in self.made)
+            self.has_dict = compiled is None and getattr(cls, "__dictoffset__", 0) != 0
 
 
 class _Shapes(dict[type, _Shape]):
@@ -110,7 +113,7 @@ _BY_CLASS: Final[Mapping[type, str]] = {
     MethodType: "method",
     partial: "partial",
     FunctionType: "name",
-    BuiltinFunctionType: "",
+    BuiltinFunctionType: "compiled",
     MappingProxyType: "mapping",
     Function: "function",
     EntitySet: "entities",
@@ -126,6 +129,10 @@ def _is_frozen(cls: type) -> bool:
 def _is_ours(module: str) -> bool:
     """Return whether a module is of the rooms that touch nothing outside."""
     return module.startswith(tuple(f"pilotage.{room}." for room in ROOMS))
+
+
+def _is_of_core(owner: object) -> bool:
+    return type(owner).__module__.startswith("pilotage.core.")
 
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────
@@ -259,6 +266,13 @@ class ColumnWriter:
             case "method":
                 owners = [v.__self__ for v in values]
                 return ("method", self._encode(owners), [v.__name__ for v in values])
+            case "compiled":
+                owners = [v.__self__ if _is_of_core(v.__self__) else None for v in values]
+                names = [
+                    self._named(v) if owner is None else ("", v.__name__)
+                    for v, owner in zip(values, owners, strict=True)
+                ]
+                return ("compiled", self._encode(owners), names)
             case "partial":
                 kept = [(v.func, v.args, tuple(v.keywords.items())) for v in values]
                 return ("partial", self._transposed(kept))
@@ -424,6 +438,11 @@ class ColumnReader:
                     made.get((id(o), n)) or made.setdefault((id(o), n), _method(o, n))
                     for o, n in zip(self._decode(owners), names, strict=True)
                 ]
+            case ("compiled", owners, names):
+                return [
+                    _named(module, name) if owner is None else _method(owner, name)
+                    for owner, (module, name) in zip(self._decode(owners), names, strict=True)
+                ]
             case ("partial", parts):
                 return [partial(f, *a, **dict(k)) for f, a, k in self._rows(parts)]
             case ("mapping", items):
@@ -508,16 +527,17 @@ def _named(module: str, name: str) -> Any:
     """
     if _is_ours(module) and "." not in name:
         found = getattr(import_module(module), name, None)
-        if isinstance(found, (type, FunctionType)) and _is_ours(found.__module__):
+        kinds = (type, FunctionType, BuiltinFunctionType)
+        if isinstance(found, kinds) and _is_ours(found.__module__):
             return found
     raise ImageError(f"an image does not hold {module}.{name}")
 
 
 def _method(owner: Any, name: str) -> Callable[..., Any]:
     """Return a method of an object of the core."""
-    if not type(owner).__module__.startswith("pilotage.core."):
+    if not _is_of_core(owner):
         raise ImageError(f"{name} is no method of the core")
     method = getattr(owner, name)
-    if not isinstance(method, MethodType):
+    if not isinstance(method, (MethodType, BuiltinFunctionType)):
         raise ImageError(f"{type(owner).__name__}.{name} is no method")
     return method

@@ -55,12 +55,13 @@ class Instances(Generic[_I]):
         self._is_bounded = all(program.source is not None for program in for_each[1:])
         self._is_told = False
         self.live: dict[tuple[str, ...], _I] = {}
-        self._root = _Branch(self, dict(env or {}), 0)
+        self._root: _Branch | None = _Branch(self, dict(env or {}), 0)
 
     def close(self) -> None:
         """Close every instance; they and their declaration are let go of."""
-        self._root.close()
-        del self._root
+        if self._root is not None:
+            self._root.close()
+            self._root = None
 
     def of(self, entity: str) -> list[_I]:
         """Return the live instances that an entity is part of."""

@@ -128,8 +128,8 @@ class Invariants:
 
     def touch(self, guard: _Guard) -> None:
         """Have the guarded point settled again."""
-        if guard.cell is not None and self._desk.arbiter is not None:
-            self._desk.arbiter.touched[guard.cell] = None
+        if guard.cell is not None:
+            self._desk.arbiter.touch(guard.cell)
 
     def limit(self, cell: Cell, candidate: Any) -> tuple[Any, str]:
         """Return the candidate, or the safe value and the name of the invariant that demands it."""

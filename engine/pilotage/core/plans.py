@@ -97,7 +97,7 @@ class Plan:
             entity = Entity(program.entity, program.kind.name, program.name, points=points)
             graph.add_entity(entity)
         for spec in program.kind.points:
-            known = entity.cells.get(spec.name)
+            known = entity.cells.find(spec.name)
             if known is None or known.spec.type != spec.type:
                 entity.cells[spec.name] = Cell(f"{entity.id}.{spec.name}", spec, entity)
         return entity

@@ -164,7 +164,7 @@ class Preview:
     def _demand(self, hold: HoldProgram, env: dict[str, Entity], owner: str, rank: int) -> None:
         entity = self._onlooker.evaluate(hold.target.base, env)
         value = self._onlooker.value_or_text(hold.value, env)
-        cell = entity.cells.get(hold.target.point) if isinstance(entity, Entity) else None
+        cell = entity.cells.find(hold.target.point) if isinstance(entity, Entity) else None
         if cell is None or value is None:
             self.found.doubtful += 1
             return

@@ -149,7 +149,7 @@ class Reconciler:
     def _begin(self, array: PriorityArray) -> Pursuit:
         cell = array.cell
         status = (
-            cell.entity.cells.get(f"{cell.spec.name}.status")
+            cell.entity.cells.find(f"{cell.spec.name}.status")
             if cell.spec.is_request and cell.entity
             else None
         )
@@ -615,7 +615,7 @@ class Reconciler:
     def _array(self, point: str) -> PriorityArray | None:
         entity, _, name = point.partition(".")
         found = self._graph.entities.get(entity)
-        cell = found.cells.get(name) if found is not None else None
+        cell = found.cells.find(name) if found is not None else None
         if cell is None or not cell.spec.access.is_commandable:
             return None
         if cell.array is None:

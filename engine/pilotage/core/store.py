@@ -81,8 +81,8 @@ NO_RELATIONS: Final[Mapping[str, Cell]] = {}
 class Cells(dict[str, "Cell"]):
     """The cells of an entity by point. A point has one from when somebody first asks for it: an adapter, a rule, a person.
 
-    Kinds declare several times as many points as a city's devices report and its rules read. `[]`, `get` and `in` speak of every
-    point that there is; who goes through it meets those that somebody has asked for.
+    Kinds declare several times as many points as a city's devices report and its rules read. `[]`, `find` and `has` speak of every
+    point that there is; `in` and who goes through it meet those that somebody has asked for.
     """
 
     __slots__ = ("entity",)
@@ -103,20 +103,17 @@ class Cells(dict[str, "Cell"]):
         entity.made(cell)
         return cell
 
-    def get(self, point: str, default: Cell | None = None) -> Cell | None:  # type: ignore[override]
-        """Return the cell of a point, or the default when there is no such point."""
-        cell = self.known(point)
-        if cell is None and point in self.entity.points.specs:
-            cell = self[point]
-        return default if cell is None else cell
+    def find(self, point: str) -> Cell | None:
+        """Return the cell of a point, or None when there is no such point."""
+        return self[point] if self.has(point) else None
 
-    def __contains__(self, point: object) -> bool:
+    def has(self, point: str) -> bool:
         """Return whether there is such a point."""
-        return super().__contains__(point) or point in self.entity.points.specs
+        return point in self or point in self.entity.points.specs
 
     def known(self, point: str) -> Cell | None:
         """Return the cell of a point, or None when nobody has asked for it yet: nothing is known of it, or wanted."""
-        return super().get(point)
+        return self.get(point)
 
     def peek(self, point: str) -> Cell:
         """Return the cell of a point of the kind to be read only: a passing one, when nobody has asked for it yet."""
@@ -164,7 +161,7 @@ class Entity:
     @property
     def position(self) -> Cell | None:
         """The cell that says where it is, or None when no point does."""
-        return self._position or self.cells.get(self.points.position)
+        return self._position or self.cells.find(self.points.position)
 
     @property
     def place(self) -> Position | None:

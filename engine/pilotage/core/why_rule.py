@@ -459,7 +459,7 @@ def _read(engine: Engine, part: Typed, words: str, env: Mapping[str, Any]) -> Re
 def _cell(engine: Engine, part: Typed, env: Mapping[str, Any]) -> Cell | None:
     if isinstance(part, typed.Read):
         base = engine.graph.base(part.base, env)
-        return None if base is None else base.cells.get(part.point)
+        return None if base is None else base.cells.find(part.point)
     return None
 
 

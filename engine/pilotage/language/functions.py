@@ -100,10 +100,10 @@ def inside(thing: Any, place: Any, within: float | None = None) -> bool | None:
     if here is None:
         return None
     if within is None and not isinstance(place, Position):
-        outline = place.read("area") if "area" in place.cells else None
+        outline = place.read("area")
         if outline:
             return _in_polygon(here, parse_outline(outline))
-        within = place.read("radius") if "radius" in place.cells else None
+        within = place.read("radius")
     centre = place_of(place)
     return None if centre is None or within is None else metres_between(here, centre) <= within
 

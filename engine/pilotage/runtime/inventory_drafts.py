@@ -120,7 +120,7 @@ def place_point(kind: Kind) -> str:
     return fixed[0] if len(fixed) == 1 else ""
 
 
-def position_of(kind: Kind, values: Mapping[str, Value]) -> Position | None:
+def position_of(kind: Kind, values: Mapping[str, object]) -> Position | None:
     """Return where an entity stands, None when the inventory does not say."""
     found = values.get(place_point(kind))
     return found if isinstance(found, Position) else None

@@ -38,15 +38,22 @@ GiveOrder = Callable[[RuleOrder], "asyncio.Future[Receipt]"]
 class Limits:
     """Looks from time to time whether the engine keeps within its bounds; lives in the event loop."""
 
-    def __init__(self, settings: EngineSettings, health: HealthLog, order: GiveOrder) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings,
+        health: HealthLog,
+        order: GiveOrder,
+        turn: Callable[[], object],
+    ) -> None:
         """Prepare; nothing is looked at before `start`.
 
         Args:
             settings: The bounds.
             health: Where it is told.
             order: Gives the engine an order by its front door.
+            turn: Whose turn it is in the core.
         """
-        self.budget = RuleBudget(self._over_budget, settings.rule_share)
+        self.budget = RuleBudget(self._over_budget, settings.rule_share, turn=turn)
         self._settings = settings
         self._health = health
         self._order = order

@@ -91,6 +91,7 @@ class LoopWatch:
         stuck_s: float = 2.0,
         every_s: float = EVERY_S,
         alive: Callable[[], None] = lambda: None,
+        turn: Callable[[], object] = lambda: None,
     ) -> None:
         """Prepare a watch; the callables are called from the watching thread.
 
@@ -101,6 +102,7 @@ class LoopWatch:
             stuck_s: Longer is stuck.
             every_s: Between two beats, and between two looks.
             alive: Called at each look that finds the loop in order: held for no longer than it may be now.
+            turn: Whose turn it is in the core.
         """
         self._slow = slow
         self._stuck = stuck
@@ -108,6 +110,7 @@ class LoopWatch:
         self._stuck_s = stuck_s
         self._every_s = every_s
         self._alive = alive
+        self._turn = turn
         self.lag = Histogram(SHORT_S)
         self.holds: dict[str, int] = {}
         self.held_s: dict[str, float] = {}
@@ -200,7 +203,7 @@ class LoopWatch:
         with suppress(Exception):
             place = _place(frame)
             connection = _connection(frame, self._loop)
-            rule = rule_of(frame)
+            rule = rule_of(frame, self._turn())
         return Hold(place, late, connection, rule)
 
 

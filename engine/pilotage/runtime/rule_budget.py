@@ -45,6 +45,7 @@ class RuleBudget:
         *,
         window_s: float = WINDOW_S,
         sample_s: float = SAMPLE_S,
+        turn: Callable[[], object] = lambda: None,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; nothing is counted before `start`.
@@ -54,6 +55,7 @@ class RuleBudget:
             share: Of a core that one rule may take, from 0 to 1; 0 counts without a limit.
             window_s: Over so long.
             sample_s: Processor time between two samples.
+            turn: Whose turn it is in the core.
             steady: A clock that never goes back.
         """
         self.spent_s: Counter[str] = Counter()
@@ -63,6 +65,7 @@ class RuleBudget:
         self._share = share
         self._window_s = window_s
         self._sample_s = sample_s
+        self._turn = turn
         self._steady = steady
         self._fresh: Counter[str] = Counter()
         self._past: deque[tuple[float, Counter[str]]] = deque()
@@ -135,25 +138,25 @@ class RuleBudget:
         raised here would be raised in the middle of a tick, so a sample that fails is lost.
         """
         with suppress(Exception):
-            rule = rule_of(frame)
+            rule = rule_of(frame, self._turn())
             if rule:
                 self._fresh[rule] += 1
 
 
-def rule_of(frame: FrameType | None) -> str:
-    """Return the rule for which the code of a frame works; empty when it works for none."""
+def rule_of(frame: FrameType | None, turn: object) -> str:
+    """Return the rule for which the code of a frame works; empty when it works for none.
+
+    Args:
+        frame: What runs. A compiled core has no frames, but for the generated functions.
+        turn: Whose turn it is in the core: a watch, or what was due.
+    """
     for here in _outwards(frame):
         # What a frame knows is read only where it may be a rule's: that costs a copy of its names.
-        name = here.f_code.co_filename
-        if name == REACTION:
+        if here.f_code.co_filename == REACTION:
             rule = _owner(watch_at(here.f_locals, here.f_lineno))
-        elif name.startswith(_CORE):
-            rule = _owner(here.f_locals.get("watch")) or _owner(here.f_locals.get("self"))
-        else:
-            continue
-        if rule:
-            return rule
-    return ""
+            if rule:
+                return rule
+    return _owner(turn)
 
 
 def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
@@ -180,6 +183,3 @@ def _owner(thing: Any) -> str:
             return str(getattr(thing, "_by", ""))
         thing = getattr(thing, "_happened", None)  # what tells a story of its event
     return ""
-
-
-_CORE: Final = Watch.check.__code__.co_filename.rpartition("/")[0]

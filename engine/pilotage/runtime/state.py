@@ -14,6 +14,7 @@ import msgspec
 
 import pilotage.core
 from pilotage.core.carried import VERSION, essentials
+from pilotage.core.compiled import is_compiled
 from pilotage.core.engine import Engine
 from pilotage.core.image import ImageError, dump, load_with
 from pilotage.model.entities import Function
@@ -117,7 +118,7 @@ def _read(state: bytes) -> _State:
 @cache
 def code() -> str:
     """Return what names the code that an image belongs to: another has other rooms, and cannot take it up."""
-    digest = hashlib.sha256(sys.version.encode())
+    digest = hashlib.sha256(f"{sys.version} {is_compiled()}".encode())
     folder = Path(pilotage.core.__file__).parents[1]
     for room in _ROOMS:
         for file in sorted((folder / room).glob("*.py")):

@@ -56,6 +56,11 @@ class LiveEngine(TickEngine, Protocol):
         ...
 
     @property
+    def turn(self) -> object:
+        """Whose turn it is within a tick: a watch, or what was due; None between two ticks."""
+        ...
+
+    @property
     def number(self) -> int:
         """Number of the last decision."""
         ...

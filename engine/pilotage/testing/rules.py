@@ -613,7 +613,7 @@ class Scenario:
         else:
             cell = engine.graph.globals.get(name)
             if label and label in engine.entities:
-                cell = engine.entities[label].cells.get(name)
+                cell = engine.entities[label].cells.find(name)
             if cell is None:
                 raise ScenarioError(e.name.at, f'there is no derived value "{name}"')
             self._compare(e.state, f"{label + '.' if label else ''}{name}", cell.value, cell)

@@ -32,15 +32,15 @@ class TestCells:
         assert len(cells) == 0
         cell = cells["level"]
         assert (cell.id, cell.spec.name) == ("lamp-1.level", "level")
-        assert cells["level"] is cells.get("level") is cells.known("level") is cell
+        assert cells["level"] is cells.find("level") is cells.known("level") is cell
         assert list(cells) == ["level"]
 
     def test_there_or_not(self) -> None:
         """Whether there is a point does not hang on whether somebody has asked for it."""
         cells = lamp().cells
-        assert "level" in cells
-        assert "colour" not in cells
-        assert cells.get("colour") is None
+        assert cells.has("level")
+        assert not cells.has("colour")
+        assert cells.find("colour") is None
         with pytest.raises(KeyError, match="colour"):
             cells["colour"]
         assert len(cells) == 0

@@ -47,6 +47,7 @@ def dim(condition: str = "street.a", **keys: Any) -> dict[str, Any]:
 
 
 class TestTheTick:
+    @pytest.mark.source
     def test_fits_on_one_screen(self) -> None:
         """The order of the rooms can be read in one look: 45 lines."""
         assert len(inspect.getsource(Engine.tick).splitlines()) <= 45

@@ -136,6 +136,7 @@ def measured(city: City) -> dict[str, float]:
     return found
 
 
+@pytest.mark.source
 def test_an_update_takes_no_more_steps_than_it_did(city: City) -> None:
     """More than a twentieth above the stored figure is a slower engine, more than that below a figure to lower."""
     wanted = STEPS.get(sys.version_info[:2])

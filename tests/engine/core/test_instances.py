@@ -27,6 +27,7 @@ ALARM = "too-many-instances[rules]"
 
 
 class TestBound:
+    @pytest.mark.source  # a compiled module keeps its constants
     def test_three_moving_variables(
         self, town: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pilotage.demo.clock import START
 from pilotage.demo.device import CITY
 from pilotage.demo.equipment import GROUPS
@@ -23,6 +25,7 @@ def test_inventory(demo_site: Any) -> None:
     assert (counted["road_station"], counted["route"], counted["plough"]) == (3, 4, 3)
 
 
+@pytest.mark.source
 def test_rules() -> None:
     """The demo plays the city's own rules, not a copy that may drift: its folder is a link to theirs."""
     own = Path(__file__).parents[3] / "rules"

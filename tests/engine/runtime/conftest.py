@@ -94,6 +94,10 @@ class EchoEngine:
     def now(self) -> float:
         return self.times[-1] if self.times else 0.0
 
+    @property
+    def turn(self) -> object:
+        return None
+
     def skip_to(self, number: int) -> None:
         self.number = max(self.number, number)
 

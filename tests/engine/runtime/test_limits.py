@@ -16,6 +16,7 @@ import pytest
 from pilotage.core.engine import Engine
 from pilotage.core.evaluator import HoldInstance
 from pilotage.core.graph import Watch
+from pilotage.language.compiler import REACTION
 from pilotage.language.rules import load_or_refuse
 from pilotage.model.entities import Access, EntitySpec, Function, Kind, Parameter, PointSpec
 from pilotage.model.messages import Reading, RuleOrder
@@ -25,7 +26,7 @@ from pilotage.runtime.config import EngineSettings
 from pilotage.runtime.health import Health
 from pilotage.runtime.isolation.limits import parent, resident
 from pilotage.runtime.limits import MOST_FILES, Limits, allow_files, allowed_files
-from pilotage.runtime.rule_budget import RuleBudget
+from pilotage.runtime.rule_budget import RuleBudget, rule_of
 
 STREET = Kind(
     "street",
@@ -101,11 +102,26 @@ class TestSamples:
     def test_the_costly_one(self, budget: Callable[..., RuleBudget], rule: str) -> None:
         """Processor time is counted for the rule that takes it, hold or story, and not for its neighbour."""
         engine = city(CHEAP + rule)
-        found = budget(lambda rule, share: None, 0.0)
+        found = budget(lambda rule, share: None, 0.0, turn=lambda: engine.turn)
         drive(engine, 200)
         found.look()
         assert found.spent_s["costly"] > 0.1
         assert found.spent_s["costly"] > 10 * found.spent_s.get("cheap", 0.0)
+
+    def test_what_a_change_costs(self) -> None:
+        """What follows from a change, at once or when its time has come, is the rule's; between two ticks it is nobody's."""
+        turns: list[str] = []
+        engine = city(CHEAP.replace("    hold:", "    for: 5 s\n    hold:"))
+        emit = engine.arbiter._emit
+
+        def note(event: Any) -> None:
+            turns.append(rule_of(None, engine.turn))
+            emit(event)
+
+        engine.arbiter._emit = note
+        drive(engine, 190)
+        assert turns == ["cheap"] * 3  # placed, given up, placed
+        assert rule_of(None, engine.turn) == ""
 
     def test_elsewhere(self, budget: Callable[..., RuleBudget]) -> None:
         """What is no rule's is counted for none."""
@@ -179,7 +195,7 @@ def limits(health: Health, orders: list[RuleOrder]) -> Limits:
         orders.append(given)
         return asyncio.get_running_loop().create_future()
 
-    return Limits(EngineSettings(False, 0.0, 0.5, 1_000_000_000), health, order)
+    return Limits(EngineSettings(False, 0.0, 0.5, 1_000_000_000), health, order, lambda: None)
 
 
 class TestLimits:
@@ -221,13 +237,14 @@ def test_a_sample_while_something_is_made_harms_nothing(
     budget: Callable[..., RuleBudget], half_made: type[Any]
 ) -> None:
     """The signal comes between any two steps, also before an object has its attributes; the tick must not feel it."""
-    counted = budget(lambda rule, share: None, 0.5)
-    names: dict[str, Any] = {"self": object.__new__(half_made), "raised": signal.raise_signal}
-    core = Watch.check.__code__.co_filename
+    whole: Any = half_made
+    thing = whole.__new__(whole)
+    counted = budget(lambda rule, share: None, 0.5, turn=lambda: thing)
+    names: dict[str, Any] = {"raised": signal.raise_signal}
     text = f"def init(self):\n raised({signal.SIGPROF:d})\n return 'whole'"
     counted.start()
-    exec(compile(text, core, "exec"), names)
-    assert names["init"](names["self"]) == "whole"
+    exec(compile(text, REACTION, "exec"), names)
+    assert names["init"](thing) == "whole"
 
 
 class TestProcesses:
