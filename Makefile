@@ -163,7 +163,7 @@ soak: $(STAMP) system ## Run a city for 20 min with something going wrong all th
 bench: $(STAMP) system ## Measure the speed (some 40 minutes, on an idle machine; ARGS="--only w1")
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-bench-quick: $(STAMP) system ## Measure the speed roughly (three minutes)
+bench-quick: $(STAMP) system ## Measure the speed roughly (some two minutes)
 	@$(BIN)/python -m benchmarks --quick $(ARGS)
 
 build: $(STAMP) ## Build the wheel and the source archive into dist/

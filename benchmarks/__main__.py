@@ -36,7 +36,7 @@ BENCHES: Final = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, and write the figures where asked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="smaller sizes, in three minutes")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, in some two minutes")
     parser.add_argument("--only", nargs="+", choices=BENCHES, help="these alone")
     parser.add_argument("--minutes", help="how long the city runs, 10 unless given")
     parser.add_argument("--json", type=Path, help="write the figures here")

@@ -35,6 +35,7 @@ from pilotage import api
 PROTOCOLS: Final = ("mqtt", "modbus", "opcua")
 UNITS: Final = 20
 WARM_UP_S: Final = 12.0
+"""At most; a short run warms up for as long as half of it."""
 
 CONFIG: Final = """\
 site: {{name: bench, time_zone: Europe/Paris, position: [47.32, 5.04]}}
@@ -318,7 +319,7 @@ def _watch(engine: Part, watch: Watch, control: Path, seconds: float) -> list[Wi
         if engine.process.poll() is not None or time.monotonic() > limit:
             sys.exit(f"the engine does not come up: {engine.log.read_text()[-3000:]}")
         time.sleep(0.2)
-    time.sleep(WARM_UP_S)
+    time.sleep(min(WARM_UP_S, seconds / 2))
     watch.take()
     process.cpu_percent()
     print(HEAD, flush=True)

@@ -235,7 +235,7 @@ def measure(
             found = until_right(equipment)
             with api.Client(socket, 30.0) as client:
                 health = client.ask(api.GetHealth())
-            bare = floor(equipment.ports, min(FLOOR_S, seconds / 2))
+            bare = floor(equipment.ports, min(FLOOR_S, seconds / 4))
     taken = sum(after.readings.values()) - sum(before.readings.values())
     calm, whole = cpu_percent(watch, bursts)
     trouble = {
@@ -351,7 +351,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args(argv)
     if given.quick:
-        seen = measure(QUICK_LAMPS, 16.0, given.rate, given.burst // 4, 16.0)
+        seen = measure(QUICK_LAMPS, 14.0, given.rate, given.burst // 4, 14.0)
     else:
         seconds = given.minutes * 60.0
         every_s = min(BURST_EVERY_S, seconds)

@@ -166,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a smaller room, for some seconds")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args(argv)
-    lamps, operators, seconds = (2_000, 200, 5.0) if options.quick else (34_000, 500, 30.0)
+    lamps, operators, seconds = (2_000, 200, 3.0) if options.quick else (34_000, 500, 30.0)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)])
     found = []
     print(HEAD, flush=True)

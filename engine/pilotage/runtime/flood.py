@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -53,7 +52,7 @@ class FloodGate:
         self._near = int(min(most, most_of_point))
         self._unseen = self._near
         self._since = steady()
-        self._points: Counter[str] = Counter()
+        self._points: dict[str, int] = {}
         self._passed = 0
         self._late: dict[str, Reading] = {}
         self._dropped_at = 0.0
@@ -72,7 +71,8 @@ class FloodGate:
         elif self._is_too_much(reading.point.id):
             self._keep(reading, now)
         else:
-            self._late.pop(reading.point.id, None)
+            if self._late:
+                self._late.pop(reading.point.id, None)
             self._put(reading)
 
     def hand_on(self) -> None:
@@ -87,9 +87,9 @@ class FloodGate:
         self._points.clear()
 
     def _is_too_much(self, point: str) -> bool:
-        self._points[point] += 1
+        seen = self._points[point] = self._points.get(point, 0) + 1
         self._passed += 1
-        return self._passed > self._most or self._points[point] > self._most_of_point
+        return self._passed > self._most or seen > self._most_of_point
 
     def _keep(self, reading: Reading, now: float) -> None:
         """Keep a reading in place of an older one of its point."""
